@@ -1,0 +1,30 @@
+# make demo | make test: each sets up what it needs on a fresh machine.
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: install demo test slow check format
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	python3 -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.5"
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv pip install --quiet --constraint constraints.txt --editable ".[dev,yolo]"
+	touch $@
+
+install: $(VENV)/.installed
+
+demo: install
+	$(BIN)/reidkit demo
+
+test: install
+	$(BIN)/python -m pytest
+
+slow: install
+	$(BIN)/python -m pytest -m slow
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .

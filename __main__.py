@@ -1,0 +1,5 @@
+"""`python -m reidkit …` is `reidkit …`."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""CG-CLIP: caption-guided memory refinement and token-based extraction on CLIP."""

@@ -1,0 +1,32 @@
+"""Errors a user sees: one sentence that names the value, what is allowed, and the fix.
+
+`cli.main` prints the sentence and exits with `exit_code`; a traceback appears only under `--debug`.
+"""
+
+import difflib
+
+
+class ReidkitError(Exception):
+    """Something failed that the user can mend. Exit code 1."""
+
+    exit_code = 1
+
+
+class UsageError(ReidkitError):
+    """The command or its input is wrong: unknown name, missing folder, bad file. Exit code 2."""
+
+    exit_code = 2
+
+
+class LossError(ReidkitError):
+    """The work is done, but more was lost on the way than the threshold allows. Exit code 3."""
+
+    exit_code = 3
+
+
+def choices(value: object, allowed: object, what: str) -> str:
+    """`Unknown bench 'marz'. Known: ilids-vid, mars. Did you mean 'mars'?`"""
+    names = sorted(str(name) for name in allowed)
+    close = difflib.get_close_matches(str(value), names, n=1)
+    hint = f" Did you mean '{close[0]}'?" if close else ""
+    return f"Unknown {what} '{value}'. Known: {', '.join(names)}.{hint}"

@@ -1,0 +1,65 @@
+"""Progress of long work: a bar on a terminal, one plain line every ten seconds elsewhere.
+
+    with progress("detect", total=frames, unit="frames") as advance:
+        for frame in video:
+            ...
+            advance(1)
+
+Everything goes to stderr, so that stdout stays clean for `--json`.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+console = Console(stderr=True, highlight=False)
+PLAIN_LINE_SECONDS = 10.0
+
+
+@contextmanager
+def progress(title: str, total: int | None, unit: str = "items") -> Iterator[Callable[..., None]]:
+    """Yields `advance(n=1, note="")`; `total` None where the amount of work is not known."""
+    started = time.monotonic()
+    if console.is_terminal:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]} {task.fields[note]}"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=console, transient=True) as bar:
+            task = bar.add_task(title, total=total, rate="", note="")
+            done = 0
+
+            def advance(n: int = 1, note: str = "") -> None:
+                nonlocal done
+                done += n
+                rate = f"{done / max(time.monotonic() - started, 1e-9):.1f} {unit}/s"
+                bar.update(task, advance=n, rate=rate, note=note)
+
+            yield advance
+        return
+
+    done, last = 0, started
+
+    def advance_plain(n: int = 1, note: str = "") -> None:
+        nonlocal done, last
+        done += n
+        now = time.monotonic()
+        if now - last >= PLAIN_LINE_SECONDS:
+            last = now
+            rate = done / max(now - started, 1e-9)
+            left = f", {(total - done) / max(rate, 1e-9):.0f} s left" if total else ""
+            print(f"{title}: {done}/{total or '?'} {unit}, {rate:.1f} {unit}/s{left} {note}".rstrip(), file=sys.stderr)
+
+    yield advance_plain
+
+
+def say(message: str) -> None:
+    """One line for the user, on stderr."""
+    console.print(message, soft_wrap=True, markup=False)
