@@ -1,0 +1,1 @@
+"""Captions for a dataset's people: `reidkit caption DIR --captioner KIND`."""

@@ -1,0 +1,81 @@
+"""Captions from an attribute table: the simulator's, or the user's own CSV.
+
+    reidkit caption DIR --captioner template                        # DIR/attributes.csv
+    reidkit caption DIR --captioner template --attributes mine.csv
+
+The table has one row an identity: a column `identity`, and any others, each an attribute in words
+(`shoes` = "red shoes" or just "red"). Empty cells are left out.
+"""
+
+import csv
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from ...datasets import UsageError
+
+# CLIP reads 77 tokens, and what comes first weighs most: what nobody else in the kit has comes before the kit.
+TELLING_FIRST = ("number", "hair", "accessory", "accessories", "shoes", "socks", "sleeves", "skin", "build", "height")
+NOT_TOLD = ("identity", "event", "team_id", "gait", "stride", "seed")
+OPENINGS = ("a photo of a person with {}", "a person with {}", "{}", "the same person has {}")
+
+
+def read_attributes(path: Path) -> dict[int, dict[str, str]]:
+    """identity -> {attribute: words}.
+
+    Raises:
+        UsageError: no such file, no column `identity`, or an identity that is no integer.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except OSError as error:
+        raise UsageError(
+            f"Cannot read the attribute table '{path}': {error.strerror}. Give one with --attributes FILE.csv, "
+            "or choose another --captioner."
+        ) from None
+    table = {}
+    for number, row in enumerate(rows, start=2):
+        try:
+            identity = int(row.pop("identity"))
+        except (KeyError, TypeError, ValueError):
+            raise UsageError(f"Line {number} of '{path}' has no integer in a column named identity.") from None
+        table[identity] = {key: value.strip() for key, value in row.items() if key and value and value.strip()}
+    return table
+
+
+def phrases(attributes: dict[str, str]) -> list[str]:
+    """Each attribute in words, the most telling first: {"shoes": "red"} -> ["red shoes"]."""
+
+    def rank(name: str) -> tuple[int, str]:
+        return (TELLING_FIRST.index(name) if name in TELLING_FIRST else len(TELLING_FIRST), name)
+
+    told = []
+    for name in sorted((n for n in attributes if n not in NOT_TOLD), key=rank):
+        value, noun = attributes[name], name.replace("_", " ")
+        if name == "number":
+            told.append(value if "number" in value else f"number {value} on the back")
+        else:
+            told.append(value if noun in value or " " in value else f"{value} {noun}")
+    return told
+
+
+def caption(attributes: dict[str, str], variant: int) -> str:
+    """One sentence; `variant` chooses the opening, so that an identity's captions are not all the same words."""
+    return OPENINGS[variant % len(OPENINGS)].format(", ".join(phrases(attributes)))
+
+
+def template_sha256() -> str:
+    """Hash of the wording, kept with each caption as a prompt's hash is."""
+    return hashlib.sha256(repr((OPENINGS, TELLING_FIRST)).encode()).hexdigest()
+
+
+def captions_for(tracklets: Sequence[tuple[str, int]], table: dict[int, dict[str, str]]) -> dict[str, str]:
+    """(tracklet id, identity) pairs -> caption by tracklet id; identities that the table lacks are left out."""
+    seen: dict[int, int] = {}
+    texts = {}
+    for tracklet, identity in tracklets:
+        if table.get(identity):
+            texts[tracklet] = caption(table[identity], seen.setdefault(identity, 0))
+            seen[identity] += 1
+    return texts
