@@ -1,0 +1,109 @@
+"""CLIP's weights: where they are on this machine, and how they are read without executing anything of them.
+
+    weights = read_weights("ViT-B-16-quickgelu", "openai")        # open_clip's tag, found in its cache
+    weights = read_weights("ViT-B-16-quickgelu", "weights/ViT-B-16.pt")
+
+Nothing is fetched here. A tag whose file is not in a cache is an error that gives the command which fetches it.
+"""
+
+import hashlib
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..datasets import UsageError
+from ..datasets.errors import choices
+
+HUB_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+NOT_WEIGHTS = {"input_resolution", "context_length", "vocab_size"}  # scalars that OpenAI's archive carries as entries
+
+
+def read_weights(name: str, pretrained: str) -> dict[str, Tensor]:
+    """State dict of a CLIP model in open_clip's names, float32, on the CPU.
+
+    Args:
+        name: open_clip's model name.
+        pretrained: a tag of open_clip for that model ("openai"), or the path of a .safetensors, .pt, .pth or .bin file.
+
+    Raises:
+        UsageError: unknown tag, absent or unreadable file, or a file that would have to be unpickled.
+    """
+    state = _read_file(_find(name, pretrained))
+    state = {key.removeprefix("module.").removeprefix("text."): value for key, value in state.items()}
+    return {key: value.float() for key, value in state.items() if key not in NOT_WEIGHTS}
+
+
+def _find(name: str, pretrained: str) -> Path:
+    if Path(pretrained).is_file():
+        return Path(pretrained)
+    if "/" in pretrained or Path(pretrained).suffix in {".safetensors", ".pt", ".pth", ".bin"}:
+        raise UsageError(f"There is no file '{pretrained}'. Give the path of CLIP weights, or a tag such as 'openai'.")
+    import open_clip
+
+    tags = open_clip.list_pretrained_tags_by_model(name)
+    if pretrained not in tags:
+        raise UsageError(choices(pretrained, tags, f"weights of {name}"))
+    found = _cached(open_clip.get_pretrained_cfg(name, pretrained))
+    if found is None:
+        fetch = f"import open_clip; open_clip.create_model('{name}', pretrained='{pretrained}')"
+        raise UsageError(
+            f"The weights '{pretrained}' of {name} are not on this machine: fetch them once with "
+            f'`python -c "{fetch}"`, or give a file with --set pretrained=FILE.safetensors, or train without them '
+            "(--from-scratch)."
+        )
+    return found
+
+
+def _cached(entry: dict) -> Path | None:
+    """The file of an entry of open_clip's table in the hub's cache or, from older versions, in ~/.cache/clip."""
+    if entry.get("hf_hub"):
+        from huggingface_hub import try_to_load_from_cache
+
+        repository, _, file = entry["hf_hub"].rpartition("/")
+        for candidate in [file] if file else HUB_FILES:
+            path = try_to_load_from_cache(repository, candidate)
+            if isinstance(path, str):
+                return Path(path)
+    if entry.get("url"):
+        path = Path.home() / ".cache" / "clip" / entry["url"].rsplit("/", 1)[-1]
+        if path.is_file():
+            return path
+    return None
+
+
+def _read_file(path: Path) -> dict[str, Tensor]:
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        try:
+            return load_file(path)
+        except Exception as error:
+            raise UsageError(f"'{path}' is no whole safetensors file ({error}); fetch it again.") from None
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        if "TorchScript" in str(error):
+            return _read_script(path)
+        raise UsageError(
+            f"'{path}' cannot be read as plain tensors and reidkit does not unpickle; save its state dict as "
+            f".safetensors ({type(error).__name__})."
+        ) from None
+    content = content.get("state_dict", content) if isinstance(content, dict) else content
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise UsageError(f"'{path}' holds no state dict; save the model's state dict as .safetensors.")
+    return content
+
+
+def _read_script(path: Path) -> dict[str, Tensor]:
+    """OpenAI's own files are TorchScript programs: read only where the sha256 is the one in OpenAI's address."""
+    import open_clip
+
+    digest = hashlib.file_digest(path.open("rb"), "sha256").hexdigest()
+    urls = [open_clip.get_pretrained_cfg(name, tag).get("url", "") for name, tag in open_clip.list_pretrained()]
+    if not any(digest in url for url in urls):
+        raise UsageError(
+            f"'{path}' is a TorchScript program and not one that OpenAI released (sha256 {digest[:12]}…); "
+            "save its state dict as .safetensors."
+        )
+    return dict(torch.jit.load(str(path), map_location="cpu").state_dict())
