@@ -9,7 +9,7 @@ A model's file holds its recipes by size. A model with options of its own subcla
 import dataclasses
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -84,6 +84,24 @@ def override(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
             raise UsageError(choices(key, hints, "recipe key"))
         changes[key] = _parse(key, text, hints[key])
     return dataclasses.replace(recipe, **changes)
+
+
+def to_dict(recipe: Recipe) -> dict[str, object]:
+    """The recipe as JSON knows it: tuples are lists."""
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(recipe).items()}
+
+
+def from_dict(base: Recipe, values: Mapping[str, object]) -> Recipe:
+    """A recipe of `base`'s class with the values that `to_dict` gave; keys absent from them keep `base`'s value.
+
+    Raises:
+        UsageError: a key that the class doesn't have.
+    """
+    known = {f.name for f in dataclasses.fields(base)}
+    for key in values:
+        if key not in known:
+            raise UsageError(choices(key, known, "recipe key") + " The run was made by another version of reidkit.")
+    return dataclasses.replace(base, **{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
 
 def _parse(key: str, text: str, kind: object) -> object:

@@ -1,0 +1,118 @@
+"""ResNet with bottleneck blocks (He et al. 2016), under torchvision's names, so that its ImageNet weights load.
+
+    backbone = ResNet(last_stride=1)                        # ResNet-50
+    load_pretrained(backbone, "resnet50-imagenet1k-v1")     # or the path of a .pth or .safetensors file
+    maps = backbone(images)                                 # [N, 3, 256, 128] -> [N, 2048, 16, 8]
+
+Video models call `stem` and the layers one by one, or replace blocks: `backbone.layer2[1] = Wrapped(backbone.layer2[1])`.
+"""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from ..training.checkpoint import find_weights, load_into, read_weights
+
+RESNET50_LAYERS = (3, 4, 6, 3)
+# torchvision's releases; V1 is what the compared papers started from
+PRETRAINED = {
+    "resnet50-imagenet1k-v1": "resnet50-0676ba61.pth",
+    "resnet50-imagenet1k-v2": "resnet50-11ad3fa6.pth",
+}
+HOW_TO_GET = (
+    "where there is a network, `python -c \"from torchvision.models import get_model; get_model('resnet50', "
+    "weights='{version}')\"` puts it into torch's cache"
+)
+
+
+class Bottleneck(nn.Module):
+    """1x1 to `planes`, 3x3 (which carries the stride), 1x1 to `4 * planes`, added to the shortcut."""
+
+    expansion = 4
+
+    def __init__(self, inputs: int, planes: int, stride: int = 1) -> None:
+        super().__init__()
+        outputs = planes * self.expansion
+        self.conv1 = nn.Conv2d(inputs, planes, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(planes)
+        self.conv2 = nn.Conv2d(planes, planes, 3, stride, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(planes)
+        self.conv3 = nn.Conv2d(planes, outputs, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(outputs)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = (
+            nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+            if stride != 1 or inputs != outputs
+            else None
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, inputs, H, W] -> [N, 4 planes, H / stride, W / stride]."""
+        shortcut = x if self.downsample is None else self.downsample(x)
+        x = self.relu(self.bn1(self.conv1(x)))
+        x = self.relu(self.bn2(self.conv2(x)))
+        return self.relu(self.bn3(self.conv3(x)) + shortcut)
+
+
+class ResNet(nn.Module):
+    """Feature maps of images.
+
+    Args:
+        layers: blocks in each of the four stages; (3, 4, 6, 3) is ResNet-50.
+        width: channels of the stem; stage i has `width * 2**i` planes and four times as many outputs.
+        last_stride: of the fourth stage; 1 keeps the map at a sixteenth of the image (Luo et al. 2019).
+
+    Attributes:
+        stage_channels: output channels of the four stages: (256, 512, 1024, 2048) at width 64.
+        channels: the last of them.
+    """
+
+    def __init__(self, layers: Sequence[int] = RESNET50_LAYERS, width: int = 64, last_stride: int = 2) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        self.stage_channels = tuple(width * 2**i * Bottleneck.expansion for i in range(4))
+        self.channels = self.stage_channels[-1]
+        inputs = width
+        for stage, (blocks, stride) in enumerate(zip(layers, (1, 2, 2, last_stride), strict=True)):
+            planes = width * 2**stage
+            made = [Bottleneck(inputs if i == 0 else planes * 4, planes, stride if i == 0 else 1) for i in range(blocks)]
+            setattr(self, f"layer{stage + 1}", nn.Sequential(*made))
+            inputs = planes * Bottleneck.expansion
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def stem(self, images: Tensor) -> Tensor:
+        """[N, 3, H, W] -> [N, width, H / 4, W / 4]."""
+        return self.maxpool(self.relu(self.bn1(self.conv1(images))))
+
+    @property
+    def stages(self) -> tuple[nn.Module, nn.Module, nn.Module, nn.Module]:
+        """layer1 … layer4, for models that work between them."""
+        return self.layer1, self.layer2, self.layer3, self.layer4
+
+    def forward(self, images: Tensor) -> Tensor:
+        """[N, 3, H, W] -> [N, channels, H / 16, W / 16] at last stride 1."""
+        x = self.stem(images)
+        for stage in self.stages:
+            x = stage(x)
+        return x
+
+
+def load_pretrained(backbone: ResNet, pretrained: str) -> None:
+    """Fills the backbone from a named torchvision release or a file; "" leaves it as it is.
+
+    The 1000-way classifier (`fc`) of such a file has no place here and is dropped; anything else that doesn't fit is an error.
+
+    Raises:
+        UsageError: the file is absent, unreadable, or of another architecture.
+    """
+    if not pretrained:
+        return
+    version = "IMAGENET1K_V2" if pretrained.endswith("v2") else "IMAGENET1K_V1"
+    path = find_weights(pretrained, PRETRAINED, HOW_TO_GET.format(version=version))
+    weights = {k: v for k, v in read_weights(path).items() if not k.startswith("fc.")}
+    load_into(backbone, weights, source=str(path))

@@ -1,0 +1,204 @@
+"""Weights in and out. Nothing read here can execute: safetensors, or pickles restricted to tensors.
+
+    save_checkpoint(folder, model, optimiser, epoch=3)      # checkpoint.json is written last and names the two others
+    epoch = resume(folder, model, optimiser)                # 0 where there is nothing to resume
+    report = load_into(model, convert(read_weights("TF-CLIP_MARS.pth")), source="TF-CLIP_MARS.pth", strict=False)
+"""
+
+import codecs
+import json
+import os
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from ..datasets import ReidkitError, UsageError
+from ..datasets.errors import choices
+from ..datasets.files import atomic_path, write_json
+
+FORMAT_VERSION = 1
+MANIFEST = "checkpoint.json"
+PICKLED = (".pth", ".pt", ".bin", ".ckpt", ".tar")
+# where released files keep their state dict, when not at the top
+NESTED = ("state_dict", "model_state_dict", "model", "net")
+# beside tensors, what the CNN papers' released files hold: a numpy number (their best rank-1). None of these runs code.
+HARMLESS = [
+    (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),
+    (np._core.multiarray.scalar, "numpy._core.multiarray.scalar"),
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in ("float16", "float32", "float64", "int32", "int64")),
+    codecs.encode,
+]
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """Names that found no partner: `missing` in the weights, `unexpected` in the model."""
+
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+
+
+def read_weights(path: Path | str) -> dict[str, Tensor]:
+    """Name -> tensor on the CPU, from `.safetensors` or a PyTorch file; `module.` prefixes are cut off.
+
+    Raises:
+        UsageError: absent, cut, of another kind, or a pickle that holds more than tensors (which is not executed).
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UsageError(f"There are no weights at '{path}'. Give the path of a .safetensors or .pth file.")
+    if path.suffix == ".safetensors":
+        try:
+            return safetensors.torch.load_file(path)
+        except (SafetensorError, OSError, ValueError) as error:
+            raise UsageError(f"'{path}' is no whole safetensors file ({error}). Fetch or train it again.") from None
+    if path.suffix not in PICKLED:
+        raise UsageError(f"'{path}' is no weights file by its name. Give one that ends in .safetensors or .pth.")
+    try:
+        with torch.serialization.safe_globals(HARMLESS):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise UsageError(
+            f"'{path}' holds more than tensors, and unpickling it could run code, so it was refused. "
+            "Save its state dict alone (torch.save(model.state_dict(), …)) where you trust it, and give that file."
+        ) from None
+    except (RuntimeError, EOFError, OSError, ValueError, AttributeError, KeyError) as error:
+        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        raise UsageError(f"'{path}' is no whole PyTorch file ({reason}). Fetch it again.") from None
+    for name in NESTED:
+        if isinstance(content, dict) and isinstance(content.get(name), dict):
+            content = content[name]
+    tensors = {k: v for k, v in content.items() if isinstance(v, Tensor)} if isinstance(content, dict) else {}
+    if not tensors:
+        raise UsageError(f"'{path}' holds no state dict (names with tensors). Save model.state_dict() and give that.")
+    return {str(name).removeprefix("module."): tensor for name, tensor in tensors.items()}
+
+
+def find_weights(name: str, files: Mapping[str, str], how_to_get: str) -> Path:
+    """The file behind a name: $REIDKIT_WEIGHTS first, then torch's cache; anything that looks like a path is one.
+
+    Args:
+        files: known name -> file name.
+        how_to_get: half a sentence that says where the file comes from.
+
+    Raises:
+        UsageError: unknown name, or the file is in neither folder; the sentence says what to put where.
+    """
+    if name not in files:
+        if os.sep in name or name.endswith((".safetensors", *PICKLED)):
+            return Path(name)
+        raise UsageError(choices(name, files, "pretrained weights") + " A path is possible too.")
+    cache = Path(torch.hub.get_dir()) / "checkpoints"
+    own = os.environ.get("REIDKIT_WEIGHTS")
+    for folder in ([Path(own)] if own else []) + [cache]:
+        if (folder / files[name]).is_file():
+            return folder / files[name]
+    raise UsageError(
+        f"The weights '{name}' are not here. Put {files[name]} into $REIDKIT_WEIGHTS or {cache} ({how_to_get}), or give "
+        "--set pretrained=PATH, or train with --from-scratch."
+    )
+
+
+def load_into(module: nn.Module, weights: Mapping[str, Tensor], source: str, strict: bool = True) -> LoadReport:
+    """Copies `weights` into the module's parameters and buffers of the same names.
+
+    A buffer that is empty as built (its size is known only after `prepare`) takes the shape found in `weights`.
+
+    Raises:
+        UsageError: a tensor of another shape (named, with both shapes), or, when `strict`, names without a partner.
+    """
+    for prefix, child in module.named_modules():
+        for name, buffer in child._buffers.items():
+            full = f"{prefix}.{name}".lstrip(".")
+            if full in weights and (buffer is None or (buffer.numel() == 0 and buffer.shape != weights[full].shape)):
+                device = next((p.device for p in module.parameters()), torch.device("cpu"))
+                child._buffers[name] = torch.empty_like(weights[full], device=device)
+    own = module.state_dict()
+    for name, tensor in weights.items():
+        if name in own and own[name].shape != tensor.shape:
+            raise UsageError(
+                f"'{name}' in '{source}' has shape {list(tensor.shape)} where the model has {list(own[name].shape)}. "
+                "Give weights of the same model, size and number of training identities."
+            )
+    report = LoadReport(
+        missing=tuple(sorted(n for n in own if n not in weights and not n.endswith("num_batches_tracked"))),
+        unexpected=tuple(sorted(n for n in weights if n not in own)),
+    )
+    if strict and (report.missing or report.unexpected):
+        raise UsageError(
+            f"'{source}' is of another model: {_some('absent', report.missing)}, "
+            f"{_some('not known', report.unexpected)}. Give weights of this model."
+        )
+    if not any(n in own for n in weights):
+        raise UsageError(
+            f"No name in '{source}' is one of the model's ({_some('for example', tuple(weights))}). "
+            "Give weights of this model."
+        )
+    module.load_state_dict({k: v for k, v in weights.items() if k in own}, strict=False)
+    return report
+
+
+def _some(word: str, names: tuple[str, ...]) -> str:
+    listed = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+    return f"{word} {len(names)}" + (f" ({listed})" if names else "")
+
+
+def save_weights(path: Path, module: nn.Module) -> None:
+    """Parameters and buffers as safetensors, whole or not at all."""
+    tensors = {k: v.detach().cpu().contiguous().clone() for k, v in module.state_dict().items()}
+    with atomic_path(path) as temporary:
+        safetensors.torch.save_file(tensors, temporary, metadata={"format": "pt"})
+
+
+def save_checkpoint(folder: Path, module: nn.Module, optimiser: torch.optim.Optimizer | None, epoch: int) -> None:
+    """The state after `epoch` epochs. Without an optimiser the run is finished and only weights are kept.
+
+    The manifest comes last, so a kill at any moment leaves the previous checkpoint or this one.
+    """
+    weights = f"epoch-{epoch:04d}.safetensors" if optimiser else "model.safetensors"
+    names = {"weights": weights, "optimiser": f"epoch-{epoch:04d}.optimiser.pt" if optimiser else None}
+    save_weights(folder / weights, module)
+    if optimiser:
+        with atomic_path(folder / names["optimiser"]) as temporary:
+            torch.save(optimiser.state_dict(), temporary)
+    write_json(folder / MANIFEST, {"format": FORMAT_VERSION, "epoch": epoch, "finished": optimiser is None, **names})
+    for old in [*folder.glob("epoch-*.safetensors"), *folder.glob("epoch-*.optimiser.pt")]:
+        if old.name not in names.values():
+            old.unlink()
+
+
+def manifest(folder: Path) -> dict | None:
+    """What `checkpoint.json` says; None where the folder holds no checkpoint.
+
+    Raises:
+        ReidkitError: it is damaged or of a newer format.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text())
+        if content["format"] > FORMAT_VERSION:
+            raise ReidkitError(f"'{path}' was written by a newer reidkit. Update reidkit, or give another --runs folder.")
+        return {key: content[key] for key in ("epoch", "finished", "weights", "optimiser")}
+    except (ValueError, KeyError, TypeError):
+        raise ReidkitError(f"'{path}' is damaged. Delete its folder to train that run again.") from None
+
+
+def resume(folder: Path, module: nn.Module, optimiser: torch.optim.Optimizer | None) -> int:
+    """Loads the folder's checkpoint and returns how many epochs are done; 0 where there is none."""
+    found = manifest(folder)
+    if found is None:
+        return 0
+    load_into(module, read_weights(folder / found["weights"]), source=str(folder / found["weights"]))
+    if optimiser and found["optimiser"]:
+        optimiser.load_state_dict(torch.load(folder / found["optimiser"], map_location="cpu", weights_only=True))
+    return found["epoch"]

@@ -1,0 +1,183 @@
+"""The one loop that trains every model.
+
+    train(model, dataset, recipe, Path("runs/mars/resnet50/seed0"), start("auto"))
+
+After each epoch the folder holds a whole checkpoint and a line more in `log.jsonl`. The same call resumes there, and ends in
+the same bits as a run that was never stopped (on the CPU; a GPU's kernels add in their own order). Under torchrun every process
+takes batches of its own and gradients are averaged, so the batch is as many times larger as there are processes.
+"""
+
+import json
+import random
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..datasets import ReidDataset, ReidkitError, UsageError
+from ..datasets.files import write_atomic
+from ..datasets.loader import TrainLoader
+from ..datasets.progress import progress, say
+from ..datasets.transforms import augment
+from . import checkpoint
+from .extraction import autocast
+from .losses import combine
+from .optimiser import make_optimiser, rate_factor, set_rate
+from .parallel import Parallel
+from .recipe import Recipe
+
+LOG = "log.jsonl"
+NOTE_STEPS = 10  # a loss is read from the device this often
+
+
+def seed_everything(seed: int, epoch: int, rank: int) -> torch.Generator:
+    """Seeds every generator from (seed, epoch, rank) alone, so that an epoch is the same after a resume.
+
+    Returns:
+        A CPU generator for the augmentation.
+    """
+    state = np.random.SeedSequence([seed, epoch, rank]).generate_state(3)
+    random.seed(int(state[0]))
+    np.random.seed(int(state[0]))  # noqa: NPY002 (for models that draw from the global generator)
+    torch.manual_seed(int(state[1]))
+    return torch.Generator().manual_seed(int(state[2]))
+
+
+def train(
+    model: nn.Module,
+    dataset: ReidDataset,
+    recipe: Recipe,
+    folder: Path,
+    here: Parallel,
+    *,
+    workers: int = 0,
+    title: str = "train",
+) -> None:
+    """Trains `model`, already prepared and on the device, from where `folder` left off to `recipe.epochs`.
+
+    Raises:
+        UsageError: there are fewer than two identities to train on.
+        ReidkitError: the loss is no longer finite; the last good checkpoint stays.
+    """
+    if len(dataset.identities) < 2:
+        raise UsageError(f"'{dataset.name}' has {len(dataset.identities)} training identities; training needs at least 2.")
+    optimiser = make_optimiser(model, recipe)
+    done = checkpoint.resume(folder, model, optimiser)
+    if (found := checkpoint.manifest(folder)) and found["finished"]:
+        return
+    if done and here.first:
+        say(f"{title}: going on after epoch {done} of {recipe.epochs}")
+    forward = _wrap(model, recipe, here)
+    loader = TrainLoader(
+        dataset,
+        frames=recipe.frames,
+        identities=recipe.identities,
+        tracklets=recipe.tracklets,
+        height=recipe.height,
+        width=recipe.width,
+        seed=recipe.seed,
+        workers=workers,
+        rank=here.rank,
+        world=here.world,
+    )
+    if here.first:
+        _cut_log(folder / LOG, done)
+    steps = len(loader)
+    model.train()
+    with progress(title, (recipe.epochs - done) * steps if here.first else None, "steps") as advance:
+        for epoch in range(done, recipe.epochs):
+            line = _epoch(forward, optimiser, loader, recipe, here, epoch, advance)
+            if here.first:
+                with open(folder / LOG, "a") as log:
+                    log.write(json.dumps(line) + "\n")
+                checkpoint.save_checkpoint(folder, model, optimiser, epoch + 1)
+            here.barrier()
+    if here.first:
+        checkpoint.save_checkpoint(folder, model, None, recipe.epochs)
+    here.barrier()
+
+
+def _wrap(model: nn.Module, recipe: Recipe, here: Parallel) -> nn.Module:
+    if here.world > 1:
+        ids = [here.device.index] if here.device.type == "cuda" else None
+        # a model may leave a head unused in some batches (captions absent), so the search for it is on
+        model = nn.parallel.DistributedDataParallel(model, device_ids=ids, find_unused_parameters=True)
+    if here.device.type == "cuda":
+        torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.benchmark = True
+    return torch.compile(model) if recipe.compile else model
+
+
+def _epoch(forward, optimiser, loader, recipe, here, epoch, advance) -> dict:  # noqa: ANN001
+    generator = seed_everything(recipe.seed, epoch, here.rank)
+    device, steps = here.device, len(loader)
+    started, clips_seen = time.monotonic(), 0
+    sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=device))
+    factor = rate_factor(recipe, epoch * steps, steps)
+    for step, (clips, labels, cameras) in enumerate(loader.epoch(epoch)):
+        factor = rate_factor(recipe, epoch * steps + step, steps)
+        set_rate(optimiser, factor, recipe.lr)
+        pixels = augment(
+            clips.to(device, non_blocking=True),
+            flip=recipe.flip,
+            pad=recipe.pad,
+            erase=recipe.erase,
+            mean=recipe.mean,
+            std=recipe.std,
+            generator=generator,
+        )
+        labels, cameras = labels.to(device, non_blocking=True), cameras.to(device, non_blocking=True)
+        with autocast(recipe, device):
+            output = forward(pixels, cameras, labels)
+            loss, parts = combine(output, labels, recipe)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        sums["loss"] += loss.detach()
+        for name, part in parts.items():
+            sums[name] += part
+        clips_seen += len(clips) * here.world
+        note = ""
+        if step % NOTE_STEPS == 0 or step == steps - 1:
+            value = loss.item()
+            if not np.isfinite(value):
+                raise ReidkitError(
+                    f"The loss is {value} in epoch {epoch + 1} at a rate of {recipe.lr * factor:.2g}. Train again with "
+                    f"a lower rate, for example --set lr={recipe.lr / 3:.1e}."
+                )
+            note = f"epoch {epoch + 1}/{recipe.epochs} loss {value:.3f}"
+        advance(1, note)
+    seconds = time.monotonic() - started
+    means = {name: float(value) / steps for name, value in sums.items()}
+    return {
+        "epoch": epoch + 1,
+        "loss": means.pop("loss"),
+        "losses": means,
+        "lr": recipe.lr * factor,
+        "steps": steps,
+        "processes": here.world,
+        "clips_per_second": round(clips_seen / max(seconds, 1e-9), 2),
+        "seconds": round(seconds, 3),
+        "gpu_memory_bytes": torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
+    }
+
+
+def read_log(path: Path) -> list[dict]:
+    """The log's lines, one an epoch; a line cut by a kill is left out."""
+    lines = []
+    if path.is_file():
+        for text in path.read_text().splitlines():
+            try:
+                lines.append(json.loads(text))
+            except ValueError:
+                continue
+    return lines
+
+
+def _cut_log(path: Path, epochs: int) -> None:
+    """Keeps the lines of the first `epochs` epochs: one written after the last checkpoint will be written again."""
+    kept = [json.dumps(line) for line in read_log(path) if line.get("epoch", 0) <= epochs]
+    write_atomic(path, "".join(line + "\n" for line in kept))

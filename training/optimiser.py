@@ -1,0 +1,71 @@
+"""Adam or AdamW with a rate per parameter, and the schedule as a plain function of the step.
+
+    optimiser = make_optimiser(model, recipe)
+    for step in range(total):
+        set_rate(optimiser, rate_factor(recipe, step, steps_per_epoch), recipe.lr)
+"""
+
+import math
+from collections import defaultdict
+
+import torch
+from torch import nn
+
+from .recipe import Recipe
+
+
+def parameter_factors(model: nn.Module, recipe: Recipe) -> dict[str, float]:
+    """Parameter name -> what multiplies `recipe.lr`: the model's `lr_factor`, times `bias_lr_factor` for a bias.
+
+    Parameters the model froze itself (`requires_grad` False) have 0.
+    """
+    own = getattr(model, "lr_factor", lambda name: 1.0)
+    return {
+        name: float(own(name)) * (recipe.bias_lr_factor if name.rpartition(".")[2].endswith("bias") else 1.0)
+        if parameter.requires_grad
+        else 0.0
+        for name, parameter in model.named_parameters()
+    }
+
+
+def make_optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """One group a factor. A factor of 0 freezes: the parameter gets no gradient and is in no group."""
+    groups: dict[float, list[nn.Parameter]] = defaultdict(list)
+    factors = parameter_factors(model, recipe)
+    for name, parameter in model.named_parameters():
+        if factors[name] == 0:
+            parameter.requires_grad_(False)
+        else:
+            groups[factors[name]].append(parameter)
+    if not groups:
+        raise ValueError("every parameter of the model is frozen: there is nothing to train")
+    kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
+    return kind(
+        [{"params": p, "lr": recipe.lr * factor, "factor": factor} for factor, p in sorted(groups.items())],
+        lr=recipe.lr,
+        weight_decay=recipe.weight_decay,
+    )
+
+
+def rate_factor(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
+    """What multiplies every group's rate at `step` (from 0).
+
+    Warm-up rises linearly from `warmup_factor` at step 0 to 1 after `warmup_epochs`. `step`: x `gamma` after as many
+    epochs as each milestone says. `cosine`: from 1 at the end of the warm-up to `min_lr` / `lr` at the last step.
+    """
+    warm = recipe.warmup_epochs * steps_per_epoch
+    rise = recipe.warmup_factor + (1 - recipe.warmup_factor) * step / warm if step < warm else 1.0
+    if recipe.schedule == "step":
+        return rise * recipe.gamma ** sum(step >= milestone * steps_per_epoch for milestone in recipe.milestones)
+    if step < warm:
+        return rise
+    last = recipe.epochs * steps_per_epoch - 1
+    done = min((step - warm) / max(last - warm, 1), 1.0)
+    floor = recipe.min_lr / recipe.lr
+    return floor + (1 - floor) * (1 + math.cos(math.pi * done)) / 2
+
+
+def set_rate(optimiser: torch.optim.Optimizer, factor: float, lr: float) -> None:
+    """Gives each group `lr` times its own factor times `factor`."""
+    for group in optimiser.param_groups:
+        group["lr"] = lr * group["factor"] * factor
