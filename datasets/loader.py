@@ -1,0 +1,234 @@
+"""Tracklets to clips of `uint8`, decoded by a pool of threads ahead of the model.
+
+loader = TrainLoader(dataset, frames=8, identities=8, tracklets=4, height=256, width=128, seed=0, workers=4)
+for clips, labels, cameras in loader.epoch(0): ...
+for clips, cameras, index in test_clips(dataset.test, sampling="dense", frames=8, height=256, width=128,
+                                        batch_clips=32, workers=4): ...
+
+Decoding releases Python's lock, so threads use the cores and share one cache. What is drawn depends on (seed, epoch,
+batch, place in the batch) alone: any number of workers gives the same batches in the same order.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal, TypeVar
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from .errors import UsageError, choices
+from .sampling import chunk_sample, dense_clips, identity_batches, spread, strided_clips
+from .tracklet import Frames, ReidDataset, Tracklet
+
+CACHE_BYTES = 1_500_000_000  # the train set is kept decoded in memory when it fits
+Sampling = Literal["dense", "spread", "strided"]
+SAMPLINGS: dict[str, Callable[[int, int], np.ndarray]] = {
+    "dense": dense_clips,
+    "spread": lambda n, T: spread(n, T)[None],
+    "strided": strided_clips,
+}
+
+Job = TypeVar("Job")
+Made = TypeVar("Made")
+
+
+def decode_frames(frames: Frames, indices: Iterable[int], height: int, width: int) -> Tensor:
+    """The frames at `indices`, RGB, resized (bilinear, antialiased) where they have another size: uint8 [n, 3, H, W].
+
+    Raises:
+        UsageError: a file is absent, cut, or no JPEG or PNG.
+    """
+    indices = [int(i) for i in indices]
+    out = np.empty((len(indices), 3, height, width), np.uint8)
+    for row, index in enumerate(indices):
+        image = _decode(frames.read(index))
+        if image is None:
+            path = frames.files[index] if frames.offsets is None else frames.files[0]
+            where = "" if frames.offsets is None else f" at byte {frames.offsets[index]}"
+            raise UsageError(
+                f"Frame {index} ('{path}'{where}) is no whole JPEG or PNG; fetch or build that file again."
+            )
+        if image.shape[:2] != (height, width):
+            # The channel order doesn't matter here, so BGR may pass for RGB.
+            image = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+        for channel in range(3):  # OpenCV's BGR to RGB planes
+            cv2.extractChannel(image, 2 - channel, dst=out[row, channel])
+    return torch.from_numpy(out)
+
+
+def _decode(data: bytes) -> np.ndarray | None:
+    """BGR [h, w, 3], or None where `data` is no whole image."""
+    # Older OpenCV fills the missing part of a cut JPEG with grey and returns it; the end marker tells.
+    if data[:2] == b"\xff\xd8" and b"\xff\xd9" not in data[-1024:]:
+        return None
+    try:
+        return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:
+        return None
+
+
+def decode_tracklet(tracklet: Tracklet, indices: Iterable[int], height: int, width: int) -> Tensor:
+    """`decode_frames` of a tracklet, with the tracklet named where a frame is broken."""
+    try:
+        return decode_frames(tracklet.frames, indices, height, width)
+    except UsageError as error:
+        raise UsageError(f"Tracklet '{tracklet.id}': {error}") from None
+
+
+class TrainLoader:
+    """Identity-balanced training batches of P identities x K tracklets, one clip of T frames a tracklet.
+
+    Args:
+        frames: T.
+        identities: P; lowered to the number of training identities where there are fewer.
+        tracklets: K.
+        seed: with the epoch's number it decides every draw.
+        workers: decoding threads; 0 decodes in the caller's thread.
+        rank, world: this process' share of the batches in data-parallel training; every rank gets as many.
+
+    Raises:
+        UsageError: the dataset has no training tracklets.
+    """
+
+    def __init__(
+        self,
+        dataset: ReidDataset,
+        *,
+        frames: int,
+        identities: int,
+        tracklets: int,
+        height: int,
+        width: int,
+        seed: int,
+        workers: int,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        if not dataset.train:
+            raise UsageError(f"'{dataset.name}' has no training tracklets. Train on a dataset with a train split.")
+        self.train = dataset.train
+        self.labels = np.array([dataset.label_of[t.identity] for t in self.train])
+        self.cameras = np.array([t.camera for t in self.train])
+        self.frames, self.identities, self.tracklets = frames, identities, tracklets
+        self.height, self.width = height, width
+        self.seed, self.workers, self.rank, self.world = seed, workers, rank, world
+        total = sum(len(t.frames) for t in self.train) * 3 * height * width
+        self.cache = _Cache(self.train, height, width) if total <= CACHE_BYTES else None
+
+    def __len__(self) -> int:
+        """Batches an epoch, for this rank."""
+        batches = -(-len(set(self.labels.tolist())) // self.identities)
+        return -(-batches // self.world)
+
+    def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yields clips uint8 [P*K, T, 3, H, W], labels int64 [P*K], cameras int64 [P*K].
+
+        Raises:
+            UsageError: an image is broken; the tracklet is named.
+        """
+        batches = identity_batches(self.labels, self.identities, self.tracklets, self.seed, number, self.cameras)
+        places = [i % len(batches) for i in range(self.rank, len(self) * self.world, self.world)]
+
+        def make(place: int) -> tuple[Tensor, Tensor, Tensor]:
+            batch = batches[place]
+            clips = torch.empty(len(batch), self.frames, 3, self.height, self.width, dtype=torch.uint8)
+            for slot, index in enumerate(batch):
+                rng = np.random.default_rng([self.seed, number, place, slot])
+                tracklet = self.train[index]
+                chosen = chunk_sample(len(tracklet.frames), self.frames, rng)
+                if self.cache is not None:
+                    clips[slot] = self.cache.get(int(index), chosen)
+                else:
+                    clips[slot] = decode_tracklet(tracklet, chosen, self.height, self.width)
+            return clips, torch.from_numpy(self.labels[batch]), torch.from_numpy(self.cameras[batch])
+
+        yield from ahead(make, places, self.workers)
+
+
+class _Cache:
+    """Decoded frames of tracklets, filled as they are asked for."""
+
+    def __init__(self, tracklets: Sequence[Tracklet], height: int, width: int) -> None:
+        self.tracklets, self.height, self.width = tracklets, height, width
+        self.pixels: dict[int, Tensor] = {}
+        self.have: dict[int, np.ndarray] = {}
+        self.lock = threading.Lock()
+
+    def get(self, index: int, frames: np.ndarray) -> Tensor:
+        """Frames of tracklet `index`: [len(frames), 3, H, W]. Two threads may decode one at once, to the same bytes."""
+        tracklet = self.tracklets[index]
+        with self.lock:
+            if index not in self.pixels:
+                n = len(tracklet.frames)
+                self.pixels[index] = torch.empty(n, 3, self.height, self.width, dtype=torch.uint8)
+                self.have[index] = np.zeros(n, bool)
+            pixels, have = self.pixels[index], self.have[index]
+        missing = np.unique(frames[~have[frames]])
+        if len(missing):
+            pixels[torch.from_numpy(missing)] = decode_tracklet(tracklet, missing, self.height, self.width)
+            have[missing] = True  # only after the pixels are there
+        return pixels[torch.from_numpy(frames)]
+
+
+def test_clips(
+    tracklets: Sequence[Tracklet],
+    *,
+    sampling: Sampling,
+    frames: int,
+    height: int,
+    width: int,
+    batch_clips: int,
+    workers: int,
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Yields clips uint8 [b, T, 3, H, W], cameras int64 [b], tracklet_index int64 [b]; b <= batch_clips.
+
+    Clips come in the order of `tracklets`, those of a tracklet in time order, possibly over several batches.
+
+    Args:
+        sampling: "dense" (all frames), "spread" (one clip of T evenly spread frames) or "strided".
+        frames: T.
+
+    Raises:
+        UsageError: unknown sampling, or a broken image; the tracklet is named.
+    """
+    if sampling not in SAMPLINGS:
+        raise UsageError(choices(sampling, SAMPLINGS, "test sampling"))
+    clips = [(index, clip) for index, t in enumerate(tracklets) for clip in SAMPLINGS[sampling](len(t.frames), frames)]
+
+    def make(start: int) -> tuple[Tensor, Tensor, Tensor]:
+        part = clips[start : start + batch_clips]
+        pixels = torch.empty(len(part), frames, 3, height, width, dtype=torch.uint8)
+        for row, (index, clip) in enumerate(part):
+            once, back = np.unique(clip, return_inverse=True)
+            pixels[row] = decode_tracklet(tracklets[index], once, height, width)[torch.from_numpy(back)]
+        index = torch.tensor([i for i, _ in part])
+        return pixels, torch.tensor([tracklets[i].camera for i, _ in part]), index
+
+    yield from ahead(make, range(0, len(clips), batch_clips), workers)
+
+
+test_clips.__test__ = False  # its name is not a test's
+
+
+def ahead(make: Callable[[Job], Made], jobs: Iterable[Job], workers: int) -> Iterator[Made]:
+    """`make(job)` of each job, in order, made by `workers` threads up to workers + 1 jobs ahead."""
+    if workers <= 0:
+        yield from map(make, jobs)
+        return
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
+    waiting: deque = deque()
+    try:
+        for job in jobs:
+            waiting.append(pool.submit(make, job))
+            if len(waiting) > workers + 1:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        # Leaving early (an error, a broken-off loop) must not wait for work nobody wants.
+        pool.shutdown(wait=False, cancel_futures=True)
