@@ -1,52 +1,160 @@
-"""`reidkit caption DIR --captioner template`."""
+"""`reidkit caption DIR --captioner template|attributes|endpoint|transformers`."""
 
+import dataclasses
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .captioner import Captioner
+
+CAPTIONERS = ("template", "attributes", "endpoint", "transformers")
+PROMPT = Path(__file__).with_name("prompt.txt")
 
 
 @click.command()
 @click.argument("dataset", type=click.Path(path_type=Path))
-@click.option("--captioner", default="template", show_default=True, help="template: from an attribute table.")
-@click.option("--attributes", type=click.Path(path_type=Path), help="Attribute table [default: DIR/attributes.csv].")
+@click.option("--captioner", default="template", show_default=True, metavar="KIND", help=" | ".join(CAPTIONERS))
+@click.option("--split", type=click.Choice(["train", "test", "all"]), default="train", show_default=True)
+@click.option("--per-identity", type=click.IntRange(1), default=4, show_default=True, help="Captions of one person.")
+@click.option("--pictures", type=click.IntRange(1, 16), default=4, show_default=True, help="Crops shown of a tracklet.")
+@click.option(
+    "--one-sheet/--several", default=None, help="Crops as one picture, or one by one [default: by captioner]."
+)
+@click.option("--prompt", type=click.Path(path_type=Path), default=PROMPT, help="Text file [default: ours].")
+@click.option("--attributes", type=click.Path(path_type=Path), help="template: table [default: DIR/attributes.csv].")
+@click.option("--vocabulary", type=click.Path(path_type=Path), help="attributes: phrases [default: ours].")
+@click.option("--weights", default="openai", show_default=True, help="attributes: CLIP weights, a tag or a file.")
+@click.option("--url", help="endpoint: http://HOST:PORT/v1. The key is read from $REIDKIT_API_KEY only.")
+@click.option("--model", help="endpoint: as the server names it. transformers: name or folder.")
+@click.option("--concurrency", type=click.IntRange(1, 256), default=4, show_default=True, help="endpoint: at once.")
+@click.option("--price", type=(float, float), help="endpoint: dollars a million tokens in, and out; shows the cost.")
+@click.option("--batch", type=click.IntRange(1), default=8, show_default=True, help="transformers: tracklets a batch.")
+@click.option("--device", default="", help="transformers, attributes: cpu, cuda … [default: what is there].")
+@click.option("--download", is_flag=True, help="transformers: fetch the model if it is not in the cache.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def caption(dataset: Path, captioner: str, attributes: Path | None, as_json: bool) -> None:
-    """Write captions for the people of a dataset.
+def caption(dataset: Path, captioner: str, price: tuple[float, float] | None, as_json: bool, **options: object) -> None:
+    """Write captions for the people of a dataset, into its captions.jsonl.
 
-    What is in captions.jsonl already is kept: a second run asks only for what is missing.
+    What is there already is kept: a run that was stopped is continued by the same command and asks nothing twice.
+    Exit code 3 where some tracklets got none.
     """
-    import polars as pl
+    from ...datasets import LossError, UsageError
+    from ...datasets.own import read_dataset
+    from .run import run
 
+    data = read_dataset(dataset)
+    chosen = make(
+        captioner, dataset, **{k: options[k] for k in options if k not in ("split", "per_identity", "pictures")}
+    )
+    count_tokens = clip_tokens()
+    summary = run(
+        data,
+        chosen,
+        split=str(options["split"]),
+        per_identity=int(options["per_identity"]),
+        pictures=0 if captioner == "template" else int(options["pictures"]),
+        count_tokens=count_tokens,
+    )
+    cost = None
+    if price:
+        cost = (summary.tokens_in * price[0] + summary.tokens_out * price[1]) / 1e6
+    if as_json:
+        click.echo(
+            json.dumps({**dataclasses.asdict(summary), "captioner": chosen.kind, "model": chosen.model, "cost": cost})
+        )
+    else:
+        click.echo(
+            f"{summary.written} captions written, {summary.kept} were there, {summary.doubtful} doubtful, "
+            f"{len(summary.failures)} without an answer; {summary.seconds:.1f} s, "
+            f"{summary.tokens_in} tokens in, {summary.tokens_out} out" + (f", ${cost:.2f}" if cost is not None else "")
+        )
+    if summary.failures and not summary.written + summary.kept:
+        raise UsageError(f"No tracklet got a caption; the first reason: {summary.failures[0][1]}.")
+    if summary.failures:
+        raise LossError(
+            f"{len(summary.failures)} of {summary.wanted} tracklets have no caption; run again to ask for them."
+        )
+
+
+def make(
+    kind: str,
+    dataset: Path,
+    *,
+    prompt: Path,
+    attributes: Path | None,
+    vocabulary: Path | None,
+    weights: str,
+    url: str | None,
+    model: str | None,
+    concurrency: int,
+    batch: int,
+    device: str,
+    download: bool,
+    one_sheet: bool | None,
+) -> "Captioner":
+    """The captioner of a kind.
+
+    Raises:
+        UsageError: unknown kind, or what the kind needs is missing.
+    """
     from ...datasets import UsageError
     from ...datasets.errors import choices
-    from ...datasets.format import ATTRIBUTES, MANIFEST, TRACKLETS
-    from .store import Caption, append, open_captions, read_captions
-    from .template import captions_for, read_attributes, template_sha256
 
-    if captioner != "template":
-        raise UsageError(choices(captioner, ["template"], "captioner"))
-    if not (dataset / MANIFEST).is_file():
-        raise UsageError(
-            f"'{dataset}' is no finished dataset: it has no {MANIFEST}. Run `reidkit build-dataset` first."
-        )
-    rows = pl.read_parquet(dataset / TRACKLETS).filter(pl.col("kind") == "person")
-    people = list(rows.select("id", "identity").iter_rows())
-    table = read_attributes(attributes or dataset / ATTRIBUTES)
+    if kind == "template":
+        import polars as pl
 
-    done = {c.tracklet for c in read_captions(dataset) if c.captioner == "template"}
-    texts = captions_for(people, table)
-    missing = len(people) - len(texts)
-    with open_captions(dataset) as file:
-        for tracklet, text in texts.items():
-            if tracklet not in done:
-                append(file, Caption(tracklet, text, "template", "", template_sha256()))
-    if not texts:
-        raise UsageError(
-            f"None of the {len(people)} tracklets' identities is in the attribute table. Check its numbers."
-        )
-    written = len(set(texts) - done)
-    if as_json:
-        click.echo(json.dumps({"written": written, "kept": len(done), "without_attributes": missing}))
-    else:
-        click.echo(f"{written} captions written, {len(done)} kept, {missing} tracklets without attributes.")
+        from ...datasets.format import ATTRIBUTES, TRACKLETS
+        from .template import Template, read_attributes
+
+        identities = pl.read_parquet(dataset / TRACKLETS).select("id", "identity")
+        return Template(read_attributes(attributes or dataset / ATTRIBUTES), dict(identities.iter_rows()))
+    if kind == "attributes":
+        from .attributes import VOCABULARY, ZeroShot
+        from .clip_encoder import encoders
+
+        images, texts = encoders(weights, device)
+        return ZeroShot(images, texts, f"clip {weights}", vocabulary or VOCABULARY)
+    if kind == "endpoint":
+        from .endpoint import Endpoint
+
+        if not url or not model:
+            raise UsageError("The captioner 'endpoint' needs --url http://HOST:PORT/v1 and --model NAME.")
+        return Endpoint(url, model, _read_prompt(prompt), concurrency, one_sheet=bool(one_sheet))
+    if kind == "transformers":
+        from .local import DEFAULT_MODEL, LocalModel
+
+        where = device or _default_device()
+        sheet = True if one_sheet is None else one_sheet
+        return LocalModel(model or DEFAULT_MODEL, _read_prompt(prompt), where, batch, sheet, download)
+    raise UsageError(choices(kind, CAPTIONERS, "captioner"))
+
+
+def _read_prompt(path: Path) -> str:
+    from ...datasets import UsageError
+
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"Cannot read the prompt '{path}': {getattr(error, 'strerror', None) or error}.") from None
+    if not text:
+        raise UsageError(f"The prompt '{path}' is empty.")
+    return text
+
+
+def _default_device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def clip_tokens() -> "Callable[[str], int]":
+    """CLIP's own token count, start and end not counted."""
+    import open_clip
+
+    encode = open_clip.SimpleTokenizer().encode
+    return lambda text: len(encode(text))

@@ -65,9 +65,14 @@ def open_captions(dataset: Path) -> Iterator[IO[bytes]]:
         yield file
 
 
+def encode(caption: Caption) -> bytes:
+    """The line of a caption, newline included."""
+    row = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(caption).items()}
+    return json.dumps(row, ensure_ascii=False).encode() + b"\n"
+
+
 def append(file: IO[bytes], caption: Caption) -> None:
     """Writes one line and makes it durable."""
-    row = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(caption).items()}
-    file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+    file.write(encode(caption))
     file.flush()
     os.fsync(file.fileno())

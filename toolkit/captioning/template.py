@@ -9,10 +9,11 @@ The table has one row an identity: a column `identity`, and any others, each an 
 
 import csv
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from ...datasets import UsageError
+from .captioner import Answer, Request
 
 # CLIP reads 77 tokens, and what comes first weighs most: what nobody else in the kit has comes before the kit.
 TELLING_FIRST = ("number", "hair", "accessory", "accessories", "shoes", "socks", "sleeves", "skin", "build", "height")
@@ -70,12 +71,27 @@ def template_sha256() -> str:
     return hashlib.sha256(repr((OPENINGS, TELLING_FIRST)).encode()).hexdigest()
 
 
-def captions_for(tracklets: Sequence[tuple[str, int]], table: dict[int, dict[str, str]]) -> dict[str, str]:
-    """(tracklet id, identity) pairs -> caption by tracklet id; identities that the table lacks are left out."""
-    seen: dict[int, int] = {}
-    texts = {}
-    for tracklet, identity in tracklets:
-        if table.get(identity):
-            texts[tracklet] = caption(table[identity], seen.setdefault(identity, 0))
-            seen[identity] += 1
-    return texts
+class Template:
+    """A captioner that needs no pictures: the words come from the table.
+
+    Args:
+        table: identity -> {attribute: words}, as `read_attributes` gives it.
+        identity_of: tracklet id -> identity.
+    """
+
+    kind, model = "template", ""
+
+    def __init__(self, table: dict[int, dict[str, str]], identity_of: dict[str, int]) -> None:
+        self._table, self._identity_of = table, identity_of
+        self.prompt_sha256 = template_sha256()
+
+    def answers(self, requests: Iterator[Request], total: int) -> Iterator[Answer]:
+        """An identity's captions take the openings in turn; an identity that the table lacks is a failure."""
+        turn: dict[int, int] = {}
+        for request in requests:
+            identity = self._identity_of[request.tracklet]
+            if not self._table.get(identity):
+                yield Answer(request.tracklet, failure=f"identity {identity} is not in the attribute table")
+                continue
+            yield Answer(request.tracklet, caption(self._table[identity], turn.setdefault(identity, 0)))
+            turn[identity] += 1

@@ -1,0 +1,43 @@
+"""CLIP's two towers as plain functions over pictures and texts, for the captioner `attributes`."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms.v2.functional import pil_to_tensor, resize
+
+from ...baselines.clip import encode_text, load_clip
+from ...datasets.transforms import normalise
+from ...training.recipe import CLIP_MEAN, CLIP_STD
+
+HEIGHT, WIDTH = 256, 128  # pixels; a person's shape, with the position embedding resized to it
+
+
+def encoders(
+    pretrained: str, device: str = "", backbone: str = "ViT-B-16-quickgelu"
+) -> tuple[Callable[[list[Image.Image]], np.ndarray], Callable[[list[str]], np.ndarray]]:
+    """(images -> [n, D], texts -> [n, D]), both L2-normalised float32.
+
+    Raises:
+        UsageError: the weights are absent; the sentence says how to get them.
+    """
+    clip = load_clip(backbone, pretrained, HEIGHT, WIDTH)
+    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    clip.image.to(where).eval()
+    clip.text.to(where).eval()
+
+    def images(pictures: list[Image.Image]) -> np.ndarray:
+        batch = torch.stack([resize(pil_to_tensor(p), [HEIGHT, WIDTH], antialias=True) for p in pictures])
+        with torch.inference_mode():
+            return _unit(clip.image(normalise(batch.to(where), CLIP_MEAN, CLIP_STD)).projected[:, 0])
+
+    def texts(sentences: list[str]) -> np.ndarray:
+        return _unit(encode_text(clip, sentences)[1])
+
+    return images, texts
+
+
+def _unit(features: Tensor) -> np.ndarray:
+    return torch.nn.functional.normalize(features.float(), dim=1).cpu().numpy()
