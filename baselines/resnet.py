@@ -78,7 +78,9 @@ class ResNet(nn.Module):
         inputs = width
         for stage, (blocks, stride) in enumerate(zip(layers, (1, 2, 2, last_stride), strict=True)):
             planes = width * 2**stage
-            made = [Bottleneck(inputs if i == 0 else planes * 4, planes, stride if i == 0 else 1) for i in range(blocks)]
+            made = [
+                Bottleneck(inputs if i == 0 else planes * 4, planes, stride if i == 0 else 1) for i in range(blocks)
+            ]
             setattr(self, f"layer{stage + 1}", nn.Sequential(*made))
             inputs = planes * Bottleneck.expansion
         for module in self.modules():

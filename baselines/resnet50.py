@@ -117,4 +117,3 @@ def convert(state: dict[str, Tensor]) -> dict[str, Tensor]:
     if not any(name.startswith("backbone.") for name in state):
         return {f"backbone.{name}": tensor for name, tensor in state.items() if not name.startswith("fc.")}
     return dict(state)
-

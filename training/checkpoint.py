@@ -1,8 +1,8 @@
 """Weights in and out. Nothing read here can execute: safetensors, or pickles restricted to tensors.
 
-    save_checkpoint(folder, model, optimiser, epoch=3)      # checkpoint.json is written last and names the two others
-    epoch = resume(folder, model, optimiser)                # 0 where there is nothing to resume
-    report = load_into(model, convert(read_weights("TF-CLIP_MARS.pth")), source="TF-CLIP_MARS.pth", strict=False)
+save_checkpoint(folder, model, optimiser, epoch=3)      # checkpoint.json is written last and names the two others
+epoch = resume(folder, model, optimiser)                # 0 where there is nothing to resume
+report = load_into(model, convert(read_weights("TF-CLIP_MARS.pth")), source="TF-CLIP_MARS.pth", strict=False)
 """
 
 import codecs
@@ -187,7 +187,9 @@ def manifest(folder: Path) -> dict | None:
     try:
         content = json.loads(path.read_text())
         if content["format"] > FORMAT_VERSION:
-            raise ReidkitError(f"'{path}' was written by a newer reidkit. Update reidkit, or give another --runs folder.")
+            raise ReidkitError(
+                f"'{path}' was written by a newer reidkit. Update reidkit, or give another --runs folder."
+            )
         return {key: content[key] for key in ("epoch", "finished", "weights", "optimiser")}
     except (ValueError, KeyError, TypeError):
         raise ReidkitError(f"'{path}' is damaged. Delete its folder to train that run again.") from None

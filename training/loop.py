@@ -63,10 +63,13 @@ def train(
         ReidkitError: the loss is no longer finite; the last good checkpoint stays.
     """
     if len(dataset.identities) < 2:
-        raise UsageError(f"'{dataset.name}' has {len(dataset.identities)} training identities; training needs at least 2.")
+        raise UsageError(
+            f"'{dataset.name}' has {len(dataset.identities)} training identities; training needs at least 2."
+        )
     optimiser = make_optimiser(model, recipe)
     done = checkpoint.resume(folder, model, optimiser)
-    if (found := checkpoint.manifest(folder)) and found["finished"]:
+    found = checkpoint.manifest(folder)
+    if found and found["finished"]:
         return
     if done and here.first:
         say(f"{title}: going on after epoch {done} of {recipe.epochs}")
@@ -85,6 +88,8 @@ def train(
     )
     if here.first:
         _cut_log(folder / LOG, done)
+        if found is None:  # what `prepare` computed may have taken an hour
+            checkpoint.save_checkpoint(folder, model, optimiser, 0)
     steps = len(loader)
     model.train()
     with progress(title, (recipe.epochs - done) * steps if here.first else None, "steps") as advance:

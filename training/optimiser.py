@@ -1,8 +1,8 @@
 """Adam or AdamW with a rate per parameter, and the schedule as a plain function of the step.
 
-    optimiser = make_optimiser(model, recipe)
-    for step in range(total):
-        set_rate(optimiser, rate_factor(recipe, step, steps_per_epoch), recipe.lr)
+optimiser = make_optimiser(model, recipe)
+for step in range(total):
+    set_rate(optimiser, rate_factor(recipe, step, steps_per_epoch), recipe.lr)
 """
 
 import math

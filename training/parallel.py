@@ -1,7 +1,7 @@
 """One process, or several under `torchrun --nproc_per_node=4 -m reidkit run …`.
 
-    here = start("cuda")
-    loader = TrainLoader(…, rank=here.rank, world=here.world)
+here = start("cuda")
+loader = TrainLoader(…, rank=here.rank, world=here.world)
 """
 
 import datetime
@@ -72,7 +72,10 @@ def start(device: str = "auto") -> Parallel:
     if not dist.is_initialized():
         # long, because rank 0 alone scores while the others wait
         dist.init_process_group(
-            "nccl" if chosen.type == "cuda" else "gloo", timeout=datetime.timedelta(hours=2), rank=rank, world_size=world
+            "nccl" if chosen.type == "cuda" else "gloo",
+            timeout=datetime.timedelta(hours=2),
+            rank=rank,
+            world_size=world,
         )
     return Parallel(chosen, rank, world)
 

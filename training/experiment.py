@@ -1,0 +1,281 @@
+"""One cell of the grid: a model, a bench, a seed; from a recipe to a result file.
+
+    result = run_cell(Cell(resnet50, "resnet50", "tiny", recipe, "demo/sports"), Places(), start("auto"))
+
+A cell that was stopped goes on at its last epoch; one that has its result is not run again.
+"""
+
+import dataclasses
+import fcntl
+import hashlib
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..datasets import ReidDataset, ReidkitError, UsageError
+from ..datasets.benches import bench_splits, load_bench
+from ..datasets.errors import choices
+from ..datasets.files import write_json
+from ..datasets.progress import say
+from ..leaderboard import protocols, ranking, results
+from . import checkpoint, loop
+from .extraction import extract_features, frame_extractor
+from .model import prepare
+from .parallel import Parallel
+from .recipe import Recipe, from_dict, to_dict
+
+RUN = "run.json"
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where things are read and written. `data` None: $REIDKIT_DATA or data/."""
+
+    results: Path = Path("results")
+    runs: Path = Path("runs")
+    data: Path | None = None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is trained and tested: `module` is the model's file, `name` as on the command line (`cgclip/no-cmr`)."""
+
+    module: ModuleType
+    name: str
+    size: str
+    recipe: Recipe
+    bench: str
+
+    @property
+    def title(self) -> str:
+        bench = Path(self.bench).name
+        return f"{self.name} {self.size} on {bench}, seed {self.recipe.seed}"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model read from a run's folder, and what it was trained with."""
+
+    model: nn.Module
+    recipe: Recipe
+    facts: dict
+
+
+def load_datasets(bench: str, data: Path | None) -> list[ReidDataset]:
+    """The bench's splits: ten for iLIDS-VID, one otherwise."""
+    return [load_bench(bench, data, split=k) for k in range(bench_splits(bench, data))]
+
+
+def fingerprint(datasets: list[ReidDataset]) -> str:
+    """The dataset's own; of several splits the sha256 over theirs."""
+    if len(datasets) == 1:
+        return datasets[0].fingerprint
+    return hashlib.sha256("\n".join(d.fingerprint for d in datasets).encode()).hexdigest()
+
+
+def captions_digest(dataset: ReidDataset) -> str:
+    """Short sha256 over the training captions; "" where there are none. They change a training, never a test."""
+    if not any(t.captions for t in dataset.train):
+        return ""
+    rows = sorted({(t.identity, t.captions) for t in dataset.train})
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
+
+
+def finished(cell: Cell, datasets: list[ReidDataset], root: Path) -> results.Result | None:
+    """The newest result of the same model, size, bench, dataset, recipe and captions."""
+    found, _ = results.load_results(root)
+    wanted = (cell.name, cell.size, datasets[0].name, fingerprint(datasets), _dataset_facts(datasets).get("captions"))
+    same = [
+        r
+        for r in found
+        if (r.model, r.size, r.bench, r.dataset["fingerprint"], r.dataset.get("captions")) == wanted
+        and r.recipe == to_dict(cell.recipe)
+    ]
+    return max(same, key=lambda r: r.created, default=None)
+
+
+def run_cell(
+    cell: Cell, places: Places, here: Parallel, *, again: bool = False, workers: int = 0, command: str = ""
+) -> results.Result:
+    """Builds, prepares, trains, extracts, scores, and writes the result; a finished cell's result is read instead.
+
+    Raises:
+        ReidkitError: the bench is absent, the weights can't be had, training diverged, …; one sentence.
+    """
+    datasets = load_datasets(cell.bench, places.data)
+    if not again and (found := finished(cell, datasets, places.results)):
+        return found
+    scores, features_seconds = [], 0.0
+    trained_seconds = 0.0
+    for split, dataset in enumerate(datasets):
+        title = cell.title + (f", split {split + 1}/{len(datasets)}" if len(datasets) > 1 else "")
+        folder = run_folder(cell, dataset, places.runs, split if len(datasets) > 1 else None)
+        model = train_cell(cell, dataset, folder, here, again=again, workers=workers, title=title)
+        trained_seconds += sum(line["seconds"] for line in loop.read_log(folder / loop.LOG))
+        started = time.monotonic()
+        scores.append(score_model(model, dataset, cell.recipe, here, workers=workers, title=f"{title}: test"))
+        features_seconds += time.monotonic() - started
+    result = make_result(cell, datasets, scores, seconds=trained_seconds + features_seconds, command=command)
+    if here.first:
+        results.save_result(places.results, result)
+    here.barrier()
+    return result
+
+
+def run_folder(cell: Cell, dataset: ReidDataset, runs: Path, split: int | None = None) -> Path:
+    """`runs/<bench>/<model>/seed<k>[/split<s>]`, or beside it with a short digest where another recipe holds that place."""
+    base = runs / dataset.name / cell.name
+    key = _key(cell, dataset)
+    part = "" if split is None else f"split{split}"
+    plain = base / f"seed{cell.recipe.seed}" / part
+    taken = _read_facts(plain)
+    return plain if taken is None or taken["key"] == key else base / f"seed{cell.recipe.seed}-{key[:8]}" / part
+
+
+def train_cell(
+    cell: Cell, dataset: ReidDataset, folder: Path, here: Parallel, *, again: bool, workers: int, title: str
+) -> nn.Module:
+    """The trained model on the device. A finished folder's weights are loaded, an unfinished one's training goes on."""
+    recipe = cell.recipe
+    facts = {
+        "key": _key(cell, dataset),
+        "model": cell.name,
+        "size": cell.size,
+        "recipe": to_dict(recipe),
+        "classes": len(dataset.identities),
+        "cameras": dataset.num_cameras,
+        "dataset": _dataset_facts([dataset]),
+        "processes": here.world,
+    }
+    with _alone(folder, here):
+        if here.first:
+            if again:
+                for name in (checkpoint.MANIFEST, loop.LOG):
+                    (folder / name).unlink(missing_ok=True)
+            write_json(folder / RUN, facts)
+        here.barrier()
+        done = checkpoint.manifest(folder)
+        loop.seed_everything(recipe.seed, 0, 0)
+        # with weights of its own in the folder, a run needs no pretrained ones
+        model = cell.module.build(
+            dataclasses.replace(recipe, pretrained="") if done else recipe, len(dataset.identities), dataset.num_cameras
+        ).to(here.device)
+        if done is None:
+            prepare(model, dataset, frame_extractor(recipe, here.device, workers=workers))
+        elif done["finished"]:
+            checkpoint.resume(folder, model, None)
+            return model
+        loop.train(model, dataset, recipe, folder, here, workers=workers, title=title)
+    return model
+
+
+def score_model(
+    model: nn.Module,
+    dataset: ReidDataset,
+    recipe: Recipe,
+    here: Parallel,
+    *,
+    protocol: str | None = None,
+    workers: int = 0,
+    title: str = "test",
+) -> ranking.Scores:
+    """Features of the test tracklets, ranked under the dataset's protocol. The processes share the extraction."""
+    tracklets = dataset.test
+    if not dataset.query:
+        raise UsageError(f"'{dataset.name}' has no queries: no test identity was seen by two cameras. Test on another.")
+    if here.world > 1 and len(tracklets) >= here.world:
+        mine = extract_features(
+            model, tracklets[here.rank :: here.world], recipe, here.device, workers=workers, title=title
+        )
+        features = np.empty((len(tracklets), mine.shape[1]), np.float32)
+        for rank, part in enumerate(here.gather(mine)):
+            features[rank :: here.world] = part
+    else:
+        features = extract_features(model, tracklets, recipe, here.device, workers=workers, title=title)
+    queries = {t.id for t in dataset.query}
+    return ranking.score(
+        features,
+        np.array([t.identity for t in tracklets]),
+        np.array([t.camera for t in tracklets]),
+        np.array([t.id in queries for t in tracklets]),
+        protocol or dataset.protocol,
+        metric=recipe.metric,
+    )
+
+
+def open_run(module: ModuleType, path: Path, device: torch.device | str = "cpu") -> Trained:
+    """The model of a run's folder (or of its weights file), in test mode.
+
+    Raises:
+        UsageError: no run's folder, an unfinished one without a checkpoint, or one of another model.
+    """
+    folder = path if path.is_dir() else path.parent
+    facts, found = _read_facts(folder), checkpoint.manifest(folder)
+    if facts is None or found is None:
+        raise UsageError(f"'{folder}' is no run of reidkit with a checkpoint. Give a folder that `reidkit run` wrote.")
+    base = module.RECIPES.get(facts["size"])
+    if base is None:
+        raise UsageError(choices(facts["size"], module.RECIPES, "size of the model"))
+    recipe = from_dict(base, facts["recipe"])
+    model = module.build(dataclasses.replace(recipe, pretrained=""), facts["classes"], facts["cameras"])
+    weights = folder / found["weights"] if path.is_dir() else path
+    checkpoint.load_into(model, checkpoint.read_weights(weights), source=str(weights))
+    return Trained(model.to(device).eval(), recipe, facts)
+
+
+def is_run(path: Path) -> bool:
+    """Whether `path` is a run's folder or a file in one."""
+    return ((path if path.is_dir() else path.parent) / RUN).is_file()
+
+
+def _key(cell: Cell, dataset: ReidDataset) -> str:
+    facts = [cell.name, cell.size, to_dict(cell.recipe), dataset.fingerprint, captions_digest(dataset)]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _dataset_facts(datasets: list[ReidDataset]) -> dict[str, object]:
+    first = datasets[0]
+    facts = {"name": first.name, "fingerprint": fingerprint(datasets), "path": str(first.root)}
+    captions = captions_digest(first)
+    return facts | ({"captions": captions} if captions else {})
+
+
+def _read_facts(folder: Path) -> dict | None:
+    path = folder / RUN
+    if not path.is_file():
+        return None
+    try:
+        facts = json.loads(path.read_text())
+        return {k: facts[k] for k in ("key", "model", "size", "recipe", "classes", "cameras", "dataset")}
+    except (ValueError, KeyError, TypeError):
+        raise ReidkitError(f"'{path}' is damaged. Delete its folder to train that run again.") from None
+
+
+@contextmanager
+def _alone(folder: Path, here: Parallel) -> Iterator[None]:
+    """Holds the folder's lock, so that two commands never train into one folder."""
+    if not here.first:
+        yield
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = open(folder / ".lock", "w")  # noqa: SIM115 (closed below)
+    except OSError as error:
+        raise ReidkitError(f"Cannot write '{folder}': {error.strerror}. Choose a folder with --runs.") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ReidkitError(
+                f"Another process trains in '{folder}'. Wait for it, or give another --runs folder."
+            ) from None
+        yield
