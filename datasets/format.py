@@ -1,9 +1,9 @@
 """Our dataset format, version 1: the names and columns that its writer (`toolkit`) and its reader (`own`) share.
 
-    dataset.json       manifest, written last: its presence means complete
-    tracklets.parquet  one row a tracklet            captions.jsonl    one line a caption
-    frames.parquet     one row a crop                decisions.jsonl   review decisions, append-only
-    crops/*.tar        JPEG crops in plain tar       attributes.csv    one row an identity, where attributes are known
+dataset.json       manifest, written last: its presence means complete
+tracklets.parquet  one row a tracklet            captions.jsonl    one line a caption
+frames.parquet     one row a crop                decisions.jsonl   review decisions, append-only
+crops/*.tar        JPEG crops in plain tar       attributes.csv    one row an identity, where attributes are known
 """
 
 import polars as pl
