@@ -1,0 +1,125 @@
+"""Person detectors by name or file: `load_detector("yolox_nano.onnx").detect([image])`.
+
+    detector = load_detector("simulated")                    # ships with reidkit, for simulated footage
+    detector = load_detector("weights/yolox_nano.onnx")      # YOLOX (Apache-2.0) through ONNX Runtime
+    detector = load_detector("exported/yolo11m.onnx")        # exported by Ultralytics; the output's shape tells them
+    apart detector = load_detector("yolo11m.pt", trust_weights=True)   # Ultralytics itself (AGPL, extra `yolo`)
+
+An .onnx file is data. An Ultralytics .pt is a pickle, which runs code when it is read: it is read only when its sha256
+is in `OFFICIAL_RELEASES`, or when the caller trusts it.
+"""
+
+import os
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from ..datasets.errors import UsageError, choices
+from ..datasets.files import sha256_file
+
+if TYPE_CHECKING:
+    import supervision as sv
+
+ASSETS = Path(__file__).resolve().parent / "assets"
+SIMULATED = "simulated"
+DEFAULT = "yolo11m.pt"
+# Low, because ByteTrack's second association lives on boxes that no track may start from.
+DEFAULT_CONFIDENCE = 0.1
+
+# sha256 of checkpoints that Ultralytics released. Ultralytics publishes no list of them; an entry is added only after
+# the file was fetched from their release page and compared by us. It is empty: every .pt needs --trust-weights.
+OFFICIAL_RELEASES: dict[str, str] = {}
+
+_FAMILIES = ("yolov8", "yolov9", "yolov10", "yolo11", "yolo12", "yolo26")
+
+
+class Detector(Protocol):
+    """What the builder asks of a detector.
+
+    Attributes:
+        name: for the manifest. sha256: of the weights.
+        input_size: (width, height) in pixels that images are fitted into; smaller ones may be given, larger ones waste
+            time.
+    """
+
+    name: str
+    sha256: str
+    input_size: tuple[int, int]
+
+    def detect(self, images: Sequence[np.ndarray]) -> "list[sv.Detections]":
+        """People in each image (uint8 RGB [H, W, 3]): `xyxy` in that image's pixels, `confidence`, best first."""
+        ...
+
+
+def load_detector(
+    name: str | Path, *, confidence: float | None = None, trust_weights: bool = False, threads: int | None = None
+) -> Detector:
+    """The detector of that name or file.
+
+    Args:
+        name: "simulated", an .onnx or .pt file, or the name of an Ultralytics release ("yolo11m.pt", "yolo11m").
+        confidence: boxes below are left out; None is `DEFAULT_CONFIDENCE`.
+        trust_weights: read a .pt that is on no list of known files.
+        threads: of ONNX Runtime and torch; None is all processors of this process.
+
+    Raises:
+        UsageError: unknown name, absent or unusable file, a .pt that nobody vouches for, missing extra.
+    """
+    confidence = DEFAULT_CONFIDENCE if confidence is None else confidence
+    if not 0 < confidence < 1:
+        raise UsageError(f"Detector confidence {confidence} is out of range; it lies between 0 and 1, as 0.1.")
+    threads = threads or len(os.sched_getaffinity(0))
+    text = str(name)
+    if text == SIMULATED:
+        path = ASSETS / "detector.onnx"
+        if not path.is_file():
+            raise UsageError(
+                f"The detector of simulated footage is not installed ('{path.name}'); install reidkit again."
+            )
+        return _onnx(path, SIMULATED, confidence, threads)
+    path = Path(text).expanduser()
+    if path.suffix == "" and not path.exists() and text.startswith(_FAMILIES):
+        path = path.with_name(path.name + ".pt")
+    suffix = path.suffix.lower()
+    if suffix == ".onnx":
+        if not path.is_file():
+            raise UsageError(
+                f"There is no detector file '{path}'. Give the path of a YOLOX or Ultralytics .onnx file "
+                "(YOLOX's are at github.com/Megvii-BaseDetection/YOLOX under releases), or --detector simulated."
+            )
+        return _onnx(path, path.name, confidence, threads)
+    if suffix == ".pt":
+        return _ultralytics(path, confidence, trust_weights, threads)
+    known = (SIMULATED, "PATH.onnx", "PATH.pt", *(f"{family}{size}.pt" for family in _FAMILIES[3:] for size in "nsmlx"))
+    raise UsageError(choices(text, known, "detector"))
+
+
+def _onnx(path: Path, name: str, confidence: float, threads: int) -> Detector:
+    from .yolo_onnx import OnnxDetector
+
+    return OnnxDetector(path, name=name, sha256=sha256_file(path), confidence=confidence, threads=threads)
+
+
+def _ultralytics(path: Path, confidence: float, trust_weights: bool, threads: int) -> Detector:
+    if not path.is_file():
+        raise UsageError(
+            f"The weights '{path}' are not there, and nothing is downloaded unasked. Fetch {path.name} from "
+            f"github.com/ultralytics/assets/releases and give its path, or use a YOLOX file with --detector PATH.onnx."
+        )
+    digest = sha256_file(path)
+    if digest not in OFFICIAL_RELEASES and not trust_weights:
+        raise UsageError(
+            f"'{path}' (sha256 {digest}) is on no list of known releases, and reading a .pt runs code that is in it. "
+            "If you know where it comes from add --trust-weights, or use an .onnx file."
+        )
+    if find_spec("ultralytics") is None:
+        raise UsageError(
+            f"'{path.name}' needs Ultralytics (AGPL-3.0), which is not installed. "
+            "`pip install 'reidkit[yolo]'`, or use a YOLOX file with --detector PATH.onnx."
+        )
+    from .ultralytics_yolo import UltralyticsDetector
+
+    return UltralyticsDetector(path, sha256=digest, confidence=confidence, threads=threads)

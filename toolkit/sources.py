@@ -1,0 +1,386 @@
+"""What lies in a folder of raw footage: which cameras filmed which event, and what truth there is beside them.
+
+    found = discover(Path("raw"))
+    for source in found.sources:
+        print(source.key, source.kind, source.path)
+
+Layouts, which may be mixed below one folder:
+
+    raw/<event>/<camera>.mp4            a video a camera (mp4, mkv, mov, avi, m4v, webm, ts, mts, mpg, wmv)
+    raw/<camera>.mp4                    one event, named after the folder
+    raw/<event>/<camera>/000001.jpg     a folder of images a camera; raw/<camera>/*.jpg likewise
+    raw/[train/]<sequence>/gt/gt.txt    a MOTChallenge sequence with seqinfo.ini and img1/: SportsMOT's
+                                        `v_<video>_c<clip>` is camera c<clip> of event v_<video>; any other
+                                        (DanceTrack's) is an event of its own
+    raw/<event>/truth/<camera>.txt      the simulator's boxes in MOT lines, and raw/truth.json its identities
+
+`raw/reidkit.toml` may say more. `CAMERA` is `event/camera`, or `camera` for that camera of every event; names are those
+after renaming:
+
+    single_camera = true                # the views are clips of one moving camera (default: true for sequences only)
+    [cameras]                           # file or folder name (without ending), or event/name -> camera
+    GOPR0123 = "left"
+    [events]                            # event folder or sequence -> event; sequences may share one
+    v_abc_c001 = "final"
+    [offsets]                           # CAMERA -> seconds to add to its times, so that the clocks of an event agree
+    "final/left" = -1.25
+    [frame_rates]                       # CAMERA -> images a second of a folder of images (25 where nothing is said)
+    right = 30
+    [ignore]                            # CAMERA -> boxes [x1, y1, x2, y2] in pixels; people standing there are left out
+    left = [[0, 0, 320, 180]]
+"""
+
+import configparser
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from ..datasets.errors import UsageError, choices
+
+VIDEO_ENDINGS = frozenset(
+    (".mp4", ".mkv", ".mov", ".avi", ".m4v", ".webm", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp")
+)
+IMAGE_ENDINGS = frozenset([".jpg", ".jpeg", ".png", ".bmp"])
+DEFAULT_IMAGE_RATE = 25.0
+CONFIG = "reidkit.toml"
+TRUTH_FOLDER = "truth"
+TRUTH_FILE = "truth.json"
+
+_SPORTSMOT = re.compile(r"(v_.+)_(c\d+)")
+_TABLES = ("cameras", "events", "offsets", "frame_rates", "ignore")
+
+Kind = Literal["video", "images", "mot"]
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What one camera filmed of one event.
+
+    Attributes:
+        event, camera: names; `key` is both.
+        kind: "video" (a file), "images" (a folder), "mot" (a MOTChallenge sequence: boxes and ids come from `truth`).
+        path: the file, the folder of images, or the sequence's folder.
+        truth: MOT lines of the true boxes, where there are any.
+        offset: seconds to add to the source's times to come to the event's clock.
+        ignore: boxes (x1, y1, x2, y2) in pixels where nobody is to be detected.
+        fps: frames a second of images and sequences; None for a video, which knows its own.
+    """
+
+    event: str
+    camera: str
+    kind: Kind
+    path: Path
+    truth: Path | None = None
+    offset: float = 0.0
+    ignore: tuple[Box, ...] = ()
+    fps: float | None = None
+
+    @property
+    def key(self) -> str:
+        return f"{self.event}/{self.camera}"
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """All sources in order of event and camera.
+
+    Attributes:
+        single_camera: the views of an event are clips of one moving camera, not cameras that film at the same time.
+        identities: the simulator's `truth.json`, where it is there.
+        notes: sentences about what was left out or assumed.
+    """
+
+    sources: tuple[Source, ...]
+    single_camera: bool = False
+    identities: Path | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Settings:
+    single_camera: bool | None = None
+    cameras: Mapping[str, str] = field(default_factory=dict)
+    events: Mapping[str, str] = field(default_factory=dict)
+    offsets: Mapping[str, float] = field(default_factory=dict)
+    frame_rates: Mapping[str, float] = field(default_factory=dict)
+    ignore: Mapping[str, tuple[Box, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A source as it lies there, before reidkit.toml has its say."""
+
+    event: str
+    name: str  # file stem or folder name; the clip of a SportsMOT sequence
+    kind: Kind
+    path: Path
+    truth: Path | None
+    fps: float | None = None
+
+
+def discover(raw: Path | str) -> Discovery:
+    """Finds every source below `raw`.
+
+    Raises:
+        UsageError: no such folder, no footage, two cameras with one name, a sequence without its images, a bad
+            reidkit.toml.
+    """
+    raw = Path(raw)
+    if not raw.exists():
+        raise UsageError(
+            f"There is no folder '{raw}'. Name the folder that holds the footage, as <event>/<camera>.mp4."
+        )
+    if not raw.is_dir():
+        raise UsageError(f"'{raw}' is a file; name the folder that holds it, with the other cameras' videos beside it.")
+    settings = _read_settings(raw / CONFIG)
+    found, notes = _walk(raw)
+    if not found:
+        raise UsageError(
+            f"No videos in '{raw}'. Put them there as <event>/<camera>.mp4 "
+            f"(or {', '.join(sorted(VIDEO_ENDINGS - {'.mp4'}))}), as folders of images, or as MOTChallenge sequences."
+        )
+    sources = _apply(found, settings, raw / CONFIG, notes)
+    _refuse_twins(sources)
+    sequences = any(s.kind == "mot" for s in sources)
+    single = settings.single_camera if settings.single_camera is not None else sequences
+    identities = raw / TRUTH_FILE
+    return Discovery(
+        sources=tuple(sorted(sources, key=lambda s: (s.event, s.camera))),
+        single_camera=single,
+        identities=identities if identities.is_file() else None,
+        notes=tuple(notes),
+    )
+
+
+def _walk(raw: Path) -> tuple[list[_Found], list[str]]:
+    """Sources below `raw`, without going into folders of images, and notes on what is none."""
+    found: list[_Found] = []
+    notes: list[str] = []
+    top = raw.resolve().name or "event"
+    for folder, below, files in os.walk(raw, followlinks=True):
+        here = Path(folder)
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        files = sorted(name for name in files if not name.startswith("."))
+        if "seqinfo.ini" in files or (here / "gt" / "gt.txt").is_file():
+            below.clear()
+            found.append(_sequence(here))
+            continue
+        if here.name == TRUTH_FOLDER and here != raw:
+            below.clear()
+            continue
+        depth = len(here.relative_to(raw).parts)
+        event = top if here == raw else here.name
+        videos = [name for name in files if Path(name).suffix.lower() in VIDEO_ENDINGS]
+        images = [name for name in files if Path(name).suffix.lower() in IMAGE_ENDINGS]
+        if videos and depth > 1:
+            inside = "/".join(here.relative_to(raw).parts)
+            notes.append(f"{len(videos)} videos in '{inside}' left out: footage lies at most one folder deep.")
+            continue
+        for name in videos:
+            stem = Path(name).stem
+            found.append(_Found(event, stem, "video", here / name, _truth_of(here, stem)))
+        if images and not videos:
+            below.clear()
+            if here == raw:
+                found.append(_Found(top, top, "images", here, None))
+            elif depth <= 2:
+                event = top if depth == 1 else here.parent.name
+                found.append(_Found(event, here.name, "images", here, _truth_of(here.parent, here.name)))
+            else:
+                inside = "/".join(here.relative_to(raw).parts)
+                notes.append(
+                    f"{len(images)} images in '{inside}' left out: image folders lie at most two folders deep."
+                )
+            continue
+        known = {CONFIG, TRUTH_FILE}
+        others = [name for name in files if name not in known and name not in videos]
+        if others:
+            inside = str(here.relative_to(raw))
+            few = ", ".join(others[:3]) + (" …" if len(others) > 3 else "")
+            notes.append(f"{len(others)} files in '{inside}' are no footage and were left out: {few}.")
+    return found, notes
+
+
+def _truth_of(folder: Path, camera: str) -> Path | None:
+    path = folder / TRUTH_FOLDER / f"{camera}.txt"
+    return path if path.is_file() else None
+
+
+def _sequence(folder: Path) -> _Found:
+    """A MOTChallenge sequence; one without annotation (a test set) is a plain folder of images."""
+    parser = configparser.ConfigParser()
+    info = folder / "seqinfo.ini"
+    try:
+        parser.read_string(info.read_text(encoding="utf-8-sig"))
+        section = parser["Sequence"]
+        images = folder / section.get("imDir", "img1")
+        fps = float(section.get("frameRate", str(DEFAULT_IMAGE_RATE)))
+        if not fps > 0:
+            raise ValueError("frameRate is not above zero")
+    except (OSError, KeyError, ValueError, configparser.Error) as error:
+        raise UsageError(
+            f"Cannot read '{info}' ({error}). A MOTChallenge sequence needs seqinfo.ini with a section [Sequence] and "
+            "imDir, frameRate, seqLength; take the file from the dataset again."
+        ) from None
+    if not images.is_dir() or not has_images(images):
+        raise UsageError(
+            f"The sequence '{folder}' has no images in '{images.name}/', only annotation. Put its frames there as "
+            f"{images.name}/000001.jpg and so on (the dataset's full download has them), or move the sequence away."
+        )
+    clip = _SPORTSMOT.fullmatch(folder.name)
+    event, name = (clip[1], clip[2]) if clip else (folder.name, "camera")
+    truth = folder / "gt" / "gt.txt"
+    if not truth.is_file():
+        return _Found(event, name, "images", images, None, fps)
+    return _Found(event, name, "mot", folder, truth, fps)
+
+
+def has_images(folder: Path) -> bool:
+    """Whether `folder` holds at least one image."""
+    with os.scandir(folder) as entries:
+        return any(Path(entry.name).suffix.lower() in IMAGE_ENDINGS for entry in entries)
+
+
+def sequence_facts(folder: Path) -> tuple[Path, int | None]:
+    """A sequence's folder of images, and the number of frames that seqinfo.ini states."""
+    parser = configparser.ConfigParser()
+    parser.read_string((folder / "seqinfo.ini").read_text(encoding="utf-8-sig"))
+    section = parser["Sequence"]
+    length = section.get("seqLength", "").strip()
+    return folder / section.get("imDir", "img1"), int(length) if length.isdigit() else None
+
+
+def _apply(found: Iterable[_Found], settings: _Settings, config: Path, notes: list[str]) -> list[Source]:
+    """Sources as reidkit.toml names them. A key that matches none is an error: a typing mistake would go unseen."""
+    used: set[tuple[str, str]] = set()
+
+    def look_up(table: str, *keys: str) -> object:
+        values = getattr(settings, table)
+        for key in keys:
+            if key in values:
+                used.update((table, k) for k in keys if k in values)
+                return values[key]
+        return None
+
+    sources, guessed = [], 0
+    for item in found:
+        sequence = item.path.parent.name if item.kind == "images" else item.path.name
+        is_sequence = item.kind == "mot" or (item.kind == "images" and item.fps is not None)
+        named = look_up("events", *([sequence] if is_sequence else []), item.event)
+        event = str(named or item.event)
+        # Sequences that the user puts under one event must differ by camera; "camera" would make them twins.
+        name = sequence if is_sequence and named is not None and item.name == "camera" else item.name
+        camera = str(look_up("cameras", f"{item.event}/{name}", f"{event}/{name}", name) or name)
+        key = f"{event}/{camera}"
+        fps = item.fps
+        if item.kind == "images":
+            rate = look_up("frame_rates", key, camera)
+            guessed += rate is None and fps is None
+            fps = rate or fps or DEFAULT_IMAGE_RATE
+        sources.append(
+            Source(
+                event=event,
+                camera=camera,
+                kind=item.kind,
+                path=item.path,
+                truth=item.truth,
+                offset=look_up("offsets", key, camera) or 0.0,
+                ignore=look_up("ignore", key, camera) or (),
+                fps=fps,
+            )
+        )
+    if guessed:
+        notes.append(
+            f"{guessed} folders of images are taken as {DEFAULT_IMAGE_RATE:g} frames a second; "
+            f"[frame_rates] in {CONFIG} says otherwise."
+        )
+    for table in _TABLES:
+        for key in getattr(settings, table):
+            if (table, key) not in used:
+                keys = sorted({s.key for s in sources} | {f.name for f in found} | {f.event for f in found})
+                raise UsageError(f"'{config}', [{table}]: {choices(key, keys, 'source')}")
+    return sources
+
+
+def _refuse_twins(sources: Iterable[Source]) -> None:
+    seen: dict[str, Source] = {}
+    for source in sources:
+        twin = seen.setdefault(source.key, source)
+        if twin is not source:
+            raise UsageError(
+                f"Two cameras of event '{source.event}' are named '{source.camera}': '{twin.path}' "
+                f"and '{source.path}'. "
+                f"Rename one, or give it a name under [cameras] in {CONFIG}."
+            )
+        for name in (source.event, source.camera):
+            if not name or "/" in name or name.startswith("."):
+                raise UsageError(
+                    f"'{name}' can't name an event or a camera: it is empty, has a '/' or starts with a dot. "
+                    f"Rename it in {CONFIG}."
+                )
+
+
+def _read_settings(path: Path) -> _Settings:
+    if not path.exists():
+        return _Settings()
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"Cannot read '{path}': {error}. Mend that line, or take the file away.") from None
+    for key in data:
+        if key not in ("single_camera", *_TABLES):
+            raise UsageError(f"'{path}': {choices(key, ('single_camera', *_TABLES), 'key')}")
+
+    def table(name: str, convert: object, wanted: str) -> dict:
+        values = data.get(name, {})
+        try:
+            if not isinstance(values, dict):
+                raise TypeError
+            return {key: convert(value) for key, value in values.items()}
+        except (TypeError, ValueError):
+            raise UsageError(f"'{path}', [{name}]: every line is NAME = {wanted}; this is {values!r}.") from None
+
+    single = data.get("single_camera")
+    if single is not None and not isinstance(single, bool):
+        raise UsageError(f"'{path}': single_camera is true or false, not {single!r}.")
+    return _Settings(
+        single_camera=single,
+        cameras=table("cameras", _text, '"camera"'),
+        events=table("events", _text, '"event"'),
+        offsets=table("offsets", _number, "seconds"),
+        frame_rates=table("frame_rates", _rate, "frames a second, above 0"),
+        ignore=table("ignore", _boxes, "[[x1, y1, x2, y2], …] with x1 < x2 and y1 < y2"),
+    )
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e9:
+        raise TypeError
+    return float(value)
+
+
+def _rate(value: object) -> float:
+    if not _number(value) > 0:
+        raise ValueError
+    return float(value)
+
+
+def _boxes(value: object) -> tuple[Box, ...]:
+    boxes = []
+    for box in value:
+        x1, y1, x2, y2 = (_number(v) for v in box)
+        if not (x1 < x2 and y1 < y2):
+            raise ValueError
+        boxes.append((x1, y1, x2, y2))
+    return tuple(boxes)

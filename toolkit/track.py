@@ -1,0 +1,179 @@
+"""Boxes of single frames to tracks: `track_boxes(detections, fps=25.0)`; annotated ones: `truth_tracks(gt_txt)`.
+
+A table of tracks has the columns of `TRACK_COLUMNS`. Tracks are numbered from 1 in the order in which they begin.
+"""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import supervision as sv
+
+from ..datasets.errors import UsageError, choices
+
+TRACK_COLUMNS = {
+    "frame": pl.Int64,  # index in the source, from 0
+    "time": pl.Float64,  # seconds from the source's first frame
+    "track": pl.Int64,  # from 1, by time of birth
+    "x1": pl.Float32,  # source pixels; may lie outside the frame
+    "y1": pl.Float32,
+    "x2": pl.Float32,
+    "y2": pl.Float32,
+    "confidence": pl.Float32,
+    "truth": pl.Int64,  # the annotated id; null for tracks that a tracker made
+}
+BOX = ("x1", "y1", "x2", "y2")
+REFERENCE_RATE = 30.0  # the rate in which `trackers` states its buffer of lost frames
+
+
+def _bytetrack(fps: float, confidence: float, buffer: int):
+    from trackers import ByteTrackTracker
+
+    return ByteTrackTracker(
+        lost_track_buffer=buffer,
+        frame_rate=fps,
+        track_activation_threshold=confidence,
+        high_conf_det_threshold=confidence,
+    )
+
+
+def _ocsort(fps: float, confidence: float, buffer: int):
+    from trackers import OCSORTTracker
+
+    return OCSORTTracker(lost_track_buffer=buffer, frame_rate=fps, high_conf_det_threshold=confidence)
+
+
+def _botsort(fps: float, confidence: float, buffer: int):
+    from trackers import BoTSORTTracker
+
+    return BoTSORTTracker(
+        lost_track_buffer=buffer,
+        frame_rate=fps,
+        track_activation_threshold=confidence,
+        high_conf_det_threshold=confidence,
+        enable_cmc=False,  # it would need the pixels of every frame; our cameras stand still
+    )
+
+
+# ByteTrack: arXiv 2110.06864; OC-SORT: 2203.14360; BoT-SORT (here without appearance and camera motion): 2206.14651.
+TRACKERS: dict[str, Callable] = {"bytetrack": _bytetrack, "ocsort": _ocsort, "botsort": _botsort}
+
+
+def track_boxes(
+    detections: pl.DataFrame, *, fps: float, tracker: str = "bytetrack", confidence: float = 0.5, max_gap: float = 1.0
+) -> pl.DataFrame:
+    """Follows people through one source with a fresh tracker.
+
+    Args:
+        detections: columns frame, time, x1, y1, x2, y2, confidence. A frame that was looked at and holds nobody has one
+            row with null in place of a box: the tracker must see it too.
+        fps: the source's true rate. The tracker is told every frame's time as well, for variable rates and lost frames.
+        tracker: a name of `TRACKERS`.
+        confidence: a track starts, and is first looked for, at boxes of this confidence.
+        max_gap: seconds after which an unseen person's track ends.
+
+    Returns:
+        `TRACK_COLUMNS`, ordered by frame and track.
+    """
+    if tracker not in TRACKERS:
+        raise UsageError(choices(tracker, TRACKERS, "tracker"))
+    # The buffer is in frames at 30 a second, whatever the source's rate.
+    follow = TRACKERS[tracker](fps, confidence, max(1, round(max_gap * REFERENCE_RATE)))
+    rows: list[tuple] = []
+    detections = detections.sort("frame", maintain_order=True)
+    for (frame, time), group in detections.group_by(["frame", "time"], maintain_order=True):
+        boxes = group.drop_nulls("x1")
+        seen = sv.Detections(
+            xyxy=boxes.select(BOX).to_numpy().astype(np.float32).reshape(-1, 4),
+            confidence=boxes["confidence"].to_numpy().astype(np.float32),
+            class_id=np.zeros(len(boxes), int),
+        )
+        followed = follow.update(seen, timestamp=float(time))
+        for box, score, track in (
+            zip(followed.xyxy, followed.confidence, followed.tracker_id, strict=True) if len(followed) else ()
+        ):
+            if track >= 0:
+                rows.append((frame, time, int(track), *map(float, box), float(score), None))
+    return renumber(pl.DataFrame(rows, schema=TRACK_COLUMNS, orient="row"))
+
+
+def renumber(tracks: pl.DataFrame) -> pl.DataFrame:
+    """Numbers tracks from 1 by first frame (older number first in a tie); rows ordered by frame and track."""
+    births = tracks.group_by("track").agg(pl.col("frame").min()).sort("frame", "track")
+    names = births.select("track", new=pl.int_range(1, len(births) + 1, dtype=pl.Int64))
+    renamed = tracks.join(names, on="track", how="left", maintain_order="left").with_columns(track=pl.col("new"))
+    return renamed.select(list(TRACK_COLUMNS)).sort("frame", "track")
+
+
+def cut_tracks(tracks: pl.DataFrame, *, max_gap: float, max_length: float | None = None) -> pl.DataFrame:
+    """Ends a track where its person was unseen for more than `max_gap` seconds, and after `max_length` seconds.
+
+    Who comes back after a long gap may be somebody else; a track that was kept whole across it would mix the two
+    unseen.
+    """
+    slack = 1e-6  # seconds; times are binary fractions of a rate
+    tracks = tracks.sort("track", "frame")
+    gap = (pl.col("time") - pl.col("time").shift(1).over("track")).fill_null(0.0) > max_gap + slack
+    tracks = tracks.with_columns(part=gap.cast(pl.Int64).cum_sum().over("track"))
+    if max_length is not None:
+        age = pl.col("time") - pl.col("time").min().over("track", "part")
+        span = (pl.col("time").max() - pl.col("time").min()).over("track", "part")
+        # Equal parts, so that no crumb is left over at the end.
+        pieces = (span / max_length - slack).ceil().clip(lower_bound=1)
+        piece = (age / (span + slack) * pieces).floor().cast(pl.Int64)
+        tracks = tracks.with_columns(piece=piece)
+    else:
+        tracks = tracks.with_columns(piece=pl.lit(0, pl.Int64))
+    keys = tracks.select("track", "part", "piece").unique().sort("track", "part", "piece").with_row_index("id", 1)
+    tracks = tracks.join(keys, on=["track", "part", "piece"], how="left", maintain_order="left")
+    return renumber(tracks.with_columns(track=pl.col("id").cast(pl.Int64)))
+
+
+def drop_short(tracks: pl.DataFrame, seconds: float) -> tuple[pl.DataFrame, int]:
+    """Tracks that last at least `seconds` from first to last frame, renumbered, and how many did not."""
+    spans = tracks.group_by("track").agg(span=pl.col("time").max() - pl.col("time").min())
+    short = spans.filter(pl.col("span") < seconds - 1e-6)
+    return renumber(tracks.join(short, on="track", how="anti", maintain_order="left")), len(short)
+
+
+def truth_tracks(path: Path, fps: float) -> pl.DataFrame:
+    """Tracks of a MOTChallenge annotation: `frame (from 1), id, x, y, w, h, counts, class, visibility`.
+
+    Lines whose seventh column is 0 or whose class isn't 1 (pedestrian) are no people to follow. `track` is renumbered,
+    `truth` keeps the annotated id.
+
+    Raises:
+        UsageError: a line that can't be read, or one id twice in a frame.
+    """
+    rows: list[tuple] = []
+    seen: set[tuple[int, int]] = set()
+    for number, line in enumerate(_lines(path), start=1):
+        if not line.strip():
+            continue
+        try:
+            values = [float(value) for value in line.split(",")]
+            frame, identity, x, y, width, height = values[:6]
+            if len(values) < 6 or frame < 1 or width <= 0 or height <= 0 or not np.isfinite(values).all():
+                raise ValueError
+        except ValueError:
+            raise UsageError(
+                f"Line {number} of '{path}' is {line.strip()[:60]!r}; a MOT line is "
+                "frame,id,x,y,w,h,1,1,visibility with frame from 1 and a size above 0. Mend or remove the line."
+            ) from None
+        if (len(values) > 6 and values[6] == 0) or (len(values) > 7 and values[7] != 1):
+            continue
+        key = (int(frame), int(identity))
+        if key in seen:
+            raise UsageError(f"Line {number} of '{path}' has id {key[1]} a second time in frame {key[0]}. Remove one.")
+        seen.add(key)
+        index = int(frame) - 1
+        rows.append((index, index / fps, int(identity), x, y, x + width, y + height, 1.0, int(identity)))
+    return renumber(pl.DataFrame(rows, schema=TRACK_COLUMNS, orient="row"))
+
+
+def _lines(path: Path) -> Iterable[str]:
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"Cannot read the annotation '{path}': {error}. Fetch it again.") from None
