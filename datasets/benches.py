@@ -1,0 +1,126 @@
+"""The benches: datasets by name, or by the path of a dataset in our format.
+
+dataset = load_bench("mars")                   # below $REIDKIT_DATA, or data/
+dataset = load_bench("ilids-vid", split=3)
+dataset = load_bench("out/my-dataset")
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from .cards import differences, read_card
+from .errors import UsageError, choices
+from .format import MANIFEST
+from .ilids import SPLITS, read_ilids
+from .lsvid import read_lsvid
+from .mars import read_mars
+from .own import read_dataset
+from .progress import say
+from .tracklet import ReidDataset
+
+Reader = Callable[[Path, int], ReidDataset]
+
+BENCHES: dict[str, Reader] = {
+    "mars": lambda root, split: read_mars(root),
+    "ilids-vid": lambda root, split: read_ilids(root, split),
+    "ls-vid": lambda root, split: read_lsvid(root),
+    "sports-vreid": lambda root, split: read_dataset(root),
+    "dance-vreid": lambda root, split: read_dataset(root),
+}
+# Other readings of a bench's files: allowed by name, never part of `all`. Name -> (bench of the card, reader).
+VARIANTS: dict[str, tuple[str, Reader]] = {
+    "ilids-vid-tfclip": ("ilids-vid", lambda root, split: read_ilids(root, split, swap_halves=True)),
+}
+BUILT = ("sports-vreid", "dance-vreid")  # in our format, built by whoever wants them
+
+
+def data_root() -> Path:
+    """Where benches are looked for: $REIDKIT_DATA, or `data/` below the working folder."""
+    return Path(os.environ.get("REIDKIT_DATA") or "data")
+
+
+def bench_root(name: str, root: Path | None = None) -> Path | None:
+    """The folder of a named bench; `MARS`, `LS_VID` and the like are found too. None where it is absent."""
+    root = data_root() if root is None else Path(root)
+    name = VARIANTS[name][0] if name in VARIANTS else name
+    if (root / name).is_dir():
+        return root / name
+    if not root.is_dir():
+        return None
+    alike = sorted(p for p in root.iterdir() if _plain(p.name) == _plain(name) and p.is_dir())
+    return alike[0] if alike else None
+
+
+def present(name: str, root: Path | None = None) -> bool:
+    """Whether a bench (or the path of a dataset) is there to be read; a built one only when its build finished."""
+    if name not in BENCHES and name not in VARIANTS:
+        return (Path(name) / MANIFEST).is_file()
+    folder = bench_root(name, root)
+    return folder is not None and (name not in BUILT or (folder / MANIFEST).is_file())
+
+
+def how_to_get(name: str) -> str:
+    """One sentence: what to do to have the bench."""
+    _known(name)
+    return read_card(VARIANTS[name][0] if name in VARIANTS else name).get
+
+
+def bench_splits(name: str, root: Path | None = None) -> int:
+    """How many splits a bench's result is the mean of: ten for iLIDS-VID, one elsewhere.
+
+    Raises:
+        UsageError: neither a bench nor a folder.
+    """
+    if not _is_path(name):
+        _known(name)
+    return SPLITS if name.startswith("ilids-vid") and not _is_path(name) else 1
+
+
+def load_bench(name: str, data_root: Path | None = None, split: int = 0) -> ReidDataset:
+    """Reads a bench by name below `data_root` (default: `benches.data_root()`), or a dataset by its path.
+
+    A line on stderr says where counts differ from the card's.
+
+    Raises:
+        UsageError: unknown name, absent bench (with what to do), a split that it doesn't have, or incomplete files.
+    """
+    if _is_path(name):
+        if split:
+            raise UsageError(f"'{name}' has no split {split}; a dataset in our format has split 0 only.")
+        return read_dataset(name)
+    _known(name)
+    if split and bench_splits(name) == 1:
+        raise UsageError(f"'{name}' has no split {split}; only ilids-vid has splits 0 to {SPLITS - 1}.")
+    folder = bench_root(name, data_root)
+    if folder is None:
+        where = _data_root_or(data_root)
+        raise UsageError(f"The bench '{name}' is not under '{where}' ($REIDKIT_DATA, or --data): {how_to_get(name)}")
+    bench, reader = VARIANTS.get(name) or (name, BENCHES[name])
+    dataset = reader(folder, split)
+    different = differences(dataset, read_card(bench))
+    if different:
+        say(f"'{folder}' is not the whole {read_card(bench).title}: {'; '.join(different)}.")
+    return dataset
+
+
+def _data_root_or(root: Path | None) -> Path:
+    return data_root() if root is None else Path(root)
+
+
+def _known(name: str) -> None:
+    if name not in BENCHES and name not in VARIANTS:
+        raise UsageError(
+            choices(name, [*BENCHES, *VARIANTS], "bench") + " The path of a dataset in our format will do too."
+        )
+
+
+def _is_path(name: str) -> bool:
+    """A bench's name wins over a folder of that name; anything with a slash is a path, there or not."""
+    if name in BENCHES or name in VARIANTS:
+        return False
+    return Path(name).is_dir() or os.sep in name
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "").replace("_", "")
