@@ -51,7 +51,7 @@ def _print_json(value: object) -> None:
 @WORKERS
 @click.option("--again", is_flag=True, help="Train anew what is finished already.")
 @JSON
-def run(models, benches, size, seeds, overrides, device, from_scratch, results, runs, data, workers, again, as_json):  # noqa: ANN001, ANN201
+def run(models, benches, size, seeds, overrides, device, from_scratch, results, runs, data, workers, again, as_json):
     """Train and test MODELs on benches; finished cells are skipped, stopped ones go on.
 
     `torchrun --nproc_per_node=4 -m reidkit run …` trains on four GPUs.
@@ -100,7 +100,7 @@ def run(models, benches, size, seeds, overrides, device, from_scratch, results, 
         sys.exit(1)
 
 
-def _run_cells(cells, places, here, *, again, workers):  # noqa: ANN001, ANN202
+def _run_cells(cells, places, here, *, again, workers):
     from .training.experiment import run_cell
 
     command = "reidkit " + " ".join(sys.argv[1:])
@@ -156,7 +156,7 @@ def _benches(text: str, data: Path | None) -> tuple[list[str], dict[str, str]]:
     return present, absent
 
 
-def _summary(result) -> dict:  # noqa: ANN001
+def _summary(result) -> dict:
     return {
         "model": result.model,
         "size": result.size,
@@ -168,6 +168,202 @@ def _summary(result) -> dict:  # noqa: ANN001
         "skipped": result.skipped,
         "seconds": result.seconds,
     }
+
+
+@click.command()
+@click.argument("model")
+@WEIGHTS
+@click.option("--bench", required=True, metavar="NAME|PATH", help="A bench, or a dataset by path.")
+@click.option("--size", help="Recipe by size for weights from elsewhere. [default: the run's own, or full]")
+@SET
+@click.option("--split", type=int, help="Of iLIDS-VID's ten, from 0. [default: the one trained on, or 0]")
+@click.option("--protocol", help="Another protocol than the bench's own, e.g. mars-torchreid.")
+@DEVICE
+@DATA
+@WORKERS
+@JSON
+def evaluate(model, weights, bench, size, overrides, split, protocol, device, data, workers, as_json):
+    """Test MODEL with WEIGHTS: a folder that `run` wrote, or the authors' released file."""
+    from .training.experiment import score_model
+    from .training.parallel import Parallel, pick_device
+
+    here = Parallel(pick_device(device))
+    dataset = _dataset_of_run(bench, data, split, weights)
+    built, recipe, about = _open(model, weights, size, overrides, dataset, here.device)
+    scores = score_model(
+        built, dataset, recipe, here, protocol=protocol, workers=_workers(workers), title=f"{model} on {dataset.name}"
+    )
+    figures = {"mAP": scores.mAP, **{f"R{k}": scores.cmc[k] for k in sorted(scores.cmc)}, "mINP": scores.mINP}
+    figures = {name: float(value) for name, value in figures.items() if value is not None}
+    if as_json:
+        _print_json(
+            {
+                "model": model,
+                "bench": dataset.name,
+                "protocol": protocol or dataset.protocol,
+                "sampling": recipe.test_sampling,
+                **figures,
+                "queries": scores.queries,
+                "skipped": scores.skipped,
+                **about,
+            }
+        )
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("model", "bench", *figures, "queries", "protocol", "sampling")
+    counted = str(scores.queries) + (f" ({scores.skipped} skipped)" if scores.skipped else "")
+    row = [f"{value:.1f}" for value in figures.values()]
+    table.add_row(model, dataset.name, *row, counted, protocol or dataset.protocol, recipe.test_sampling)
+    Console(highlight=False).print(table)
+
+
+def _dataset_of_run(bench, data, split, weights):
+    """The bench's split that was asked for, else the one that the run was trained on, else the first."""
+    from .datasets.benches import bench_splits, load_bench
+    from .training.experiment import is_run, read_facts
+
+    count = bench_splits(bench, data)
+    if split is not None and not 0 <= split < count:
+        raise UsageError(f"'{bench}' has {count} splits, numbered from 0; --split {split} is none of them.")
+    if split is None and count > 1 and is_run(weights):
+        trained_on = read_facts(weights)["dataset"]["fingerprint"]
+        for k in range(count):
+            dataset = load_bench(bench, data, split=k)
+            if dataset.fingerprint == trained_on:
+                return dataset
+    if split is None and count > 1:
+        say(f"{bench}: testing split 0 of {count}; --split chooses another, and `reidkit run` tests all")
+    return load_bench(bench, data, split=split or 0)
+
+
+def _open(model, weights, size, overrides, dataset, device):
+    """The model in test mode, its recipe, and what to report about the weights."""
+    from . import zoo
+    from .training.experiment import is_run, knows_cameras, open_foreign, open_run
+    from .training.recipe import override
+
+    module = zoo.module(model)
+    if not weights.exists():
+        raise UsageError(f"There are no weights at '{weights}'. Give a run's folder, or a .safetensors or .pth file.")
+    if is_run(weights):
+        trained = open_run(module, weights, device)
+        about = {"weights": str(weights), "trained_on": trained.facts["dataset"]["name"]}
+        if trained.facts["model"].partition("/")[0] != model.partition("/")[0]:
+            raise UsageError(
+                f"'{weights}' is a run of {trained.facts['model']}. Name that model, or give other weights."
+            )
+        cameras = dataset.num_cameras if dataset else 0
+        if cameras > trained.facts["cameras"] and knows_cameras(module, trained.recipe):
+            raise UsageError(
+                f"'{weights}' was trained for {trained.facts['cameras']} cameras and '{dataset.name}' has {cameras}. "
+                "Give weights trained on as many cameras."
+            )
+        return trained.model, override(trained.recipe, overrides), about
+    if weights.is_dir():
+        raise UsageError(
+            f"'{weights}' is no folder that `reidkit run` wrote. Give one, or a .safetensors or .pth file."
+        )
+    recipe = zoo.recipe(model, size or "full", overrides)
+    classes, cameras = (len(dataset.identities), dataset.num_cameras) if dataset else (1, 1)
+    built, report = open_foreign(module, recipe, weights, classes, cameras, device)
+    for title, names in (("the model has and the file lacks", report.missing), ("the model lacks", report.unexpected)):
+        if names:
+            say(f"{weights.name}: {len(names)} names that {title}: {', '.join(names)}")
+    return built, recipe, {"weights": str(weights), "missing": report.missing, "unexpected": report.unexpected}
+
+
+@click.command()
+@click.argument("model")
+@WEIGHTS
+@click.argument("source", metavar="BENCH|DATASET|FOLDER")
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The .npz to write.")
+@click.option("--part", type=click.Choice(["test", "train"]), default="test", show_default=True)
+@click.option("--size", help="Recipe by size for weights from elsewhere. [default: the run's own, or full]")
+@SET
+@DEVICE
+@DATA
+@WORKERS
+@JSON
+def embed(model, weights, source, output, part, size, overrides, device, data, workers, as_json):
+    """Features of every tracklet, as .npz: features, pids, camids, is_query (as `score` wants them), and ids.
+
+    A FOLDER holds a folder of crops for each tracklet, or crops that are a tracklet each; its pids are all -1.
+    """
+    import numpy as np
+
+    from .datasets.benches import BENCHES, load_bench
+    from .datasets.files import atomic_path
+    from .datasets.folder import read_folder
+    from .datasets.format import MANIFEST
+    from .training.extraction import extract_features
+    from .training.parallel import pick_device
+
+    dataset = None
+    if source in BENCHES or (Path(source) / MANIFEST).is_file():
+        dataset = load_bench(source, data)
+        tracklets = dataset.test if part == "test" else dataset.train
+    else:
+        tracklets = read_folder(source)
+    chosen = pick_device(device)
+    built, recipe, _ = _open(model, weights, size, overrides, dataset, chosen)
+    features = extract_features(built, tracklets, recipe, chosen, workers=_workers(workers), title=f"embed {source}")
+    queries = {t.id for t in dataset.query} if dataset and part == "test" else set()
+    with atomic_path(output) as temporary, open(temporary, "wb") as file:
+        np.savez(
+            file,
+            features=features,
+            pids=np.array([t.identity for t in tracklets]),
+            camids=np.array([t.camera for t in tracklets]),
+            is_query=np.array([t.id in queries for t in tracklets]),
+            ids=np.array([t.id for t in tracklets]),
+        )
+    if as_json:
+        _print_json({"output": str(output), "tracklets": len(tracklets), "dimensions": features.shape[1]})
+    else:
+        say(f"{output}: {features.shape[0]} tracklets, {features.shape[1]} dimensions")
+
+
+@click.command()
+@JSON
+def models(as_json):
+    """The models, their papers and sizes."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from . import zoo
+
+    rows = []
+    for name in zoo.MODULES:
+        module = zoo.module(name)
+        rows.append(
+            {
+                "name": name,
+                **dataclasses.asdict(module.INFO),
+                "parameters": {size: _parameters(module, recipe) for size, recipe in module.RECIPES.items()},
+                "variants": sorted(getattr(module, "VARIANTS", {})),
+            }
+        )
+    if as_json:
+        _print_json({"models": rows})
+        return
+    table = Table("name", "model", "published", "paper", "backbone", "M parameters", "licence", "parity", "variants")
+    for row in rows:
+        counts = ", ".join(f"{size} {count / 1e6:.1f}" for size, count in row["parameters"].items())
+        published = f"{row['venue']} {row['year']}"
+        about = (row["title"], published, row["paper"], row["backbone"], counts, row["licence"], row["parity"])
+        table.add_row(row["name"], *about, ", ".join(row["variants"]))
+    Console(highlight=False).print(table)
+
+
+def _parameters(module, recipe) -> int:
+    """Of the model as a user of MARS (625 identities, 6 cameras) would build it; nothing is allocated."""
+    import torch
+
+    with torch.device("meta"):
+        built = module.build(dataclasses.replace(recipe, pretrained=""), 625, 6)
+    return sum(p.numel() for p in built.parameters())
 
 
 METRICS = ("mAP", "R1", "R5", "R10", "R20", "mINP")

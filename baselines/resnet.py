@@ -4,7 +4,8 @@
     load_pretrained(backbone, "resnet50-imagenet1k-v1")     # or the path of a .pth or .safetensors file
     maps = backbone(images)                                 # [N, 3, 256, 128] -> [N, 2048, 16, 8]
 
-Video models call `stem` and the layers one by one, or replace blocks: `backbone.layer2[1] = Wrapped(backbone.layer2[1])`.
+Video models call `stem` and the layers one by one, or replace blocks:
+`backbone.layer2[1] = Wrapped(backbone.layer2[1])`.
 """
 
 from collections.abc import Sequence
@@ -78,11 +79,10 @@ class ResNet(nn.Module):
         inputs = width
         for stage, (blocks, stride) in enumerate(zip(layers, (1, 2, 2, last_stride), strict=True)):
             planes = width * 2**stage
-            made = [
-                Bottleneck(inputs if i == 0 else planes * 4, planes, stride if i == 0 else 1) for i in range(blocks)
-            ]
-            setattr(self, f"layer{stage + 1}", nn.Sequential(*made))
+            first = Bottleneck(inputs, planes, stride)
             inputs = planes * Bottleneck.expansion
+            others = [Bottleneck(inputs, planes) for _ in range(blocks - 1)]
+            setattr(self, f"layer{stage + 1}", nn.Sequential(first, *others))
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -107,7 +107,8 @@ class ResNet(nn.Module):
 def load_pretrained(backbone: ResNet, pretrained: str) -> None:
     """Fills the backbone from a named torchvision release or a file; "" leaves it as it is.
 
-    The 1000-way classifier (`fc`) of such a file has no place here and is dropped; anything else that doesn't fit is an error.
+    The 1000-way classifier (`fc`) of such a file has no place here and is dropped; anything else that doesn't fit is
+    an error.
 
     Raises:
         UsageError: the file is absent, unreadable, or of another architecture.

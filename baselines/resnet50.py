@@ -3,8 +3,8 @@
     reidkit run resnet50 --bench mars
     reidkit run resnet50 --bench demo/sports --size tiny
 
-A frame's feature is the spatial mean of the last map, a clip's the mean over its frames; a BNNeck (Luo et al. 2019) stands
-between the feature that the triplet sees and the classifier.
+A frame's feature is the spatial mean of the last map, a clip's the mean over its frames; a BNNeck (Luo et al. 2019)
+stands between the feature that the triplet sees and the classifier.
 """
 
 from dataclasses import dataclass

@@ -102,8 +102,8 @@ def find_weights(name: str, files: Mapping[str, str], how_to_get: str) -> Path:
         if (folder / files[name]).is_file():
             return folder / files[name]
     raise UsageError(
-        f"The weights '{name}' are not here. Put {files[name]} into $REIDKIT_WEIGHTS or {cache} ({how_to_get}), or give "
-        "--set pretrained=PATH, or train with --from-scratch."
+        f"The weights '{name}' are not here. Put {files[name]} into $REIDKIT_WEIGHTS or {cache} ({how_to_get}), or "
+        "give --set pretrained=PATH, or train with --from-scratch."
     )
 
 
@@ -187,9 +187,7 @@ def manifest(folder: Path) -> dict | None:
     try:
         content = json.loads(path.read_text())
         if content["format"] > FORMAT_VERSION:
-            raise ReidkitError(
-                f"'{path}' was written by a newer reidkit. Update reidkit, or give another --runs folder."
-            )
+            raise ReidkitError(f"'{path}' was written by a newer reidkit. Update it, or give another --runs folder.")
         return {key: content[key] for key in ("epoch", "finished", "weights", "optimiser")}
     except (ValueError, KeyError, TypeError):
         raise ReidkitError(f"'{path}' is damaged. Delete its folder to train that run again.") from None

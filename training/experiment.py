@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 
@@ -22,11 +21,10 @@ import torch
 from torch import nn
 
 from ..datasets import ReidDataset, ReidkitError, UsageError
-from ..datasets.benches import bench_splits, load_bench
+from ..datasets.benches import BENCHES, VARIANTS, bench_splits, load_bench
 from ..datasets.errors import choices
 from ..datasets.files import write_json
-from ..datasets.progress import say
-from ..leaderboard import protocols, ranking, results
+from ..leaderboard import ranking, results
 from . import checkpoint, loop
 from .extraction import extract_features, frame_extractor
 from .model import prepare
@@ -34,6 +32,8 @@ from .parallel import Parallel
 from .recipe import Recipe, from_dict, to_dict
 
 RUN = "run.json"
+# sizes that nothing else in a model has
+CLASSES_MARK, CAMERAS_MARK = 1009, 1013
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,11 @@ def load_datasets(bench: str, data: Path | None) -> list[ReidDataset]:
     return [load_bench(bench, data, split=k) for k in range(bench_splits(bench, data))]
 
 
+def bench_name(cell: Cell, dataset: ReidDataset) -> str:
+    """The bench's own name, or a path's dataset's: `sports-vreid` stays that, whatever its manifest calls it."""
+    return cell.bench if cell.bench in BENCHES or cell.bench in VARIANTS else dataset.name
+
+
 def fingerprint(datasets: list[ReidDataset]) -> str:
     """The dataset's own; of several splits the sha256 over theirs."""
     if len(datasets) == 1:
@@ -93,7 +98,7 @@ def captions_digest(dataset: ReidDataset) -> str:
 def finished(cell: Cell, datasets: list[ReidDataset], root: Path) -> results.Result | None:
     """The newest result of the same model, size, bench, dataset, recipe and captions."""
     found, _ = results.load_results(root)
-    wanted = (cell.name, cell.size, datasets[0].name, fingerprint(datasets), _dataset_facts(datasets).get("captions"))
+    wanted = (cell.name, cell.size, bench_name(cell, datasets[0]), fingerprint(datasets), _dataset_facts(datasets).get("captions"))
     same = [
         r
         for r in found
@@ -132,12 +137,12 @@ def run_cell(
 
 
 def run_folder(cell: Cell, dataset: ReidDataset, runs: Path, split: int | None = None) -> Path:
-    """`runs/<bench>/<model>/seed<k>[/split<s>]`, or beside it with a short digest where another recipe holds that place."""
-    base = runs / dataset.name / cell.name
+    """`runs/<bench>/<model>/seed<k>[/split<s>]`; where another recipe holds that place, `seed<k>-<digest>`."""
+    base = runs / bench_name(cell, dataset) / cell.name
     key = _key(cell, dataset)
     part = "" if split is None else f"split{split}"
     plain = base / f"seed{cell.recipe.seed}" / part
-    taken = _read_facts(plain)
+    taken = read_facts(plain)
     return plain if taken is None or taken["key"] == key else base / f"seed{cell.recipe.seed}-{key[:8]}" / part
 
 
@@ -171,6 +176,7 @@ def train_cell(
         ).to(here.device)
         if done is None:
             prepare(model, dataset, frame_extractor(recipe, here.device, workers=workers))
+            model.to(here.device)  # what it computed, too
         elif done["finished"]:
             checkpoint.resume(folder, model, None)
             return model
@@ -219,7 +225,7 @@ def open_run(module: ModuleType, path: Path, device: torch.device | str = "cpu")
         UsageError: no run's folder, an unfinished one without a checkpoint, or one of another model.
     """
     folder = path if path.is_dir() else path.parent
-    facts, found = _read_facts(folder), checkpoint.manifest(folder)
+    facts, found = read_facts(path), checkpoint.manifest(folder)
     if facts is None or found is None:
         raise UsageError(f"'{folder}' is no run of reidkit with a checkpoint. Give a folder that `reidkit run` wrote.")
     base = module.RECIPES.get(facts["size"])
@@ -230,6 +236,41 @@ def open_run(module: ModuleType, path: Path, device: torch.device | str = "cpu")
     weights = folder / found["weights"] if path.is_dir() else path
     checkpoint.load_into(model, checkpoint.read_weights(weights), source=str(weights))
     return Trained(model.to(device).eval(), recipe, facts)
+
+
+def open_foreign(
+    module: ModuleType, recipe: Recipe, path: Path, classes: int, cameras: int, device: torch.device | str = "cpu"
+) -> tuple[nn.Module, checkpoint.LoadReport]:
+    """A model filled from a file that reidkit did not train, its names converted by the model's `convert`.
+
+    The numbers of training identities and cameras are read off the tensors' shapes; `classes` and `cameras` (the
+    bench's) hold where no shape tells. Names without a partner are in the report.
+
+    Raises:
+        UsageError: unreadable, or of another model; the tensor and both shapes are named.
+    """
+    weights = getattr(module, "convert", dict)(checkpoint.read_weights(path))
+    recipe = dataclasses.replace(recipe, pretrained="")
+    found = {CLASSES_MARK: classes, CAMERAS_MARK: cameras}
+    shapes = marked_shapes(module, recipe)
+    for name, tensor in weights.items():
+        if len(shapes.get(name, ())) == tensor.dim():
+            found.update({o: t for o, t in zip(shapes.get(name, ()), tensor.shape, strict=True) if o in found})
+    model = module.build(recipe, found[CLASSES_MARK], found[CAMERAS_MARK])
+    report = checkpoint.load_into(model, weights, source=str(path), strict=False)
+    return model.to(device).eval(), report
+
+
+def marked_shapes(module: ModuleType, recipe: Recipe) -> dict[str, tuple[int, ...]]:
+    """Tensor name -> shape of the model, with the two marks where a dimension counts identities or cameras."""
+    with torch.device("meta"):
+        model = module.build(dataclasses.replace(recipe, pretrained=""), CLASSES_MARK, CAMERAS_MARK)
+    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+
+
+def knows_cameras(module: ModuleType, recipe: Recipe) -> bool:
+    """Whether the model has something of its own for each camera."""
+    return any(CAMERAS_MARK in shape for shape in marked_shapes(module, recipe).values())
 
 
 def is_run(path: Path) -> bool:
@@ -249,8 +290,13 @@ def _dataset_facts(datasets: list[ReidDataset]) -> dict[str, object]:
     return facts | ({"captions": captions} if captions else {})
 
 
-def _read_facts(folder: Path) -> dict | None:
-    path = folder / RUN
+def read_facts(path: Path) -> dict | None:
+    """What `run.json` in a run's folder (or beside its weights file) says; None where there is none.
+
+    Raises:
+        ReidkitError: it is damaged.
+    """
+    path = (path if path.is_dir() else path.parent) / RUN
     if not path.is_file():
         return None
     try:

@@ -2,9 +2,10 @@
 
     train(model, dataset, recipe, Path("runs/mars/resnet50/seed0"), start("auto"))
 
-After each epoch the folder holds a whole checkpoint and a line more in `log.jsonl`. The same call resumes there, and ends in
-the same bits as a run that was never stopped (on the CPU; a GPU's kernels add in their own order). Under torchrun every process
-takes batches of its own and gradients are averaged, so the batch is as many times larger as there are processes.
+After each epoch the folder holds a whole checkpoint and a line more in `log.jsonl`. The same call resumes there, and
+ends in the same bits as a run that was never stopped (on the CPU; a GPU's kernels add in their own order). Under
+torchrun every process takes batches of its own and gradients are averaged: the batch is as many times larger as there
+are processes.
 """
 
 import json
@@ -116,7 +117,7 @@ def _wrap(model: nn.Module, recipe: Recipe, here: Parallel) -> nn.Module:
     return torch.compile(model) if recipe.compile else model
 
 
-def _epoch(forward, optimiser, loader, recipe, here, epoch, advance) -> dict:  # noqa: ANN001
+def _epoch(forward, optimiser, loader, recipe, here, epoch, advance) -> dict:
     generator = seed_everything(recipe.seed, epoch, here.rank)
     device, steps = here.device, len(loader)
     started, clips_seen = time.monotonic(), 0

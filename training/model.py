@@ -5,7 +5,7 @@ A model's file is a module with
     RECIPES = {"full": Recipe(...), "tiny": Recipe(...)}      # by size; tiny trains in minutes on two cores
     VARIANTS = {"no-cmr": {"cmr": False}, ...}                # optional: `reidkit run cgclip/no-cmr`
     INFO = ModelInfo(...)
-    def build(recipe, num_classes, num_cameras) -> nn.Module
+    def build(recipe, num_classes, num_cameras) -> nn.Module  # pretrained="" where a checkpoint follows
     def convert(state_dict) -> dict[str, Tensor]              # optional: the authors' names to ours
 
 and what `build` returns has the methods of `ReidModel`.

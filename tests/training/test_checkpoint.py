@@ -194,7 +194,7 @@ def test_a_finished_run_keeps_only_weights(tmp_path):
 @pytest.mark.parametrize("text", ["{", "[]", '{"format": 1}', '{"format": 99}'])
 def test_a_damaged_manifest_is_reported(tmp_path, text):
     (tmp_path / "checkpoint.json").write_text(text)
-    with pytest.raises(ReidkitError, match="damaged|newer"):
+    with pytest.raises(ReidkitError, match=r"damaged|newer"):
         checkpoint.manifest(tmp_path)
 
 

@@ -136,7 +136,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_epoch(made_up, tmp_p
         return output
 
     model.forward = forward
-    with pytest.raises(ReidkitError, match="The loss is nan in epoch 2 .*--set lr="):
+    with pytest.raises(ReidkitError, match=r"The loss is nan in epoch 2 .*--set lr="):
         loop.train(model, dataset, RECIPE, tmp_path, HERE)
     assert checkpoint.manifest(tmp_path)["epoch"] == 1
 
