@@ -16,6 +16,7 @@ from .cards import Card, read_card
 def benches(name: str | None, data: Path | None, as_json: bool) -> None:
     """The datasets, their terms, and which are here. With NAME: its whole card."""
     from . import benches as known
+
     root = known.data_root() if data is None else data
     if name is not None:
         known.how_to_get(name)  # an unknown name is an error that lists the known
