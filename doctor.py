@@ -150,12 +150,12 @@ def weights() -> list[Finding]:
     from .training.checkpoint import find_weights
 
     found = []
-    for name in PRETRAINED:
-        try:
-            path = find_weights(name, PRETRAINED, HOW_TO_GET.format(version=name[-2:].upper()))
-            found.append(Finding(name, "ok", str(path), "resnet50 and the CNN models at size full"))
-        except UsageError as error:
-            found.append(Finding(name, "absent", "", "resnet50 and the CNN models at size full", str(error)))
+    name, needed_by = "resnet50-imagenet1k-v1", "resnet50 and the CNN models at size full"
+    try:
+        path = find_weights(name, PRETRAINED, HOW_TO_GET.format(version="IMAGENET1K_V1"))
+        found.append(Finding(name, "ok", str(path), needed_by))
+    except UsageError as error:
+        found.append(Finding(name, "absent", "", needed_by, str(error)))
     try:
         read_weights("ViT-B-16-quickgelu", "openai")
         found.append(Finding("CLIP ViT-B/16 openai", "ok", "in open_clip's cache", "cgclip, tfclip … at size full"))
