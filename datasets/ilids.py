@@ -87,7 +87,7 @@ def _split(root: Path, split: int, people: int) -> tuple[np.ndarray, str]:
     if path is None:
         return np.random.default_rng(split).permutation(people), "ilids-vid-seeded"
     table = read_mat(path, "ls_set")
-    if table.shape[0] != SPLITS or not (np.sort(table, axis=1) == np.arange(1, people + 1)).all():
+    if not np.array_equal(np.sort(table, axis=1), np.tile(np.arange(1, people + 1), (SPLITS, 1))):
         raise UsageError(
             f"'{path}' has {table.shape[0]} splits of {table.shape[1]} people and '{root}' {people} person folders; it "
             f"should have {SPLITS} orders of exactly these people, so unpack the whole archive again."
