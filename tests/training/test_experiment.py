@@ -207,3 +207,33 @@ def test_recipes_survive_json():
     assert from_dict(resnet50.RECIPES["full"], json.loads(json.dumps(to_dict(recipe)))) == recipe
     with pytest.raises(UsageError, match="recipe key 'tokens'"):
         from_dict(Recipe(), {"tokens": 3})
+
+
+def test_prepare_runs_once_and_its_buffers_are_kept(bench, places, monkeypatch):
+    calls = []
+
+    class Prepared(resnet50.Resnet50):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            self.register_buffer("memory", torch.empty(0))
+
+        def prepare(self, dataset, extract):
+            calls.append(dataset.name)
+            frames = extract(dataset.train, lambda images, cameras: images.mean((2, 3)))
+            self.memory = torch.stack([f.mean(0) for f in frames])
+
+    monkeypatch.setattr(resnet50, "build", lambda recipe, classes, cameras: Prepared(recipe, classes))
+    real = loop._epoch
+
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "_epoch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_cell(cell(), places, HERE)
+    monkeypatch.setattr(loop, "_epoch", real)
+    run_cell(cell(), places, HERE)
+    assert calls == ["made-up"]
+    trained = experiment.open_run(resnet50, places.runs / "made-up" / "resnet50" / "seed0")
+    assert trained.model.memory.shape == (len(bench.splits[0].train), 3)
+    assert trained.model.memory.abs().sum() > 0
