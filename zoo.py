@@ -10,6 +10,9 @@ from .training.recipe import Recipe, override
 
 MODULES = {
     "cgclip": ".cgclip.model",
+    "tfclip": ".baselines.tfclip",
+    "clipreid": ".baselines.clipreid",
+    "vslaclip": ".baselines.vslaclip",
     "resnet50": ".baselines.resnet50",
 }
 

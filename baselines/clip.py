@@ -32,6 +32,26 @@ TINY = {
 }
 CONTEXT = 77  # tokens of a text
 
+# what every CLIP model's recipe of size tiny has in common, so that their figures at that size can be compared
+TINY_SETTINGS = {
+    "backbone": "tiny",
+    "pretrained": "",
+    "frames": 4,
+    "test_frames": 4,
+    "height": 128,
+    "width": 64,
+    "pad": 5,
+    "optimizer": "adamw",
+    "lr": 1e-3,
+    "bias_lr_factor": 1.0,
+    "weight_decay": 0.05,
+    "epochs": 40,
+    "schedule": "cosine",
+    "warmup_epochs": 3,
+    "id_weight": 1.0,
+    "precision": "fp32",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClipRecipe(Recipe):
@@ -309,7 +329,8 @@ def _fill(clip: Clip, weights: dict[str, Tensor], source: str) -> None:
 def resize_positions(positions: Tensor, grid: tuple[int, int]) -> Tensor:
     """Position embedding [1+S*S, W] of a square grid -> [1+rows*columns, W], bilinear without antialiasing.
 
-    The class token's row stays. One that has the grid's length already, or is of no square, comes back as it is. This is what CLIP-ReID and TF-CLIP do, so their figures depend on it.
+    The class token's row stays; one that has the grid's length already, or is of no square, comes back as it is.
+    This is how CLIP-ReID and TF-CLIP resize, so their figures depend on it.
     """
     side = round((len(positions) - 1) ** 0.5)
     if len(positions) == 1 + grid[0] * grid[1] or len(positions) != 1 + side * side:

@@ -1,0 +1,119 @@
+"""CLIP-ReID (Li, Sun and Li, AAAI 2023), an image model, as a video baseline: frames are averaged.
+
+    reidkit run clipreid --bench mars
+    reidkit evaluate clipreid --weights ViT-B-16_60.pth --bench mars
+
+Stage 1 (`prepare`) learns four vectors an identity in "A photo of a X X X X person."; stage 2 trains the image tower
+with the texts frozen. A test feature is the class token [768] and its projection [512], before the batch norms.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..training.model import ModelInfo
+from .clip import TINY_SETTINGS, load_clip
+from .prompts import NAMES, PromptedClip, PromptRecipe, convert_shared
+
+TEMPLATE = "A photo of a X X X X person."
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipreidRecipe(PromptRecipe):
+    """The authors' configuration for people: pixels scaled to -1 … 1, Adam 5e-6, x0.1 at 30 and 50 of 60 epochs."""
+
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    camera_weight: float = 1.0  # of the camera embedding in the class token; 0 builds the model without it
+
+    lr: float = 5e-6
+    epochs: int = 60
+    milestones: tuple[int, ...] = (30, 50)
+
+
+RECIPES = {
+    "full": ClipreidRecipe(),
+    "tiny": ClipreidRecipe(**TINY_SETTINGS, identities=4, prompt_epochs=30, prompt_lr=3e-3),
+}
+
+VARIANTS = {"no-camera": {"camera_weight": 0.0}}
+
+INFO = ModelInfo(
+    title="CLIP-ReID",
+    venue="AAAI",
+    year=2023,
+    paper="arXiv 2211.13977",
+    backbone="CLIP ViT-B/16",
+    licence="MIT",
+    parity="authors' code with made-up weights: feature, texts, scores and contrast within 1e-4",
+)
+
+
+class Clipreid(PromptedClip):
+    """`forward`, `embed` and `prepare` as `training.model.ReidModel` wants them."""
+
+    def __init__(self, recipe: ClipreidRecipe, num_classes: int, num_cameras: int) -> None:
+        clip = load_clip(recipe.backbone, recipe.pretrained, recipe.height, recipe.width, recipe.seed)
+        super().__init__(recipe, clip, TEMPLATE, num_classes)
+        self.image = clip.image
+        self.cameras = None
+        if recipe.camera_weight:
+            self.cameras = nn.Parameter(torch.randn(max(num_cameras, 1), clip.config.width) * 0.02)
+
+    def clip_features(self, clips: Tensor, cameras: Tensor) -> dict[str, Tensor]:
+        """[B, T, 3, H, W], [B] -> "penultimate" [B, W], "image" [B, W], "projection" [B, E]: means over the frames."""
+        batch, frames = clips.shape[:2]
+        offset = None
+        if self.cameras is not None:
+            offset = self.recipe.camera_weight * self.cameras[cameras].repeat_interleave(frames, dim=0)
+        tokens = self.image(clips.flatten(0, 1), offset)
+        classes = {"penultimate": tokens.penultimate, "image": tokens.final, "projection": tokens.projected}
+        return {name: x[:, 0].unflatten(0, (batch, frames)).mean(1) for name, x in classes.items()}
+
+
+def build(recipe: ClipreidRecipe, num_classes: int, num_cameras: int) -> nn.Module:
+    """The model for `num_classes` training identities and cameras 0 … `num_cameras` - 1.
+
+    Raises:
+        UsageError: CLIP's weights are absent, or of another model; the sentence says how to get them.
+    """
+    return Clipreid(recipe, num_classes, num_cameras)
+
+
+def convert(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The authors' names to ours; ours, and names that neither has, pass through."""
+    return convert_shared(state, {**NAMES, "cv_embed": "cameras"})
+
+
+def golden_arrays(golden) -> dict[str, Tensor]:
+    """What `benchmarks/parity.py` compares, computed by our model (see there)."""
+    import numpy as np
+
+    from ..training.losses import supervised_contrast
+    from .clip import tokenize
+
+    model, clips, cameras = golden.model(), golden.clips(1), golden.cameras
+    places = {f"vit_block{i}": f"image.transformer.resblocks.{i}" for i in (0, 5, 10, 11)}
+    places |= {"vit_ln_pre": "image.ln_pre", "vit_ln_post": "image.ln_post"}
+    with golden.record(model, places) as arrays:
+        features = model.clip_features(clips, cameras)
+    arrays["feature"] = torch.cat([features["image"], features["projection"]], dim=1)
+    arrays["feature_after_bn"] = torch.cat([neck.norm(features[name]) for name, neck in model.necks.items()], dim=1)
+    arrays["cls_score_768"] = model.necks["image"](features["image"])
+    arrays["cls_score_512"] = model.necks["projection"](features["projection"])
+    arrays["img_feature_last"] = features["penultimate"]
+    with golden.record(model, {"text_transformer": "text.transformer", "text_ln_final": "text.ln_final"}) as text:
+        text["prompts"], ends = model.prompts(torch.arange(2))
+        text["text_features"] = model.text.from_embeddings(text["prompts"], ends)[1]
+    arrays |= text
+    tokens = model.image(clips[:, 0])
+    arrays["feature_no_sie"] = torch.cat([tokens.final[:, 0], tokens.projected[:, 0]], dim=1)
+    arrays["get_image_512"] = model.stage1_features(clips[:, 0])
+    arrays["tokenized_prompt"] = tokenize([TEMPLATE])[0, :16]
+    rng = np.random.Generator(np.random.PCG64(2000 + golden.seed))
+    words, images = (torch.from_numpy((0.5 * rng.standard_normal((4, 64))).astype(np.float32)) for _ in range(2))
+    labels = torch.tensor([0, 0, 1, 1])
+    arrays["supcon_i2t"] = supervised_contrast(images, words, labels, labels)
+    arrays["supcon_t2i"] = supervised_contrast(words, images, labels, labels)
+    return arrays

@@ -1,0 +1,183 @@
+"""Does our model compute what the authors' code computes? Compares ours with figures taken from theirs.
+
+    python benchmarks/parity.py tfclip tests/golden/tfclip 0
+    python benchmarks/parity.py ap3d ../shared/golden/ap3d 0 --bound 1e-4
+
+GOLDEN_DIR holds `meta.json` (names and shapes of the authors' state dict, number of classes and cameras) and `seed0.npz`
+(what their code gave). No weights are needed: both sides fill every entry by a rule from its name, its shape and the
+seed, here before the names go through the model's `convert`. Printed: the largest absolute difference of each array; exit
+status 1 when one is above the bound, or when an entry of their state dict that they use has no place in our model.
+
+A model needs nothing but `build` and `convert` for its feature to be compared: `feature` with the first clip length of
+`meta.json`, `feature_T4` and so on with the others. For more, its module offers
+
+    def golden_arrays(golden: Golden) -> dict[str, Tensor]
+
+which returns any of the arrays by name; `X` is compared with the array `X`, or with `X/stat`: mean, standard deviation
+and the first eight values, which are the same in whatever order the leading axes come.
+"""
+
+import argparse
+import json
+import math
+import sys
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from reidkit import zoo
+from reidkit.training.recipe import override
+
+BOUNDS = {"ap3d_nl": 1e-3}  # its unscaled softmax magnifies rounding
+BOUND = 1e-4
+
+
+def fill(name: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
+    """The float32 values of one entry: normal numbers from a PCG64 seeded by the name's crc32 plus `seed`.
+
+    Scaled by what the entry is: matrices and kernels by 1/sqrt(fan-in), gains and running variances about 1, the
+    rest 0.1; the count of batches is 0.
+    """
+    draw = np.asarray(np.random.Generator(np.random.PCG64(zlib.crc32(name.encode()) + seed)).standard_normal(shape))
+    leaf = name.rpartition(".")[2]
+    if leaf == "num_batches_tracked":
+        values = 0 * draw
+    elif leaf == "running_var":
+        values = 1 + 0.1 * np.abs(draw)
+    elif leaf == "running_mean":
+        values = 0.1 * draw
+    elif draw.ndim > 1:
+        values = draw / math.sqrt(math.prod(shape[1:]))
+    elif draw.ndim == 1 and leaf == "weight":
+        values = 1 + 0.1 * draw
+    else:
+        values = 0.1 * draw
+    return np.asarray(values, dtype=np.float32).reshape(shape)
+
+
+@dataclass
+class Golden:
+    """One model's golden folder under one seed, and our model filled like theirs."""
+
+    name: str
+    folder: Path
+    seed: int
+    lengths: tuple[int, ...] = ()  # clip lengths to compute; empty: all of meta.json
+    missing: list[str] = field(default_factory=list)  # names of ours that theirs did not fill
+    unexpected: list[str] = field(default_factory=list)  # names of theirs that have no place in ours
+
+    def __post_init__(self) -> None:
+        self.meta = json.loads((self.folder / "meta.json").read_text())
+        with np.load(self.folder / f"seed{self.seed}.npz", allow_pickle=False) as file:
+            self.arrays = {key: file[key] for key in file.files}
+        known = self.meta["T"] if isinstance(self.meta["T"], list) else [self.meta["T"]]
+        self.first = known[0]
+        self.lengths = self.lengths or tuple(known)
+
+    @property
+    def cameras(self) -> Tensor:
+        """int64 [2]."""
+        return torch.tensor(self.meta.get("cam_label", [0, 0]))
+
+    def clips(self, frames: int) -> Tensor:
+        """[2, T, 3, 256, 128], as it goes into the model: no mean or deviation is applied."""
+        rng = np.random.Generator(np.random.PCG64(1000 + self.seed))
+        return torch.from_numpy(rng.standard_normal((2, frames, 3, 256, 128)).astype(np.float32))
+
+    def fill(self, name: str, shape: tuple[int, ...]) -> Tensor:
+        """One entry by the authors' name, with the factor that `scale_changes` gives it."""
+        scales = self.meta.get("scale_changes", {})
+        scales = {k: v for k, v in scales.items() if isinstance(v, float)} if isinstance(scales, dict) else {}
+        factor = next((v for ending, v in scales.items() if name.endswith(ending)), 1.0)
+        return torch.from_numpy(fill(name, tuple(shape), self.seed)) * factor
+
+    def model(self, *overrides: str, extra: list | None = None) -> nn.Module:
+        """Ours at full size in eval mode; `extra` are further entries of the state dict [name, shape, type]."""
+        source = zoo.module(self.name)
+        recipe = override(zoo.recipe(self.name, "full"), ["pretrained=", *overrides])
+        ours = source.build(recipe, self.meta["num_classes"], self.meta.get("camera_num", 1))
+        entries = [*self.meta["state_dict"], *(extra or [])]
+        weights = source.convert({name: self.fill(name, shape) for name, shape, *_ in entries})
+        report = ours.load_state_dict(weights, strict=False)
+        self.missing, self.unexpected = list(report.missing_keys), list(report.unexpected_keys)
+        return ours.eval()
+
+    @contextmanager
+    def record(self, model: nn.Module, places: dict[str, str]) -> Iterator[dict[str, Tensor]]:
+        """Yields a dict that holds the last output of each submodule (array name -> dotted path)."""
+        outputs: dict[str, Tensor] = {}
+        modules = dict(model.named_modules())
+
+        def keep(array: str):
+            return lambda module, inputs, output: outputs.__setitem__(array, output)
+
+        hooks = [modules[path].register_forward_hook(keep(array)) for array, path in places.items()]
+        try:
+            yield outputs
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def compute(self) -> dict[str, Tensor]:
+        """Every array that our side can give."""
+        source = zoo.module(self.name)
+        with torch.inference_mode():
+            if hasattr(source, "golden_arrays"):
+                return source.golden_arrays(self)
+            model = self.model()
+            names = {frames: "feature" if frames == self.first else f"feature_T{frames}" for frames in self.lengths}
+            return {name: model.embed(self.clips(frames), self.cameras) for frames, name in names.items()}
+
+    def compare(self, ours: dict[str, Tensor]) -> dict[str, float | None]:
+        """Array name of theirs -> largest absolute difference; None where our side doesn't give it."""
+        differences: dict[str, float | None] = {}
+        for name, theirs in self.arrays.items():
+            own = ours.get(name.removesuffix("/stat"))
+            if own is None:
+                differences[name] = None
+                continue
+            values = own.detach().double().numpy()
+            if name.endswith("/stat"):
+                values = np.array([values.mean(), values.std(), *values.ravel()[:8]])
+            elif values.shape != theirs.shape:
+                raise ValueError(f"{name} has shape {values.shape}, theirs {theirs.shape}")
+            differences[name] = float(np.abs(values - theirs).max())
+        return differences
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("model", help="name in `reidkit models`")
+    parser.add_argument("golden_dir", type=Path)
+    parser.add_argument("seed", type=int)
+    parser.add_argument("--bound", type=float, help="default 1e-4; 1e-3 for ap3d_nl")
+    options = parser.parse_args()
+    for file in ("meta.json", f"seed{options.seed}.npz"):
+        if not (options.golden_dir / file).is_file():
+            parser.error(f"there is no {file} in '{options.golden_dir}'")
+    bound = options.bound or BOUNDS.get(options.model, BOUND)
+    golden = Golden(options.model, options.golden_dir, options.seed)
+    differences = golden.compare(golden.compute())
+    for name, difference in differences.items():
+        mark = "" if difference is None or difference <= bound else "  above the bound"
+        print(f"{name:42} {'not given' if difference is None else f'{difference:.2e}'}{mark}")
+    for word, names in (("not in our model", golden.unexpected), ("not in theirs", golden.missing)):
+        for name in names:
+            print(f"{word}: {name}")
+    given = [difference for difference in differences.values() if difference is not None]
+    unused = golden.meta.get("entries_never_used_even_in_training", [])
+    failed = any(not difference <= bound for difference in given) or differences.get("feature") is None
+    failed = failed or any(name not in unused for name in golden.unexpected)
+    largest = max(given, default=math.nan)
+    print(f"{len(given)} of {len(differences)} arrays compared, largest {largest:.2e}, bound {bound:g}")
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
