@@ -43,10 +43,10 @@ class Attention(nn.Module):
     def absorbed(self, query: Tensor, context: Tensor, mask: Tensor) -> Tensor:
         """The same attention without projecting the context, which serves as keys and values of all heads as it is.
 
-        A score is (Wq q) . (Wk x) = (Wk^T Wq q) . x, and the values' projection comes after the weighted mean, since the
-        weights sum to one. Cost for each context: 2 Q width (context_width + S context_width heads / width)
-        multiply-adds instead of 2 S width context_width, so it pays where queries are few and contexts are many and
-        constant: the captions of all training identities.
+        A score is (Wq q) . (Wk x) = (Wk^T Wq q) . x, and the values' projection comes after the weighted mean, since
+        the weights sum to one. Multiply-adds a context, beside the query's and output's own: 2 Q context_width (width +
+        heads S) instead of 2 S context_width width + 2 Q S width. So it pays where queries are few and contexts are
+        many and constant: the captions of all training identities.
 
         Args:
             query: [Y, Q, width].

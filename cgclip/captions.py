@@ -8,10 +8,11 @@ Two encoders. `clip`: the frozen CLIP text tower, for models that start from CLI
 that train from scratch, whose text tower knows no language; see `encode_words`.
 """
 
+import itertools
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -96,10 +97,10 @@ def encode_clip(
 def encode_words(texts: Sequence[Sequence[str]], width: int) -> list[list[EncodedCaption]]:
     """Captions as fixed random vectors of their words and word pairs.
 
-    A text tower that trains from scratch on the few dozen sentences of one dataset knows no language, and one that stays
-    untrained maps all sentences to nearly the same point. What captions can give a model without CLIP's
-    weights is which words two people share, and that needs no tower: each word and each pair of neighbours ("red shoes"
-    is not "red socks") gets a vector that depends on its letters only. A sentence is their sum, words that many identities
+    A text tower that trains from scratch on the few dozen sentences of one dataset knows no language, and one that
+    stays untrained maps all sentences to nearly the same point. What captions can give a model without CLIP's weights
+    is which words two people share, and that needs no tower: each word and each pair of neighbours ("red shoes" is not
+    "red socks") gets a vector that depends on its letters only. A sentence is their sum, words that many identities
     share weighing less (inverse document frequency), minus the mean over all identities. So what everybody wears
     cancels out, and people who share an attribute share a direction.
 
@@ -117,7 +118,8 @@ def encode_words(texts: Sequence[Sequence[str]], width: int) -> list[list[Encode
         row = []
         for text in captions:
             words = _words(text)
-            tokens = [vectors[w] + vectors.get(f"{before} {w}", 0) for before, w in zip(["", *words], words)]  # noqa: B905
+            pairs = itertools.pairwise(["", *words])
+            tokens = [vectors[word] + vectors.get(f"{before} {word}", 0) for before, word in pairs]
             feature = sum((weight[term] * vectors[term] for term in _terms(text)), torch.zeros(width))
             row.append(EncodedCaption(torch.stack(tokens) if tokens else torch.zeros(0, width), feature))
         encoded.append(row)
@@ -132,7 +134,7 @@ def _words(text: str) -> list[str]:
 
 def _terms(text: str) -> list[str]:
     words = _words(text)
-    return list(dict.fromkeys([*words, *(f"{a} {b}" for a, b in zip(words, words[1:]))]))  # noqa: B905
+    return list(dict.fromkeys([*words, *(f"{a} {b}" for a, b in itertools.pairwise(words))]))
 
 
 def _vector(term: str, width: int) -> Tensor:
@@ -163,8 +165,8 @@ class CaptionBank(nn.Module):
     def fill(self, encoded: Sequence[Sequence[EncodedCaption]], limit: int) -> int:
         """Takes the captions of each class; returns how many tokens did not fit.
 
-        An identity's room of `limit` tokens is shared evenly among its captions, so that a long first one doesn't push out
-        the others; the words a captioner puts first are the ones kept. S is what the longest row needs, at least 1.
+        An identity's room of `limit` tokens is shared evenly among its captions, so that a long first one doesn't push
+        out the others; the words a captioner puts first are the ones kept. S is what the longest row needs, at least 1.
         """
         rows, lost = [], 0
         self.prototypes.zero_()
@@ -190,7 +192,8 @@ class CaptionBank(nn.Module):
         """Symmetric contrast of the clips with the caption prototypes of the batch's identities, a scalar.
 
         Video to text: each clip against the batch's identities, one of which is its own. Text to video: each identity
-        against all clips, several of which are its own (mean log-probability of these). Clips without a caption take no part.
+        against all clips, several of which are its own (mean log-probability of these). Clips without a caption take no
+        part.
 
         Args:
             videos: [B, D].

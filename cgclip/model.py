@@ -5,8 +5,8 @@
     reidkit explain runs/sports/cgclip/seed0 demo/sports --tracklet ID -o tokens.png
 
 The paper gives the two modules' purpose and no code; the construction is ours, in the line of TF-CLIP (AAAI 2024), and
-docs/reproduction.md says which part is which. Captions and CMR work in training only: a test feature is the concatenation of
-three features of the clip, class token [768], its projection [512] and TFE [768], before their batch norms.
+docs/reproduction.md says which part is which. Captions and CMR work in training only: a test feature concatenates
+three features of the clip: class token [768], its projection [512] and TFE [768], before their batch norms.
 """
 
 from collections.abc import Sequence
@@ -17,20 +17,21 @@ import torch
 from torch import Tensor, nn
 
 from ..baselines.clip import ClipRecipe, encode_text, load_clip, tokenize
+from ..baselines.clip_memory import follow, identity_memory
 from ..baselines.resnet50 import BnNeck
 from ..datasets import ReidDataset
 from ..datasets.progress import say
 from ..training.losses import smoothed_cross_entropy
 from ..training.model import FrameExtractor, ModelInfo, TrainingOutput
 from .captions import CaptionBank, EncodedCaption, captions_by_identity, encode_clip, encode_words
-from .memory import identity_memory, refresh, thin
+from .memory import thin
 from .refinement import CaptionGuidedRefinement
 from .tfe import TokenExtraction
 
 
 @dataclass(frozen=True, kw_only=True)
 class CgclipRecipe(ClipRecipe):
-    """TF-CLIP's schedule (Adam 5e-6, x0.1 at 30, 50 and 70 of 80 epochs, 4 identities x 4 clips), and our own choices."""
+    """TF-CLIP's schedule (Adam 5e-6, x0.1 at 30, 50 and 70 of 80 epochs, 4 identities x 4 clips) and our choices."""
 
     # TFE
     tfe: bool = True  # False: the mean of all the clip's tokens takes its place
@@ -141,7 +142,7 @@ class Cgclip(nn.Module):
         self.necks = nn.ModuleDict({name: BnNeck(size, num_classes) for name, size in sizes.items()})
 
     def features(self, clips: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """Clips [B, T, 3, H, W] -> each feature [B, D] by name, and the projected tokens averaged over time [B, N, E]."""
+        """Clips [B, T, 3, H, W] -> features [B, D] by name, and the projected tokens averaged over time [B, N, E]."""
         batch, frames = clips.shape[:2]
         tokens = self.image(clips.flatten(0, 1))
         final = tokens.final.unflatten(0, (batch, frames))
@@ -156,7 +157,7 @@ class Cgclip(nn.Module):
         recipe = self.recipe
         features, video = self.features(clips)
         v = features["projection"]
-        memory = self.memory.clone()  # `refresh` below must not change what the backward pass reads
+        memory = self.memory.clone()  # `follow` below must not change what the backward pass reads
         logits = v.float() @ memory.T
         if self.cmr is not None:
             refined = self.cmr(memory, self.bank.tokens, self.bank.mask, video)
@@ -165,7 +166,7 @@ class Cgclip(nn.Module):
         if self.with_captions and recipe.caption_weight:
             losses["captions"] = recipe.caption_weight * self.bank.contrast(v, labels, recipe.caption_temperature)
         if self.training and recipe.memory_momentum < 1:
-            refresh(self.memory, v, labels, recipe.memory_momentum)
+            follow(self.memory, v, labels, recipe.memory_momentum)
         return TrainingOutput(
             logits={name: self.necks[name](feature) for name, feature in features.items()},
             features=features,

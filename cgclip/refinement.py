@@ -3,8 +3,8 @@
     cmr = CaptionGuidedRefinement(width=512, heads=8, layers=2)
     refined = cmr(memory, bank.tokens, bank.mask, video)     # M' [B, Y, 512]
 
-Training only; at test time nothing of it runs. Our construction in the line of TF-CLIP's SSP (AAAI 2024), which refines the
-memory by self-attention over all identities and cross-attention to the clip; here the captions take the first part.
+Training only; at test time nothing of it runs. Our construction in the line of TF-CLIP's SSP (AAAI 2024), which refines
+the memory by self-attention over all identities and cross-attention to the clip; here the captions take the first part.
 
 What it costs. The captions are keys and values as the frozen text encoder left them (`Attention.absorbed`), so no step
 projects the tokens of all identities' captions; and the first layer's caption attention doesn't depend on the clip, so

@@ -4,8 +4,8 @@
     feature = tfe(patches)          # [B, T, N, 768] -> [B, 768]
     maps = tfe.maps(patches)        # [B, K, T, N]: where each token looks, for `reidkit explain`
 
-Each token attends to all T x N patch and class tokens of the clip, so attention costs K T N instead of the (T N)^2 of joint
-space-time attention; `benchmarks/tfe.py` compares the two, TF-CLIP's TMD and mean pooling.
+Each token attends to all T x N patch and class tokens of the clip, so attention costs K T N instead of the (T N)^2 of
+joint space-time attention; `benchmarks/tfe.py` compares the two, TF-CLIP's TMD and mean pooling.
 """
 
 import torch
@@ -42,8 +42,8 @@ class ExtractionLayer(nn.Module):
 class TokenExtraction(nn.Module):
     """K tokens -> `layers` x ExtractionLayer over the clip -> mean of the tokens.
 
-    The patches are normalised before they are keys and values. The temporal embedding is learned for `frames` frames and
-    interpolated linearly where a clip has another length.
+    The patches are normalised before they are keys and values. The temporal embedding is learned for `frames` frames
+    and interpolated linearly where a clip has another length.
     """
 
     def __init__(self, width: int, tokens: int, layers: int, heads: int, frames: int) -> None:

@@ -4,8 +4,9 @@ import math
 
 import pytest
 import torch
-from reidkit.cgclip.attention import Attention
 from torch import Tensor
+
+from reidkit.cgclip.attention import Attention
 
 
 def loop_attention(module: Attention, query: Tensor, context: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -1,8 +1,9 @@
 """CMR against a plain loop over clips and identities; the gate; identities without a caption."""
 
 import torch
-from reidkit.cgclip.refinement import CaptionGuidedRefinement
 from torch import Tensor
+
+from reidkit.cgclip.refinement import CaptionGuidedRefinement
 
 WIDTH, IDENTITIES, TOKENS, CLIPS, PATCHES = 16, 5, 7, 3, 4
 

@@ -1,8 +1,9 @@
 """TFE against a plain loop over tokens and places."""
 
 import torch
-from reidkit.cgclip.tfe import TokenExtraction
 from torch import Tensor
+
+from reidkit.cgclip.tfe import TokenExtraction
 
 from .test_attention import loop_attention
 

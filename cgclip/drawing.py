@@ -1,0 +1,89 @@
+"""The picture of `reidkit explain`: a row a token, a column a frame, the token's attention as heat over the crop.
+
+picture = draw_attention(crops, maps, on_class, columns=["frame 3", "frame 9"], title="sports-vreid 0007-c2-1")
+picture.save("tokens.png")
+"""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+MARGIN, GAP, LABEL, TEXT = 16, 6, 132, 14  # pixels; LABEL is the width of the left column
+BACKGROUND, INK, FAINT = (255, 255, 255), (20, 20, 20), (110, 110, 110)
+STRONGEST = 0.75  # opacity of the heat at a token's maximum
+
+
+def heat(crop: np.ndarray, weights: np.ndarray, peak: float) -> np.ndarray:
+    """A crop under its heat map: the more attention, the more colour and the less of the grey crop.
+
+    Args:
+        crop: uint8 [h, w, 3], RGB.
+        weights: [rows, columns] of the patch grid.
+        peak: the weight that gets the strongest colour.
+    """
+    height, width = crop.shape[:2]
+    strength = cv2.resize(weights.astype(np.float32) / max(peak, 1e-12), (width, height), interpolation=cv2.INTER_CUBIC)
+    strength = strength.clip(0, 1)
+    colour = cv2.applyColorMap((strength * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
+    grey = crop.mean(-1, keepdims=True).repeat(3, -1)
+    opacity = STRONGEST * strength[..., None]
+    return (grey * (1 - opacity) + colour * opacity).clip(0, 255).astype(np.uint8)
+
+
+def draw_attention(
+    crops: np.ndarray,
+    maps: np.ndarray,
+    on_class: np.ndarray,
+    columns: Sequence[str],
+    title: str,
+    height: int = 192,
+) -> Image.Image:
+    """The crops in the first row, then a row for each token.
+
+    Each row has its own colour scale, up to its largest weight; the number below a crop is the share of the token's
+    attention that lies on the frame.
+
+    Args:
+        crops: uint8 [T, 3, H, W].
+        maps: [K, T, rows, columns], attention of each token over the patches.
+        on_class: [K, T], attention on the class tokens; with `maps` it sums to one for each token.
+        columns: heading of each frame.
+        height: of a crop in the picture, pixels.
+    """
+    tokens, frames = maps.shape[:2]
+    width = round(height * crops.shape[3] / crops.shape[2])
+    images = [cv2.resize(c.transpose(1, 2, 0), (width, height), interpolation=cv2.INTER_LINEAR) for c in crops]
+    cell_width, cell_height = width + GAP, height + TEXT + 2 * GAP
+    top = MARGIN + 3 * TEXT
+    size = (2 * MARGIN + LABEL + frames * cell_width, top + (tokens + 1) * cell_height + MARGIN + TEXT)
+    picture = Image.new("RGB", size, BACKGROUND)
+    draw = ImageDraw.Draw(picture)
+    font, small = ImageFont.load_default(TEXT), ImageFont.load_default(TEXT - 2)
+    draw.text((MARGIN, MARGIN), title, INK, font)
+
+    def place(row: int, column: int) -> tuple[int, int]:
+        return MARGIN + LABEL + column * cell_width, top + row * cell_height
+
+    def below(row: int, column: int, text: str) -> None:
+        left, upper = place(row, column)
+        draw.text((left + width / 2, upper + height + 2), text, FAINT, small, anchor="ma")
+
+    draw.text((MARGIN, top + height / 2), "crops", INK, font, anchor="lm")
+    for column, image in enumerate(images):
+        picture.paste(Image.fromarray(image), place(0, column))
+        below(0, column, columns[column])
+    for token in range(tokens):
+        _, upper = place(token + 1, 0)
+        draw.text((MARGIN, upper + height / 2 - TEXT), f"token {token + 1}", INK, font, anchor="lm")
+        told = f"{100 * on_class[token].sum():.0f} % class tokens"
+        draw.text((MARGIN, upper + height / 2 + TEXT / 2), told, FAINT, small, anchor="lm")
+        peak = float(maps[token].max())
+        for column, image in enumerate(images):
+            shown = heat(image, maps[token, column], peak)
+            picture.paste(Image.fromarray(shown), place(token + 1, column))
+            below(token + 1, column, f"{100 * (maps[token, column].sum() + on_class[token, column]):.0f} %")
+    note = "bright: much attention, each row up to its own maximum; %: share of the token's attention on that frame"
+    draw.text((MARGIN, size[1] - MARGIN - TEXT), note, FAINT, small)
+    return picture
