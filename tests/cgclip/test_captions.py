@@ -50,7 +50,7 @@ def test_a_named_source_takes_its_own_captioners_lines(dataset) -> None:
 
 
 def test_a_named_source_without_any_file(dataset) -> None:
-    with pytest.raises(UsageError, match="captioners in its captions.jsonl: none"):
+    with pytest.raises(UsageError, match=r"captioners in its captions\.jsonl: none"):
         captions_by_identity(dataset, "template")
 
 
@@ -149,5 +149,5 @@ def test_contrast_without_any_caption_is_zero_and_differentiable() -> None:
     videos = torch.randn(4, 8, requires_grad=True)
     loss = bank.contrast(videos, torch.tensor([0, 0, 1, 1]), 0.1)
     loss.backward()
-    assert float(loss) == 0
+    assert loss.item() == 0
     assert not videos.grad.any()
