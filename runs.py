@@ -37,10 +37,19 @@ def _print_json(value: object) -> None:
     print(json.dumps(value, allow_nan=False))
 
 
+def _show(table) -> None:
+    """On stdout; where that is no terminal, wide enough for every column."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    (console if console.is_terminal else Console(highlight=False, width=200)).print(table)
+
+
 @click.command()
 @click.argument("models", metavar="MODEL[,MODEL…]|all")
 @click.option("--bench", "benches", required=True, metavar="NAME[,…]|all|PATH", help="Benches, or datasets by path.")
 @SIZE
+@click.option("--split", type=int, help="One of iLIDS-VID's ten splits, from 0. [default: all, and their mean]")
 @click.option("--seeds", default="0", show_default=True, help="One run each: 0,1,2")
 @SET
 @DEVICE
@@ -51,7 +60,9 @@ def _print_json(value: object) -> None:
 @WORKERS
 @click.option("--again", is_flag=True, help="Train anew what is finished already.")
 @JSON
-def run(models, benches, size, seeds, overrides, device, from_scratch, results, runs, data, workers, again, as_json):
+def run(
+    models, benches, size, split, seeds, overrides, device, from_scratch, results, runs, data, workers, again, as_json
+):
     """Train and test MODELs on benches; finished cells are skipped, stopped ones go on.
 
     `torchrun --nproc_per_node=4 -m reidkit run …` trains on four GPUs.
@@ -67,7 +78,7 @@ def run(models, benches, size, seeds, overrides, device, from_scratch, results, 
         recipes = {name: dataclasses.replace(r, pretrained="") for name, r in recipes.items()}
     present, absent = _benches(benches, data)
     cells = [
-        Cell(zoo.module(name), name, size, dataclasses.replace(recipe, seed=seed), bench)
+        Cell(zoo.module(name), name, size, dataclasses.replace(recipe, seed=seed), bench, split)
         for bench in present
         for name, recipe in recipes.items()
         for seed in _seeds(seeds)
@@ -209,33 +220,29 @@ def evaluate(model, weights, bench, size, overrides, split, protocol, device, da
             }
         )
         return
-    from rich.console import Console
     from rich.table import Table
 
     table = Table("model", "bench", *figures, "queries", "protocol", "sampling")
     counted = str(scores.queries) + (f" ({scores.skipped} skipped)" if scores.skipped else "")
     row = [f"{value:.1f}" for value in figures.values()]
     table.add_row(model, dataset.name, *row, counted, protocol or dataset.protocol, recipe.test_sampling)
-    Console(highlight=False).print(table)
+    _show(table)
 
 
 def _dataset_of_run(bench, data, split, weights):
     """The bench's split that was asked for, else the one that the run was trained on, else the first."""
-    from .datasets.benches import bench_splits, load_bench
-    from .training.experiment import is_run, read_facts
+    from .datasets.benches import bench_splits
+    from .training.experiment import is_run, load_datasets, read_facts
 
     count = bench_splits(bench, data)
-    if split is not None and not 0 <= split < count:
-        raise UsageError(f"'{bench}' has {count} splits, numbered from 0; --split {split} is none of them.")
     if split is None and count > 1 and is_run(weights):
         trained_on = read_facts(weights)["dataset"]["fingerprint"]
-        for k in range(count):
-            dataset = load_bench(bench, data, split=k)
+        for dataset in load_datasets(bench, data).values():
             if dataset.fingerprint == trained_on:
                 return dataset
     if split is None and count > 1:
         say(f"{bench}: testing split 0 of {count}; --split chooses another, and `reidkit run` tests all")
-    return load_bench(bench, data, split=split or 0)
+    return load_datasets(bench, data, split or 0)[split or 0]
 
 
 def _open(model, weights, size, overrides, dataset, device):
@@ -329,7 +336,6 @@ def embed(model, weights, source, output, part, size, overrides, device, data, w
 @JSON
 def models(as_json):
     """The models, their papers and sizes."""
-    from rich.console import Console
     from rich.table import Table
 
     from . import zoo
@@ -348,13 +354,16 @@ def models(as_json):
     if as_json:
         _print_json({"models": rows})
         return
-    table = Table("name", "model", "published", "paper", "backbone", "M parameters", "licence", "parity", "variants")
+    table = Table("name", "model", "published", "paper", "backbone", "M parameters", "licence", "parity")
     for row in rows:
         counts = ", ".join(f"{size} {count / 1e6:.1f}" for size, count in row["parameters"].items())
         published = f"{row['venue']} {row['year']}"
         about = (row["title"], published, row["paper"], row["backbone"], counts, row["licence"], row["parity"])
-        table.add_row(row["name"], *about, ", ".join(row["variants"]))
-    Console(highlight=False).print(table)
+        table.add_row(row["name"], *about)
+    _show(table)
+    for row in rows:
+        if row["variants"]:
+            print(f"Variants: {', '.join(row['name'] + '/' + variant for variant in row['variants'])}")
 
 
 def _parameters(module, recipe) -> int:
@@ -370,7 +379,6 @@ METRICS = ("mAP", "R1", "R5", "R10", "R20", "mINP")
 
 
 def _print_table(found: list) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table("model", "size", "bench", "seed", *METRICS, "queries", "protocol")
@@ -378,4 +386,4 @@ def _print_table(found: list) -> None:
         figures = [f"{result.metrics[m]:.1f}" if m in result.metrics else "" for m in METRICS]
         counted = str(result.queries) + (f" ({result.skipped} skipped)" if result.skipped else "")
         table.add_row(result.model, result.size, result.bench, str(result.seed), *figures, counted, result.protocol)
-    Console(highlight=False).print(table)
+    _show(table)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 
@@ -25,6 +26,7 @@ from ..datasets.benches import BENCHES, VARIANTS, bench_splits, load_bench
 from ..datasets.errors import choices
 from ..datasets.files import write_json
 from ..leaderboard import ranking, results
+from ..leaderboard.protocols import PROTOCOLS
 from . import checkpoint, loop
 from .extraction import extract_features, frame_extractor
 from .model import prepare
@@ -47,13 +49,21 @@ class Places:
 
 @dataclass(frozen=True)
 class Cell:
-    """What is trained and tested: `module` is the model's file, `name` as on the command line (`cgclip/no-cmr`)."""
+    """What is trained and tested.
+
+    Attributes:
+        module: the model's file.
+        name: as on the command line (`cgclip/no-cmr`).
+        bench: a bench's name, or the path of a dataset.
+        split: one of a bench's splits; None for all of them.
+    """
 
     module: ModuleType
     name: str
     size: str
     recipe: Recipe
     bench: str
+    split: int | None = None
 
     @property
     def title(self) -> str:
@@ -70,9 +80,16 @@ class Trained:
     facts: dict
 
 
-def load_datasets(bench: str, data: Path | None) -> list[ReidDataset]:
-    """The bench's splits: ten for iLIDS-VID, one otherwise."""
-    return [load_bench(bench, data, split=k) for k in range(bench_splits(bench, data))]
+def load_datasets(bench: str, data: Path | None, split: int | None = None) -> dict[int, ReidDataset]:
+    """Split -> dataset: ten for iLIDS-VID, one otherwise; only `split` where one is asked for.
+
+    Raises:
+        UsageError: the bench is unknown or absent, or has no such split.
+    """
+    count = bench_splits(bench, data)
+    if split is not None and not 0 <= split < count:
+        raise UsageError(f"'{bench}' has {count} splits, numbered from 0; --split {split} is none of them.")
+    return {k: load_bench(bench, data, split=k) for k in (range(count) if split is None else [split])}
 
 
 def bench_name(cell: Cell, dataset: ReidDataset) -> str:
@@ -98,7 +115,13 @@ def captions_digest(dataset: ReidDataset) -> str:
 def finished(cell: Cell, datasets: list[ReidDataset], root: Path) -> results.Result | None:
     """The newest result of the same model, size, bench, dataset, recipe and captions."""
     found, _ = results.load_results(root)
-    wanted = (cell.name, cell.size, bench_name(cell, datasets[0]), fingerprint(datasets), _dataset_facts(datasets).get("captions"))
+    wanted = (
+        cell.name,
+        cell.size,
+        bench_name(cell, datasets[0]),
+        fingerprint(datasets),
+        _dataset_facts(datasets).get("captions"),
+    )
     same = [
         r
         for r in found
@@ -116,14 +139,16 @@ def run_cell(
     Raises:
         ReidkitError: the bench is absent, the weights can't be had, training diverged, …; one sentence.
     """
-    datasets = load_datasets(cell.bench, places.data)
+    by_split = load_datasets(cell.bench, places.data, cell.split)
+    datasets = list(by_split.values())
     if not again and (found := finished(cell, datasets, places.results)):
         return found
     scores, features_seconds = [], 0.0
     trained_seconds = 0.0
-    for split, dataset in enumerate(datasets):
-        title = cell.title + (f", split {split + 1}/{len(datasets)}" if len(datasets) > 1 else "")
-        folder = run_folder(cell, dataset, places.runs, split if len(datasets) > 1 else None)
+    for split, dataset in by_split.items():
+        several = len(datasets) > 1 or cell.split is not None
+        title = cell.title + (f", split {split}" if several else "")
+        folder = run_folder(cell, dataset, places.runs, split if several else None)
         model = train_cell(cell, dataset, folder, here, again=again, workers=workers, title=title)
         trained_seconds += sum(line["seconds"] for line in loop.read_log(folder / loop.LOG))
         started = time.monotonic()
@@ -134,6 +159,39 @@ def run_cell(
         results.save_result(places.results, result)
     here.barrier()
     return result
+
+
+def make_result(cell, datasets, scores, *, seconds, command):
+    """The record of one cell; metrics are means over the splits, whose own figures are kept beside them."""
+    first = datasets[0]
+    splits = [_metrics(s) for s in scores]
+    return results.Result(
+        model=cell.name,
+        size=cell.size,
+        bench=bench_name(cell, first),
+        protocol=first.protocol,
+        protocol_version=PROTOCOLS[first.protocol].version,
+        sampling=cell.recipe.test_sampling,
+        metric=cell.recipe.metric,
+        rerank=False,
+        metrics={name: float(np.mean([split[name] for split in splits])) for name in splits[0]},
+        splits=splits if len(splits) > 1 else [],
+        queries=sum(s.queries for s in scores),
+        skipped=sum(s.skipped for s in scores),
+        per_query=[],
+        dataset=_dataset_facts(datasets),
+        recipe=to_dict(cell.recipe),
+        seed=cell.recipe.seed,
+        environment=results.environment(),
+        command=command,
+        seconds=round(seconds, 2),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _metrics(scores):
+    figures = {"mAP": scores.mAP, **{f"R{k}": scores.cmc[k] for k in sorted(scores.cmc)}, "mINP": scores.mINP}
+    return {name: float(value) for name, value in figures.items()}
 
 
 def run_folder(cell: Cell, dataset: ReidDataset, runs: Path, split: int | None = None) -> Path:

@@ -1,0 +1,277 @@
+"""`reidkit run`, `evaluate`, `embed` and `models`, from the command line to the files."""
+
+import dataclasses
+import importlib.util
+import json
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from PIL import Image
+
+from reidkit import cli, zoo
+from reidkit.baselines import resnet50
+from reidkit.datasets.benches import load_bench
+from reidkit.datasets.format import FORMAT_VERSION, FRAME_COLUMNS, TRACKLET_COLUMNS
+from reidkit.training import experiment
+
+SPEC = importlib.util.spec_from_file_location("made_up", Path(__file__).parent / "training" / "conftest.py")
+made_up = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(made_up)
+
+SMALL = [
+    "backbone_width=4",
+    "frames=2",
+    "test_frames=2",
+    "height=32",
+    "width=16",
+    "pad=2",
+    "identities=3",
+    "tracklets=2",
+]
+FAST = [part for pair in ([("--set", o) for o in [*SMALL, "epochs=1", "warmup_epochs=0"]]) for part in pair]
+
+
+def write_own(root: Path, name: str, **sizes) -> Path:
+    """A made-up dataset in our format."""
+    dataset = made_up.make_dataset(root / f"{name}-images", **sizes)
+    folder = root / name
+    (folder / "crops").mkdir(parents=True)
+    queries = {t.id for t in dataset.query}
+    tracklets, frames = [], []
+    with tarfile.open(folder / "crops" / "all.tar", "w", format=tarfile.USTAR_FORMAT) as shard:
+        for t in (*dataset.train, *dataset.test):
+            role = "query" if t.id in queries else "train"
+            for index, file in enumerate(t.frames.files):
+                start = shard.offset + tarfile.BLOCKSIZE  # behind the header
+                shard.add(file, Path(file).name)
+                frames.append((t.id, index, index / 10, *[0.0] * 8, "crops/all.tar", start, Path(file).stat().st_size))
+            split = "train" if role == "train" else "test"
+            row = (
+                t.id,
+                t.identity,
+                "person",
+                f"cam{t.camera}",
+                "e",
+                split,
+                role,
+                0.0,
+                1.0,
+                len(t.frames),
+                1.0,
+                1.0,
+                None,
+            )
+            tracklets.append(row)
+    pl.DataFrame(tracklets, schema=TRACKLET_COLUMNS, orient="row").write_parquet(folder / "tracklets.parquet")
+    pl.DataFrame(frames, schema=FRAME_COLUMNS, orient="row").write_parquet(folder / "frames.parquet")
+    (folder / "dataset.json").write_text(json.dumps({"format": FORMAT_VERSION, "name": name}))
+    return folder
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty working folder without any bench."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("REIDKIT_DATA", raising=False)
+    monkeypatch.setattr(zoo, "MODULES", {"resnet50": ".baselines.resnet50"})
+    return tmp_path
+
+
+def call(capsys, *arguments) -> tuple[int, str, str]:
+    """Exit code, stdout, stderr."""
+    try:
+        cli.main([str(a) for a in arguments])
+        code = 0
+    except SystemExit as stop:
+        code = stop.code or 0
+    out = capsys.readouterr()
+    return code, out.out, out.err
+
+
+def run(capsys, *arguments):
+    return call(capsys, "run", *arguments, "--size", "tiny", "--device", "cpu", "--workers", 0, *FAST)
+
+
+def test_all_present_benches_run_and_the_absent_are_named(here, capsys):
+    write_own(here / "data", "sports-vreid")
+    write_own(here / "data", "dance-vreid", train=5, test=3)
+    code, out, err = run(capsys, "resnet50", "--bench", "all", "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert [r["bench"] for r in found["results"]] == ["sports-vreid", "dance-vreid"]
+    assert set(found["absent"]) == {"mars", "ilids-vid", "ls-vid"}
+    for name in found["absent"]:
+        assert f"Not here: {name}." in " ".join(err.split())
+    assert len(list((here / "results").rglob("*.json"))) == 2
+    assert (here / "runs" / "sports-vreid" / "resnet50" / "seed0" / "model.safetensors").is_file()
+
+
+def test_no_bench_at_all_is_an_error(here, capsys):
+    code, _, err = run(capsys, "resnet50", "--bench", "all")
+    assert code == 1
+    assert "No bench is present under 'data'" in err
+
+
+def test_seeds_are_cells_and_finished_ones_are_skipped(here, capsys, monkeypatch):
+    path = write_own(here, "mine")
+    code, out, err = run(capsys, "resnet50", "--bench", path, "--seeds", "0,1")
+    assert code == 0, err
+    assert out.count("resnet50") == 2
+    assert "mine" in out
+    monkeypatch.setattr(experiment, "train_cell", None)  # nothing may train now
+    code, again, err = run(capsys, "resnet50", "--bench", path, "--seeds", "0,1")
+    assert code == 0, err
+    assert again == out
+
+
+def test_a_failing_cell_is_reported_and_the_others_go_on(here, capsys):
+    good = write_own(here, "good")
+    lonely = write_own(here, "lonely", train=1)  # one identity can't be trained on
+    code, out, err = run(capsys, "resnet50", "--bench", f"{lonely},{good}", "--json")
+    assert code == 1
+    found = json.loads(out)
+    assert [r["bench"] for r in found["results"]] == ["good"]
+    assert len(found["failed"]) == 1
+    assert "training needs at least 2" in found["failed"][0]["error"]
+    assert "Failed: resnet50 tiny on lonely, seed 0" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["resnet51", "--bench", "mars"], "Unknown model 'resnet51'. Known: resnet50"),
+        (["resnet50", "--bench", "marz"], "Unknown bench 'marz'"),
+        (["resnet50", "--bench", "mars"], "The bench 'mars' is not under 'data'"),
+        (["resnet50", "--bench", "mars", "--set", "epoch=3"], "Did you mean 'epochs'?"),
+        (["resnet50", "--bench", "mars", "--set", "epochs=x"], "'x' is no value"),
+        (["resnet50", "--bench", "mars", "--seeds", "a"], "'a' is no list of seeds"),
+        (["resnet50/big", "--bench", "mars"], "Unknown variant of resnet50 'big'"),
+        (["resnet50", "--bench", "mars", "--from-scratch", "--set", "pretrained=x.pth"], "contradict"),
+        ([",", "--bench", "mars"], "names nothing"),
+    ],
+)
+def test_wrong_usage_is_one_sentence(here, capsys, arguments, words):
+    code, out, err = run(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert words in " ".join(err.split())
+    assert "Traceback" not in err
+
+
+def test_absent_pretrained_weights_say_what_to_do(here, capsys, monkeypatch):
+    monkeypatch.setenv("REIDKIT_WEIGHTS", str(here))
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(here))
+    path = write_own(here, "mine")
+    options = ["--bench", path, "--device", "cpu", "--set", "layers=1,1,1,1", *FAST]
+    code, _, err = call(capsys, "run", "resnet50", *options)
+    assert code == 2
+    assert "resnet50-0676ba61.pth" in err
+    assert "--from-scratch" in err
+    code, _, err = call(capsys, "run", "resnet50", *options, "--from-scratch")
+    assert code == 0, err
+
+
+@pytest.fixture
+def trained(here, capsys):
+    path = write_own(here, "mine")
+    code, _, err = run(capsys, "resnet50", "--bench", path)
+    assert code == 0, err
+    return path, here / "runs" / "mine" / "resnet50" / "seed0"
+
+
+def test_evaluate_gives_the_figures_of_the_run(trained, here, capsys):
+    path, folder = trained
+    (result,) = experiment.results.load_results(here / "results")[0]
+    code, out, err = call(
+        capsys, "evaluate", "resnet50", "--weights", folder, "--bench", path, "--device", "cpu", "--json"
+    )
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["mAP"] == pytest.approx(result.metrics["mAP"], abs=1e-3)
+    assert found["queries"] == result.queries
+    code, out, err = call(
+        capsys, "evaluate", "resnet50", "--weights", folder, "--bench", path, "--set", "test_flip=true"
+    )
+    assert code == 0, err
+    assert "mine" in out
+
+
+def test_evaluate_foreign_weights_lists_unmatched_names(trained, here, capsys):
+    path, _ = trained
+    recipe = zoo.recipe("resnet50", "tiny", SMALL)
+    state = resnet50.build(dataclasses.replace(recipe), 9, 2).state_dict() | {"their.extra": torch.zeros(2)}
+    del state["neck.norm.weight"]
+    torch.save({"state_dict": state}, here / "theirs.pth")
+    options = ["--size", "tiny", "--json", "--device", "cpu", *FAST]
+    code, out, err = call(capsys, "evaluate", "resnet50", "--weights", here / "theirs.pth", "--bench", path, *options)
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["missing"] == ["neck.norm.weight"]
+    assert found["unexpected"] == ["their.extra"]
+    assert "neck.norm.weight" in err
+    assert "their.extra" in err
+
+
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [("absent.pth", "no weights at"), ("mine", "no folder that `reidkit run` wrote"), ("evil.pth", "refused")],
+)
+def test_evaluate_bad_weights(trained, here, capsys, weights, words):
+    class Payload:
+        def __reduce__(self):
+            return open, (str(here / "executed"), "w")
+
+    torch.save({"x": Payload()}, here / "evil.pth")
+    code, _, err = call(capsys, "evaluate", "resnet50", "--weights", here / weights, "--bench", trained[0])
+    assert code == 2
+    assert words in " ".join(err.split())
+    assert not (here / "executed").exists()
+
+
+def test_embed_writes_what_score_reads(trained, here, capsys):
+    path, folder = trained
+    out = here / "features.npz"
+    code, _, err = call(capsys, "embed", "resnet50", "--weights", folder, path, "-o", out, "--device", "cpu")
+    assert code == 0, err
+    found = np.load(out, allow_pickle=False)
+    dataset = load_bench(str(path))
+    assert found["ids"].tolist() == [t.id for t in dataset.test]
+    assert found["pids"].tolist() == [t.identity for t in dataset.test]
+    assert found["is_query"].all()
+    assert found["features"].shape == (len(dataset.test), 128)
+    code, text, err = call(capsys, "score", out, "--protocol", "video-reid", "--json")
+    assert code == 0, err
+    (result,) = experiment.results.load_results(here / "results")[0]
+    assert json.loads(text)["mAP"] == pytest.approx(result.metrics["mAP"], abs=1e-3)
+
+
+def test_embed_a_folder_of_crops(trained, here, capsys):
+    crops = here / "crops"
+    (crops / "b").mkdir(parents=True)
+    for name in ("b/2.jpg", "b/1.jpg", "a.png"):
+        Image.new("RGB", (20, 40), (200, 30, 30)).save(crops / name)
+    (crops / "notes.txt").write_text("no image")
+    out = here / "f.npz"
+    code, _, err = call(capsys, "embed", "resnet50", "--weights", trained[1], crops, "-o", out, "--device", "cpu")
+    assert code == 0, err
+    found = np.load(out, allow_pickle=False)
+    assert found["ids"].tolist() == ["a.png", "b"]
+    assert found["pids"].tolist() == [-1, -1]
+    assert not found["is_query"].any()
+    code, _, err = call(capsys, "embed", "resnet50", "--weights", trained[1], here / "nothing", "-o", out)
+    assert code == 2
+    assert "There is no folder" in err
+
+
+def test_models_lists_sizes(here, capsys):
+    code, out, _ = call(capsys, "models", "--json")
+    assert code == 0
+    (row,) = json.loads(out)["models"]
+    assert row["name"] == "resnet50"
+    assert row["parameters"]["full"] == 23_508_032 + 2 * 2048 + 625 * 2048  # torchvision's backbone, neck, classifier
+    code, out, _ = call(capsys, "models")
+    assert code == 0
+    assert "resnet50" in out
