@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from types import ModuleType
 
 import click
 
@@ -51,8 +52,18 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="reidkit")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def group(debug: bool) -> None:
+@click.pass_context
+def group(context: click.Context, debug: bool) -> None:
     """Raw footage of sports and dance to a re-ID dataset, to trained models, to a paper's table."""
+    # The toolkit opens trained runs, but only this floor knows models by name.
+    context.obj = model_module
+
+
+def model_module(name: str) -> ModuleType:
+    """The file behind a model's name."""
+    from . import zoo
+
+    return zoo.module(name)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -32,8 +32,11 @@ def read_dataset(path: Path | str) -> ReidDataset:
         UsageError: no such folder, no manifest (the build didn't finish), another format version, a table that can't
             be read or contradicts another, a crop shard that is absent or cut.
     """
-    root = Path(path)
-    manifest = read_manifest(root)
+    return read_tables(Path(path), read_manifest(path))
+
+
+def read_tables(root: Path, manifest: Mapping[str, object]) -> ReidDataset:
+    """`read_dataset` with the manifest given: what a builder has before it writes the manifest."""
     tracklets = _table(root, TRACKLETS, TRACKLET_COLUMNS)
     frames = _frames_by_tracklet(root, tracklets)
     captions = _captions(root, tracklets)

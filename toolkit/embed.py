@@ -1,0 +1,286 @@
+"""Appearance embeddings of crops, for cutting and linking tracklets: `load_embedder("osnet.onnx").embed(images)`.
+
+embedder = load_embedder("weights/osnet_x0_25_msmt17.onnx")     # any re-ID model [N or 1, 3, H, W] -> [N or 1, D]
+embedder = load_embedder("clip")                                # CLIP ViT-B/16, image tower
+embedder = load_embedder("simulated")                           # ships with reidkit, for simulated footage
+embedder = load_embedder("runs/mars/resnet50/seed0", open_run)  # a model trained by `reidkit run`
+found = embed_source(extracted.frames, embedder, out, cache)
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+import polars as pl
+
+from ..datasets import UsageError
+from ..datasets.errors import choices
+from ..datasets.files import atomic_path, sha256_file
+from ..datasets.progress import progress
+from ..datasets.tracklet import Frames
+from ..training.recipe import IMAGENET_MEAN, IMAGENET_STD
+from .crops import crop_quality
+
+ASSETS = Path(__file__).resolve().parent / "assets"
+SIMULATED = "simulated"
+CLIP = "clip"
+BATCH = 16
+# Crops a tracklet is known by: so many a second, within these limits.
+CROPS_A_SECOND = 3.0
+FEWEST, MOST = 8, 32
+BEST = 0.5  # share of a tracklet's embedded crops, the best ones, that its own embedding is the mean of
+
+
+class Embedder(Protocol):
+    """What the builder asks of an embedder: `name` and `sha256` for the manifest, and `embed`."""
+
+    name: str
+    sha256: str
+
+    def embed(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """Images (uint8 RGB [H, W, 3], any sizes) -> [N, D] float32, rows L2-normalised."""
+        ...
+
+
+# (folder of a run) -> (embedding function of float clips [N, 1, 3, H, W] -> [N, D], recipe). The command line gives it,
+# as models' names are known there only.
+OpenRun = Callable[[Path], tuple[Callable, object]]
+
+
+def load_embedder(name: str | Path, open_run: OpenRun | None = None, *, threads: int | None = None) -> Embedder:
+    """The embedder of that name, file, or folder of a training run.
+
+    Raises:
+        UsageError: unknown name, absent or unusable weights.
+    """
+    text, threads = str(name), threads or len(os.sched_getaffinity(0))
+    path = Path(text).expanduser()
+    if text == SIMULATED:
+        path = ASSETS / "embedder.onnx"
+        if not path.is_file():
+            raise UsageError(
+                f"The embedder of simulated footage is not installed ('{path.name}'). "
+                "Name an .onnx re-ID model, `clip`, or the folder of a run of `reidkit run` with --embedder."
+            )
+        return OnnxEmbedder(path, SIMULATED, threads)
+    if path.suffix.lower() == ".onnx":
+        if not path.is_file():
+            raise UsageError(f"There is no embedder file '{path}'. Give the path of a re-ID model as .onnx.")
+        return OnnxEmbedder(path, path.name, threads)
+    if text == CLIP:
+        return ClipEmbedder()
+    if path.is_dir():
+        if open_run is None:
+            raise UsageError(f"'{path}' is a folder, and runs can't be read here. Give an .onnx file or `clip`.")
+        return RunEmbedder(path, open_run)
+    raise UsageError(
+        choices(text, [CLIP, SIMULATED], "embedder")
+        + " A path of an .onnx re-ID model or of the folder of a run of `reidkit run` does as well."
+    )
+
+
+class OnnxEmbedder:
+    """A re-ID model in an .onnx file: one image input [1 or N, 3, H, W], RGB, ImageNet-normalised; output [1 or N, D].
+
+    Raises:
+        UsageError: the file is no ONNX model, or its input or output is of another form.
+    """
+
+    def __init__(self, path: Path, name: str, threads: int) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
+        providers = [p for p in wanted if p in onnxruntime.get_available_providers()]
+        try:
+            self.session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+        except Exception as error:  # ONNX Runtime has a dozen error classes without a common base
+            reason = str(error).split("\n")[0]
+            raise UsageError(
+                f"'{path}' is no ONNX model that can be run ({reason}). Export or fetch the file again."
+            ) from None
+        inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
+        shape = inputs[0].shape if len(inputs) == 1 else []
+        if len(shape) != 4 or shape[1] != 3 or not all(isinstance(side, int) for side in shape[2:]):
+            raise UsageError(f"'{path}' takes {shape or 'several inputs'}; an embedder takes images [N, 3, H, W].")
+        if len(outputs[0].shape) != 2:
+            raise UsageError(f"'{path}' gives {outputs[0].shape}; an embedder gives [N, D]. Is it a detector?")
+        self.name, self.sha256 = name, sha256_file(path)
+        self.height, self.width = shape[2:]
+        self.batch = shape[0] if isinstance(shape[0], int) else BATCH
+        self._fixed = isinstance(shape[0], int)
+        self._input, self._output = inputs[0].name, outputs[0].name
+
+    def embed(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        rows = []
+        for start in range(0, len(images), self.batch):
+            batch = to_batch(images[start : start + self.batch], self.height, self.width, IMAGENET_MEAN, IMAGENET_STD)
+            count = len(batch)
+            if self._fixed and count < self.batch:
+                batch = np.concatenate([batch, np.zeros((self.batch - count, *batch.shape[1:]), np.float32)])
+            rows.append(self.session.run([self._output], {self._input: batch})[0][:count])
+        return normalise(np.concatenate(rows)) if rows else np.zeros((0, 1), np.float32)
+
+
+class ClipEmbedder:
+    """The projected class token of CLIP's image tower, ViT-B/16 at 256 x 128."""
+
+    name = CLIP
+    height, width = 256, 128
+
+    def __init__(self, backbone: str = "ViT-B-16-quickgelu", pretrained: str = "openai") -> None:
+        import torch
+
+        from ..baselines.clip import load_clip
+
+        try:
+            tower = load_clip(backbone, pretrained, self.height, self.width).image.eval()
+        except UsageError as error:
+            raise UsageError(f"{error} Or name another embedder: --embedder FILE.onnx.") from None
+        digest = hashlib.sha256()
+        for key, value in tower.state_dict().items():
+            digest.update(key.encode() + value.numpy().tobytes())
+        self.sha256 = digest.hexdigest()
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        # With the weights cast, a CPU is four times as fast; autocast would be slower than float32.
+        self._tower = tower.to(self.device, torch.bfloat16)
+
+    def embed(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        import torch
+
+        from ..training.recipe import CLIP_MEAN, CLIP_STD
+
+        rows = []
+        with torch.inference_mode():
+            for start in range(0, len(images), BATCH):
+                batch = to_batch(images[start : start + BATCH], self.height, self.width, CLIP_MEAN, CLIP_STD)
+                tokens = self._tower(torch.from_numpy(batch).to(self.device, torch.bfloat16)).projected
+                rows.append(tokens[:, 0].float().cpu().numpy())
+        return normalise(np.concatenate(rows)) if rows else np.zeros((0, 1), np.float32)
+
+
+class RunEmbedder:
+    """A model trained by `reidkit run`; a crop is a clip of one frame to it, its camera unknown (0)."""
+
+    def __init__(self, folder: Path, open_run: OpenRun) -> None:
+        self._embed, self._recipe = open_run(folder)
+        self.name = folder.name
+        digest = hashlib.sha256()
+        for path in sorted(folder.glob("*.safetensors")):
+            digest.update(sha256_file(path).encode())
+        self.sha256 = digest.hexdigest()
+
+    def embed(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        import torch
+
+        recipe, rows = self._recipe, []
+        with torch.inference_mode():
+            for start in range(0, len(images), BATCH):
+                batch = to_batch(images[start : start + BATCH], recipe.height, recipe.width, recipe.mean, recipe.std)
+                rows.append(self._embed(torch.from_numpy(batch)[:, None]).float().cpu().numpy())
+        return normalise(np.concatenate(rows)) if rows else np.zeros((0, 1), np.float32)
+
+
+def to_batch(
+    images: Sequence[np.ndarray], height: int, width: int, mean: Sequence[float], std: Sequence[float]
+) -> np.ndarray:
+    """Images uint8 RGB [H, W, 3] -> float32 [N, 3, height, width], normalised; areas averaged where they shrink."""
+    batch = np.empty((len(images), 3, height, width), np.float32)
+    for row, image in enumerate(images):
+        shrinks = image.shape[0] > height and image.shape[1] > width
+        small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        batch[row] = ((small.astype(np.float32) / 255.0 - mean) / std).transpose(2, 0, 1)
+    return batch
+
+
+def normalise(rows: np.ndarray) -> np.ndarray:
+    """[N, D] with rows of length 1."""
+    rows = np.asarray(rows, np.float32)
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+
+
+@dataclass(frozen=True)
+class CropEmbeddings:
+    """Embedded crops of one source, ordered by tracklet and time.
+
+    Attributes:
+        row: [n] row of the source's frames table. features: [n, D], rows L2-normalised. quality: [n] in 0..1.
+    """
+
+    row: np.ndarray
+    features: np.ndarray
+    quality: np.ndarray
+
+
+def embed_source(frames: pl.DataFrame, embedder: Embedder, root: Path, cache: Path, title: str = "") -> CropEmbeddings:
+    """Embeds a choice of each tracklet's crops; read back from `cache` (an .npz) where it's there.
+
+    Args:
+        frames: FRAME_COLUMNS of one source; shards lie below `root`.
+        cache: named by the caller after all that decides its content.
+    """
+    if cache.is_file():
+        with np.load(cache, allow_pickle=False) as stored:
+            return CropEmbeddings(stored["row"], stored["features"], stored["quality"])
+    quality = crop_quality(frames).to_numpy().astype(np.float32)
+    rows = choose_crops(frames, quality)
+    shards, offsets, lengths = (frames[name].to_list() for name in ("shard", "offset", "length"))
+    parts = []
+    with progress(f"{title}: embed".lstrip(": "), total=len(rows), unit="crops") as advance:
+        for start in range(0, len(rows), 4 * BATCH):
+            chunk = rows[start : start + 4 * BATCH]
+            images = [
+                decode(Frames((str(root / shards[i]),), (offsets[i],), (lengths[i],)).read(0), shards[i]) for i in chunk
+            ]
+            parts.append(embedder.embed(images))
+            advance(len(chunk))
+    features = np.concatenate(parts) if parts else np.zeros((0, 1), np.float32)
+    found = CropEmbeddings(rows, features, quality[rows])
+    with atomic_path(cache) as temporary, open(temporary, "wb") as file:
+        np.savez(file, row=found.row, features=found.features, quality=found.quality)
+    return found
+
+
+def choose_crops(frames: pl.DataFrame, quality: np.ndarray) -> np.ndarray:
+    """Rows of the crops to embed: each tracklet's span is cut into equal times, and the best crop of each is taken."""
+    chosen = []
+    time = frames["time"].to_numpy()
+    for _, group in frames.with_row_index("row").group_by("tracklet", maintain_order=True):
+        rows = group["row"].to_numpy().astype(np.int64)
+        rows = rows[np.argsort(time[rows], kind="stable")]
+        span = time[rows[-1]] - time[rows[0]]
+        count = int(np.clip(round(span * CROPS_A_SECOND), FEWEST, MOST))
+        if len(rows) > count:
+            bins = np.minimum(((time[rows] - time[rows[0]]) / max(span, 1e-9) * count).astype(int), count - 1)
+            best = np.lexsort((rows, -quality[rows], bins))
+            first = np.unique(bins[best], return_index=True)[1]
+            rows = np.sort(rows[best[first]])
+        chosen.append(rows)
+    return np.concatenate(chosen) if chosen else np.zeros(0, np.int64)
+
+
+def decode(data: bytes, name: str) -> np.ndarray:
+    """A JPEG's pixels, uint8 RGB [H, W, 3].
+
+    Raises:
+        UsageError: the bytes are no image.
+    """
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise UsageError(f"A crop in '{name}' is damaged. Delete the shard and run the build again.")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def tracklet_embedding(features: np.ndarray, quality: np.ndarray) -> np.ndarray:
+    """[D], L2-normalised: the quality-weighted mean of the better half (at least four) of a tracklet's crops [n, D]."""
+    count = max(min(4, len(quality)), int(np.ceil(BEST * len(quality))))
+    best = np.argsort(-quality, kind="stable")[:count]
+    mean = (features[best] * np.maximum(quality[best], 1e-3)[:, None]).sum(0)
+    return normalise(mean[None])[0]

@@ -1,0 +1,130 @@
+"""Contact sheets of a dataset: a row for each identity, a column for each camera, several crops in each cell.
+
+pages = write_sheets(Path("out/dancers"), Path("out/dancers/contact-sheet.jpg"))
+"""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from PIL import Image, ImageDraw, ImageFont
+
+from ..datasets.files import atomic_path
+from ..datasets.tracklet import Frames
+from .embed import decode
+
+CROP = (64, 128)  # width, height in pixels
+CROPS = 5  # in a cell
+LABEL = 190
+ROWS = 24  # on a page
+GAP = 6
+BACKGROUND, INK, FAINT, LINE = (250, 250, 248), (30, 30, 34), (120, 120, 124), (218, 218, 214)
+
+
+def write_sheets(root: Path, target: Path, tracklets: pl.DataFrame, frames: pl.DataFrame) -> list[Path]:
+    """Writes the sheet to `target`, and further pages beside it as NAME-2, NAME-3, ...
+
+    Args:
+        root: the dataset's folder, below which the shards lie.
+        tracklets, frames: its tables.
+
+    Returns:
+        The pages, in order: for each event its identities by number, then what is junk.
+    """
+    rows = _rows(tracklets)
+    cameras = {
+        event: sorted(set(part["camera"].to_list()))
+        for (event,), part in tracklets.group_by(["event"], maintain_order=True)
+    }
+    by_id = {name: part for (name,), part in frames.group_by(["tracklet"], maintain_order=True)}
+    written = []
+    for page, start in enumerate(range(0, max(len(rows), 1), ROWS), start=1):
+        path = target if page == 1 else target.with_name(f"{target.stem}-{page}{target.suffix}")
+        image = _page(root, rows[start : start + ROWS], cameras, by_id)
+        with atomic_path(path) as temporary:
+            kind = "PNG" if target.suffix.lower() == ".png" else "JPEG"
+            image.save(temporary, kind, **({} if kind == "PNG" else {"quality": 88}))
+        written.append(path)
+    page = len(written) + 1
+    while (old := target.with_name(f"{target.stem}-{page}{target.suffix}")).is_file():
+        old.unlink()  # of an earlier, longer dataset
+        page += 1
+    return written
+
+
+def _rows(tracklets: pl.DataFrame) -> list[tuple[str, int | None, pl.DataFrame]]:
+    """(event, identity or None for junk, its tracklets)."""
+    rows = []
+    for event in sorted(set(tracklets["event"].to_list())):
+        part = tracklets.filter(event=event)
+        people = part.filter(kind="person")
+        identities = sorted(set(people["identity"].to_list()))
+        rows += [(event, identity, people.filter(identity=identity)) for identity in identities]
+        junk = part.filter(pl.col("kind") != "person")
+        if len(junk):
+            rows.append((event, None, junk))
+    return rows
+
+
+def _page(
+    root: Path,
+    rows: list[tuple[str, int | None, pl.DataFrame]],
+    cameras: dict[str, list[str]],
+    by_id: dict[str, pl.DataFrame],
+) -> Image.Image:
+    cell = CROPS * CROP[0] + GAP
+    columns = max((len(cameras[event]) for event, _, _ in rows), default=1)
+    heads = [i for i, row in enumerate(rows) if i == 0 or row[0] != rows[i - 1][0]]
+    head, height = 26, CROP[1] + GAP
+    image = Image.new("RGB", (LABEL + columns * cell + GAP, len(rows) * height + len(heads) * head + GAP), BACKGROUND)
+    draw = ImageDraw.Draw(image)
+    large, small = ImageFont.load_default(17), ImageFont.load_default(12)
+    y = GAP
+    for i, (event, identity, part) in enumerate(rows):
+        if i in heads:
+            draw.text((GAP, y + 3), event, fill=INK, font=large)
+            for c, camera in enumerate(cameras[event]):
+                draw.text((LABEL + c * cell, y + 5), camera, fill=INK, font=small)
+            y += head
+        draw.line((GAP, y - GAP // 2, image.width - GAP, y - GAP // 2), fill=LINE)
+        title = "junk" if identity is None else f"{identity}"
+        draw.text((GAP, y + 4), title, fill=INK if identity is not None else FAINT, font=large)
+        lines = [f"{len(part)} tracklets, {part['frames'].sum()} crops"]
+        if identity is not None:
+            lines += [
+                f"{'train' if part['split'][0] == 'train' else 'test'}",
+                f"confidence {part['confidence'].min():.2f}",
+            ]
+        for k, line in enumerate(lines):
+            draw.text((GAP, y + 30 + 16 * k), line, fill=FAINT, font=small)
+        for c, camera in enumerate(cameras[event]):
+            here = part.filter(camera=camera)
+            for k, crop in enumerate(_crops(root, here, by_id)):
+                image.paste(crop, (LABEL + c * cell + k * CROP[0], y))
+            if len(here) > 1:
+                draw.text((LABEL + c * cell + 3, y + CROP[1] - 16), f"x{len(here)}", fill=(255, 255, 255), font=small)
+        y += height
+    return image
+
+
+def _crops(root: Path, part: pl.DataFrame, by_id: dict[str, pl.DataFrame]) -> list[Image.Image]:
+    """Up to CROPS images of some tracklets: as many of the tracklets as fit, and times spread over each."""
+    ids = part.sort(["frames", "id"], descending=[True, False])["id"].to_list()[:CROPS]
+    share = [CROPS // len(ids) + (i < CROPS % len(ids)) for i in range(len(ids))] if ids else []
+    found = []
+    for name, count in zip(ids, share, strict=True):
+        table = by_id[name]
+        for row in np.unique(np.linspace(0, len(table) - 1, count).round().astype(int)).tolist():
+            frames = Frames((f"{root}/{table['shard'][row]}",), (table["offset"][row],), (table["length"][row],))
+            found.append(_fit(decode(frames.read(0), table["shard"][row])))
+    return found
+
+
+def _fit(crop: np.ndarray) -> Image.Image:
+    """The crop inside CROP pixels, its sides' ratio kept."""
+    image = Image.fromarray(crop)
+    scale = min((CROP[0] - 1) / image.width, CROP[1] / image.height)
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    canvas = Image.new("RGB", CROP, BACKGROUND)
+    canvas.paste(image.resize(size, Image.Resampling.BILINEAR), ((CROP[0] - size[0]) // 2, (CROP[1] - size[1]) // 2))
+    return canvas

@@ -1,0 +1,138 @@
+"""Stage 9: which tracklets train, which are queries, which make up the gallery.
+
+    assigned = assign(tracklets, SplitSettings())       # adds the columns split and role
+
+Whole events go to one side, so that no person and no source video is on both. One event alone can't be divided without
+one of the two: it becomes a test set, unless the identities are to be divided and the videos shared (`by="identity"`),
+which the manifest then says. Queries follow the MARS rule: one a (test identity, camera) that has a match in another
+camera.
+"""
+
+import itertools
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import polars as pl
+
+from ..datasets import ReidkitError, UsageError
+
+MOST_EVENTS_TRIED = 16  # up to here every division of the events is looked at
+
+
+@dataclass(frozen=True)
+class SplitSettings:
+    """Attributes:
+    by: "event" and "identity" as above; "test" makes no training set; "auto" is "event" for two events or more,
+        else "test".
+    test_share: of the identities.
+    seed: chooses among equally good divisions, and the identities of `by="identity"`.
+    """
+
+    by: Literal["auto", "event", "identity", "test"] = "auto"
+    test_share: float = 0.5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.test_share <= 1:
+            raise UsageError(f"--test-share {self.test_share} is out of range: give a share above 0 and up to 1.")
+
+
+def assign(tracklets: pl.DataFrame, settings: SplitSettings) -> tuple[pl.DataFrame, str]:
+    """Adds `split` (train, test) and `role` (train, query, gallery), and says how it was divided.
+
+    Args:
+        tracklets: columns id, identity, kind, camera, event, source, frames, quality.
+
+    Returns:
+        The table, rows in the same order, and "event", "identity" or "test".
+
+    Raises:
+        UsageError: division by event of one event.
+        ReidkitError: an identity or a source video would be on both sides.
+    """
+    events = sorted(tracklets["event"].unique().to_list())
+    by = settings.by
+    if by == "auto":
+        by = "event" if len(events) > 1 and settings.test_share < 1 else "test"
+    if by == "event" and len(events) < 2:
+        raise UsageError(
+            f"There is one event only ('{events[0]}'), which can't be divided by event. "
+            "Use --split identity (train and test then share source videos) or --split test."
+        )
+    people = tracklets.filter(kind="person")
+    if by == "event":
+        train = train_events(people, events, settings)
+        is_train = pl.col("event").is_in(train)
+    elif by == "identity":
+        is_train = (pl.col("kind") == "person") & pl.col("identity").is_in(train_identities(people, settings))
+    else:
+        is_train = pl.lit(False)
+    table = tracklets.with_columns(split=pl.when(is_train).then(pl.lit("train")).otherwise(pl.lit("test")))
+    leaks = leakage(table)
+    if leaks["identities"] or (leaks["sources"] and by != "identity"):
+        what = "identity" if leaks["identities"] else "source video"
+        raise ReidkitError(
+            f"The {what} '{(leaks['identities'] or leaks['sources'])[0]}' is in train and test. "
+            "Name the events that belong together in reidkit.toml, or use --split test."
+        )
+    chosen = queries(table.filter((pl.col("split") == "test") & (pl.col("kind") == "person")))
+    role = (
+        pl.when(pl.col("split") == "train")
+        .then(pl.lit("train"))
+        .when(pl.col("id").is_in(chosen))
+        .then(pl.lit("query"))
+        .otherwise(pl.lit("gallery"))
+    )
+    return table.with_columns(role=role), by
+
+
+def train_events(people: pl.DataFrame, events: list[str], settings: SplitSettings) -> list[str]:
+    """The events whose identities make up a share nearest to what training shall have; at least one on each side."""
+    counts = dict(people.group_by("event").agg(pl.col("identity").n_unique()).iter_rows())
+    sizes = [counts.get(event, 0) for event in events]
+    order = np.random.default_rng(settings.seed).permutation(len(events)).tolist()
+    wanted = (1 - settings.test_share) * sum(sizes)
+    if len(events) <= MOST_EVENTS_TRIED:
+        every = (c for n in range(1, len(events)) for c in itertools.combinations(order, n))
+        best = min(every, key=lambda c: abs(sum(sizes[i] for i in c) - wanted))
+        return sorted(events[i] for i in best)
+    chosen, total = [], 0
+    for i in order[:-1]:
+        if not chosen or abs(total + sizes[i] - wanted) < abs(total - wanted):
+            chosen.append(i)
+            total += sizes[i]
+    return sorted(events[i] for i in chosen)
+
+
+def train_identities(people: pl.DataFrame, settings: SplitSettings) -> list[int]:
+    """A seeded choice of identities; those that two cameras saw are divided apart from those that one saw."""
+    cameras = people.group_by("identity").agg(pl.col("camera").n_unique()).sort("identity")
+    rng = np.random.default_rng(settings.seed)
+    chosen = []
+    for part in (cameras.filter(pl.col("camera") > 1), cameras.filter(pl.col("camera") == 1)):
+        identities = part["identity"].to_numpy()
+        count = round((1 - settings.test_share) * len(identities))
+        chosen += rng.permutation(identities)[:count].tolist()
+    return sorted(chosen)
+
+
+def queries(people: pl.DataFrame) -> list[str]:
+    """Ids of the best tracklet of each (identity, camera) whose identity another camera saw too."""
+    seen = people.with_columns(cameras=pl.col("camera").n_unique().over("event", "identity"))
+    best = (
+        seen.filter(pl.col("cameras") > 1)
+        .sort(["quality", "frames", "id"], descending=[True, True, False])
+        .unique(["identity", "event", "camera"], keep="first", maintain_order=True)
+    )
+    return sorted(best["id"].to_list())
+
+
+def leakage(table: pl.DataFrame) -> dict[str, list]:
+    """Identities (of persons) and sources that are in train and in test."""
+    found = {}
+    people = table.filter(kind="person")
+    for name, part, columns in (("identities", people, ["identity"]), ("sources", table, ["source"])):
+        both = part.group_by(columns).agg(pl.col("split").n_unique()).filter(pl.col("split") > 1).sort(columns)
+        found[name] = both[columns[0]].to_list()
+    return found

@@ -1,0 +1,204 @@
+"""The build's own scores, where ground truth is there: detection, tracking, purity and completeness of the links.
+
+    source = score_source(truth_boxes(path), extracted, spans)     # one source
+    links = score_links(identity, truth, camera, event)            # all
+
+Boxes are matched at an intersection over union of 0.5. Annotated people of whom less than `VISIBLE` is seen need not be
+found, and a box on them is no mistake. IDF1 (arXiv 1609.01775) and HOTA (arXiv 2009.07736) come from `trackers`.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from scipy.optimize import linear_sum_assignment
+
+from ..datasets import UsageError
+from .footage import Extracted
+from .track import BOX
+
+IOU = 0.5
+VISIBLE = 0.3
+MAJORITY = 0.5  # share of a tracklet's boxes that must lie on people at all, or it shows nobody
+
+
+@dataclass(frozen=True)
+class SourceScore:
+    """Scores of one source.
+
+    Attributes:
+        truth: tracklet id -> the identity that most of its boxes lie on; None where most lie on nobody.
+        pure: tracklet id -> (boxes on that identity, boxes on anybody).
+        detection: true, false and missed boxes. identity, hota: what `trackers` returns, for adding up sources.
+    """
+
+    truth: dict[str, int | None]
+    pure: dict[str, tuple[int, int]]
+    detection: dict[str, int]
+    identity: dict
+    hota: dict
+
+
+def truth_boxes(path: Path) -> pl.DataFrame:
+    """frame (from 0), id, x1, y1, x2, y2, visibility of a MOTChallenge annotation.
+
+    Raises:
+        UsageError: a line that is none.
+    """
+    rows = []
+    for number, line in enumerate(path.read_text().splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            values = [float(value) for value in line.split(",")]
+            frame, identity, x, y, width, height = values[:6]
+        except ValueError:
+            raise UsageError(
+                f"Line {number} of '{path}' is no MOT line: frame,id,x,y,w,h,1,1,visibility. Mend or remove it."
+            ) from None
+        if (len(values) > 6 and values[6] == 0) or (len(values) > 7 and values[7] != 1):
+            continue
+        seen = values[8] if len(values) > 8 else 1.0
+        rows.append((int(frame) - 1, int(identity), x, y, x + width, y + height, seen))
+    schema = {"frame": pl.Int64, "id": pl.Int64, **dict.fromkeys(BOX, pl.Float64), "visibility": pl.Float64}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def score_source(
+    truth: pl.DataFrame, extracted: Extracted, spans: list[tuple[str, int, float, float]], confidence: float
+) -> SourceScore:
+    """Compares one source's detections and tracks with its annotation.
+
+    Args:
+        spans: of each tracklet after cutting: id, track, first and last second.
+        confidence: detections below are not counted.
+    """
+    from trackers.eval import compute_hota_metrics, compute_identity_metrics
+
+    people = _by_frame(truth, ["id", "visibility"])
+    # A frame that was not read can't be held against the detector.
+    looked = extracted.detections["frame"].unique().sort().to_list() or sorted(people)
+    found = _by_frame(extracted.detections.drop_nulls("x1").filter(pl.col("confidence") >= confidence), [])
+    tracks = _by_frame(extracted.tracks.with_columns(pl.col("track").cast(pl.Int64)), ["track", "time"])
+    nothing = np.zeros((0, 6))
+    detection = {"true": 0, "false": 0, "missed": 0}
+    truth_ids, track_ids, similarity = [], [], []
+    on: dict[int, list[tuple[float, int]]] = {}
+    for frame in looked:
+        here = people.get(frame, nothing)
+        boxes, visible = here[:, :4], here[:, 5] >= VISIBLE if len(here) else np.zeros(0, bool)
+        seen = found.get(frame, nothing)[:, :4]
+        pairs = match(boxes, seen, visible)
+        hits = sum(visible[i] for i, _ in pairs)
+        detection["true"] += int(hits)
+        detection["missed"] += int(visible.sum() - hits)
+        detection["false"] += len(seen) - len(pairs)
+        rows = tracks.get(frame, nothing)
+        pairs = match(boxes, rows[:, :4], visible)
+        for i, j in pairs:
+            on.setdefault(int(rows[j, 4]), []).append((float(rows[j, 5]), int(here[i, 4])))
+        excused = {j for i, j in pairs if not visible[i]}
+        keep = [j for j in range(len(rows)) if j not in excused]
+        truth_ids.append(here[visible, 4].astype(int) if len(here) else np.zeros(0, int))
+        track_ids.append(rows[keep, 4].astype(int))
+        similarity.append(iou(boxes[visible], rows[keep, :4]))
+    named, pure = {}, {}
+    for name, track, start, end in spans:
+        inside = [identity for time, identity in on.get(track, []) if start - 1e-6 <= time <= end + 1e-6]
+        of_it = extracted.tracks.filter(track=track)
+        total = of_it.filter(pl.col("time").is_between(start - 1e-6, end + 1e-6))
+        values, counts = np.unique(inside, return_counts=True)
+        if len(inside) < MAJORITY * len(total) or not len(inside):
+            named[name] = None
+            continue
+        named[name] = int(values[counts.argmax()])
+        pure[name] = int(counts.max()), len(inside)
+    return SourceScore(
+        named,
+        pure,
+        detection,
+        compute_identity_metrics(truth_ids, track_ids, similarity, threshold=IOU),
+        compute_hota_metrics(truth_ids, track_ids, similarity),
+    )
+
+
+def _by_frame(table: pl.DataFrame, extra: list[str]) -> dict[int, np.ndarray]:
+    """frame -> rows [n, 4 + len(extra)] of box and extra columns; padded to six columns."""
+    columns = [pl.col(name).cast(pl.Float64) for name in (*BOX, *extra)]
+    found = {}
+    for (frame,), group in table.sort("frame", maintain_order=True).group_by("frame", maintain_order=True):
+        values = group.select(columns).to_numpy()
+        found[int(frame)] = np.pad(values, ((0, 0), (0, 6 - values.shape[1])))
+    return found
+
+
+def iou(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """[N, M] intersection over union of boxes [N, 4] and [M, 4]."""
+    low = np.maximum(one[:, None, :2], other[None, :, :2])
+    high = np.minimum(one[:, None, 2:], other[None, :, 2:])
+    inside = np.prod(np.clip(high - low, 0, None), axis=2)
+    area = [np.prod(np.clip(boxes[:, 2:] - boxes[:, :2], 0, None), axis=1) for boxes in (one, other)]
+    return inside / np.maximum(area[0][:, None] + area[1][None] - inside, 1e-9)
+
+
+def match(truth: np.ndarray, found: np.ndarray, visible: np.ndarray) -> list[tuple[int, int]]:
+    """One-to-one pairs (truth, found) at IoU >= 0.5 with the greatest sum; the well visible people choose first."""
+    if not len(truth) or not len(found):
+        return []
+    overlap = iou(truth, found)
+    # + 1 for an admissible pair: as many as can be; + 1 for a visible person.
+    worth = np.where(overlap >= IOU, overlap + 1 + visible[:, None], 0.0)
+    rows, columns = linear_sum_assignment(-worth)
+    return [(int(i), int(j)) for i, j in zip(rows, columns, strict=True) if worth[i, j] > 0]
+
+
+def summarise(scores: list[SourceScore]) -> dict[str, float | int]:
+    """Shares in 0..1 over all annotated sources; purity is per box."""
+    from trackers.eval import aggregate_hota_metrics, aggregate_identity_metrics
+
+    counts = {name: sum(s.detection[name] for s in scores) for name in ("true", "false", "missed")}
+    pure = [pair for s in scores for pair in s.pure.values()]
+    return {
+        "sources": len(scores),
+        "detection_recall": _share(counts["true"], counts["true"] + counts["missed"]),
+        "detection_precision": _share(counts["true"], counts["true"] + counts["false"]),
+        "idf1": round(float(aggregate_identity_metrics([s.identity for s in scores])["IDF1"]), 4),
+        "hota": round(float(aggregate_hota_metrics([s.hota for s in scores])["HOTA"]), 4),
+        "tracklet_purity": _share(sum(a for a, _ in pure), sum(b for _, b in pure)),
+        "tracklets_on_nobody": sum(value is None for s in scores for value in s.truth.values()),
+    }
+
+
+def score_links(
+    identity: np.ndarray, truth: np.ndarray, camera: np.ndarray, event: np.ndarray
+) -> dict[str, float | int]:
+    """Pairs of tracklets of one event, and B-cubed (Bagga and Baldwin 1998), over tracklets that show somebody.
+
+    Args:
+        identity: [N] as linked; below 0 for junk, each of which counts as a person of its own.
+        truth: [N] as annotated.
+        camera, event: [N].
+    """
+    n = len(identity)
+    identity = np.where(identity < 0, -1 - np.arange(n), identity)
+    same_event = event[:, None] == event[None]
+    linked = (identity[:, None] == identity[None]) & same_event
+    true = (truth[:, None] == truth[None]) & same_event
+    upper = np.triu(np.ones((n, n), bool), 1)
+    across = upper & (camera[:, None] != camera[None])
+    both = linked & true
+    out = {}
+    for name, pairs in (("link", across), ("pair", upper)):
+        out[f"{name}_precision"] = _share(int((both & pairs).sum()), int((linked & pairs).sum()))
+        out[f"{name}_recall"] = _share(int((both & pairs).sum()), int((true & pairs).sum()))
+    out["bcubed_precision"] = _share(float((both.sum(1) / np.maximum(linked.sum(1), 1)).sum()), n)
+    out["bcubed_recall"] = _share(float((both.sum(1) / np.maximum(true.sum(1), 1)).sum()), n)
+    out["identities"] = len(np.unique(identity[identity >= 0]))
+    out["true_identities"] = len(set(zip(event.tolist(), truth.tolist(), strict=True)))
+    return out
+
+
+def _share(part: float, whole: float) -> float | None:
+    """None where there was nothing to get right."""
+    return round(part / whole, 4) if whole else None
