@@ -232,7 +232,8 @@ def evaluate(model, weights, bench, size, overrides, split, protocol, device, da
 def _dataset_of_run(bench, data, split, weights):
     """The bench's split that was asked for, else the one that the run was trained on, else the first."""
     from .datasets.benches import bench_splits
-    from .training.experiment import is_run, load_datasets, read_facts
+    from .training.experiment import load_datasets
+    from .training.trained import is_run, read_facts
 
     count = bench_splits(bench, data)
     if split is None and count > 1 and is_run(weights):
@@ -248,8 +249,8 @@ def _dataset_of_run(bench, data, split, weights):
 def _open(model, weights, size, overrides, dataset, device):
     """The model in test mode, its recipe, and what to report about the weights."""
     from . import zoo
-    from .training.experiment import is_run, knows_cameras, open_foreign, open_run
     from .training.recipe import override
+    from .training.trained import is_run, knows_cameras, open_foreign, open_run
 
     module = zoo.module(model)
     if not weights.exists():
@@ -367,12 +368,10 @@ def models(as_json):
 
 
 def _parameters(module, recipe) -> int:
-    """Of the model as a user of MARS (625 identities, 6 cameras) would build it; nothing is allocated."""
-    import torch
+    """Of the model as a user of MARS (625 identities, 6 cameras) would build it."""
+    from .training.trained import outline
 
-    with torch.device("meta"):
-        built = module.build(dataclasses.replace(recipe, pretrained=""), 625, 6)
-    return sum(p.numel() for p in built.parameters())
+    return sum(p.numel() for p in outline(module, recipe, 625, 6).parameters())
 
 
 METRICS = ("mAP", "R1", "R5", "R10", "R20", "mINP")

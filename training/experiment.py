@@ -18,12 +18,10 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
-import torch
 from torch import nn
 
 from ..datasets import ReidDataset, ReidkitError, UsageError
 from ..datasets.benches import BENCHES, VARIANTS, bench_splits, load_bench
-from ..datasets.errors import choices
 from ..datasets.files import write_json
 from ..leaderboard import ranking, results
 from ..leaderboard.protocols import PROTOCOLS
@@ -31,11 +29,10 @@ from . import checkpoint, loop
 from .extraction import extract_features, frame_extractor
 from .model import prepare
 from .parallel import Parallel
-from .recipe import Recipe, from_dict, to_dict
+from .recipe import Recipe, to_dict
+from .trained import RUN, open_run, read_facts
 
-RUN = "run.json"
-# sizes that nothing else in a model has
-CLASSES_MARK, CAMERAS_MARK = 1009, 1013
+__all__ = ["Cell", "Places", "load_datasets", "open_run", "read_facts", "run_cell", "score_model"]
 
 
 @dataclass(frozen=True)
@@ -69,15 +66,6 @@ class Cell:
     def title(self) -> str:
         bench = Path(self.bench).name
         return f"{self.name} {self.size} on {bench}, seed {self.recipe.seed}"
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A model read from a run's folder, and what it was trained with."""
-
-    model: nn.Module
-    recipe: Recipe
-    facts: dict
 
 
 def load_datasets(bench: str, data: Path | None, split: int | None = None) -> dict[int, ReidDataset]:
@@ -276,66 +264,6 @@ def score_model(
     )
 
 
-def open_run(module: ModuleType, path: Path, device: torch.device | str = "cpu") -> Trained:
-    """The model of a run's folder (or of its weights file), in test mode.
-
-    Raises:
-        UsageError: no run's folder, an unfinished one without a checkpoint, or one of another model.
-    """
-    folder = path if path.is_dir() else path.parent
-    facts, found = read_facts(path), checkpoint.manifest(folder)
-    if facts is None or found is None:
-        raise UsageError(f"'{folder}' is no run of reidkit with a checkpoint. Give a folder that `reidkit run` wrote.")
-    base = module.RECIPES.get(facts["size"])
-    if base is None:
-        raise UsageError(choices(facts["size"], module.RECIPES, "size of the model"))
-    recipe = from_dict(base, facts["recipe"])
-    model = module.build(dataclasses.replace(recipe, pretrained=""), facts["classes"], facts["cameras"])
-    weights = folder / found["weights"] if path.is_dir() else path
-    checkpoint.load_into(model, checkpoint.read_weights(weights), source=str(weights))
-    return Trained(model.to(device).eval(), recipe, facts)
-
-
-def open_foreign(
-    module: ModuleType, recipe: Recipe, path: Path, classes: int, cameras: int, device: torch.device | str = "cpu"
-) -> tuple[nn.Module, checkpoint.LoadReport]:
-    """A model filled from a file that reidkit did not train, its names converted by the model's `convert`.
-
-    The numbers of training identities and cameras are read off the tensors' shapes; `classes` and `cameras` (the
-    bench's) hold where no shape tells. Names without a partner are in the report.
-
-    Raises:
-        UsageError: unreadable, or of another model; the tensor and both shapes are named.
-    """
-    weights = getattr(module, "convert", dict)(checkpoint.read_weights(path))
-    recipe = dataclasses.replace(recipe, pretrained="")
-    found = {CLASSES_MARK: classes, CAMERAS_MARK: cameras}
-    shapes = marked_shapes(module, recipe)
-    for name, tensor in weights.items():
-        if len(shapes.get(name, ())) == tensor.dim():
-            found.update({o: t for o, t in zip(shapes.get(name, ()), tensor.shape, strict=True) if o in found})
-    model = module.build(recipe, found[CLASSES_MARK], found[CAMERAS_MARK])
-    report = checkpoint.load_into(model, weights, source=str(path), strict=False)
-    return model.to(device).eval(), report
-
-
-def marked_shapes(module: ModuleType, recipe: Recipe) -> dict[str, tuple[int, ...]]:
-    """Tensor name -> shape of the model, with the two marks where a dimension counts identities or cameras."""
-    with torch.device("meta"):
-        model = module.build(dataclasses.replace(recipe, pretrained=""), CLASSES_MARK, CAMERAS_MARK)
-    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-
-
-def knows_cameras(module: ModuleType, recipe: Recipe) -> bool:
-    """Whether the model has something of its own for each camera."""
-    return any(CAMERAS_MARK in shape for shape in marked_shapes(module, recipe).values())
-
-
-def is_run(path: Path) -> bool:
-    """Whether `path` is a run's folder or a file in one."""
-    return ((path if path.is_dir() else path.parent) / RUN).is_file()
-
-
 def _key(cell: Cell, dataset: ReidDataset) -> str:
     facts = [cell.name, cell.size, to_dict(cell.recipe), dataset.fingerprint, captions_digest(dataset)]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
@@ -346,22 +274,6 @@ def _dataset_facts(datasets: list[ReidDataset]) -> dict[str, object]:
     facts = {"name": first.name, "fingerprint": fingerprint(datasets), "path": str(first.root)}
     captions = captions_digest(first)
     return facts | ({"captions": captions} if captions else {})
-
-
-def read_facts(path: Path) -> dict | None:
-    """What `run.json` in a run's folder (or beside its weights file) says; None where there is none.
-
-    Raises:
-        ReidkitError: it is damaged.
-    """
-    path = (path if path.is_dir() else path.parent) / RUN
-    if not path.is_file():
-        return None
-    try:
-        facts = json.loads(path.read_text())
-        return {k: facts[k] for k in ("key", "model", "size", "recipe", "classes", "cameras", "dataset")}
-    except (ValueError, KeyError, TypeError):
-        raise ReidkitError(f"'{path}' is damaged. Delete its folder to train that run again.") from None
 
 
 @contextmanager

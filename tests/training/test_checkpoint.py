@@ -40,7 +40,7 @@ def test_a_malicious_pickle_is_refused_and_not_executed(tmp_path, legacy):
 
 def test_a_bare_pickle_is_refused(tmp_path):
     path = tmp_path / "evil.pt"
-    path.write_bytes(pickle.dumps(Payload(tmp_path / "executed")))
+    path.write_bytes(pickle.dumps(Payload(tmp_path / "executed"), protocol=2))
     with pytest.raises(UsageError):
         checkpoint.read_weights(path)
     assert not (tmp_path / "executed").exists()

@@ -14,6 +14,7 @@ from reidkit.training import checkpoint, experiment, loop
 from reidkit.training.experiment import Cell, Places, run_cell
 from reidkit.training.parallel import Parallel
 from reidkit.training.recipe import Recipe, from_dict, to_dict
+from reidkit.training.trained import knows_cameras, open_foreign, open_run
 
 RECIPE = dataclasses.replace(
     resnet50.RECIPES["tiny"],
@@ -143,7 +144,7 @@ def test_scores_equal_a_plain_ranking(bench, places):
     """mAP and R1 by loops over the saved model's features."""
     result = run_cell(cell(epochs=1), places, HERE)
     dataset = bench.splits[0]
-    trained = experiment.open_run(resnet50, places.runs / "made-up" / "resnet50" / "seed0")
+    trained = open_run(resnet50, places.runs / "made-up" / "resnet50" / "seed0")
     features = experiment.extract_features(trained.model, dataset.test, RECIPE)
     precisions, hits = [], []
     for q, query in enumerate(dataset.test):
@@ -161,7 +162,7 @@ def test_open_run_gives_the_trained_model(bench, places):
     run_cell(cell(), places, HERE)
     folder = places.runs / "made-up" / "resnet50" / "seed0"
     for path in (folder, folder / "model.safetensors"):
-        trained = experiment.open_run(resnet50, path)
+        trained = open_run(resnet50, path)
         assert trained.recipe == RECIPE
         saved = checkpoint.read_weights(folder / "model.safetensors")
         assert all(torch.equal(v, saved[k]) for k, v in trained.model.state_dict().items())
@@ -171,11 +172,11 @@ def test_open_run_gives_the_trained_model(bench, places):
 def test_open_foreign_reads_the_counts_off_the_shapes(tmp_path):
     theirs = resnet50.build(RECIPE, num_classes=17, num_cameras=3)
     torch.save({"state_dict": theirs.state_dict() | {"extra": torch.zeros(1)}}, tmp_path / "theirs.pth")
-    model, report = experiment.open_foreign(resnet50, RECIPE, tmp_path / "theirs.pth", classes=5, cameras=2)
+    model, report = open_foreign(resnet50, RECIPE, tmp_path / "theirs.pth", classes=5, cameras=2)
     assert model.neck.classifier.weight.shape[0] == 17
     assert report == checkpoint.LoadReport(missing=(), unexpected=("extra",))
     assert torch.equal(model.backbone.conv1.weight, theirs.backbone.conv1.weight)
-    assert not experiment.knows_cameras(resnet50, RECIPE)
+    assert not knows_cameras(resnet50, RECIPE)
 
 
 def test_a_locked_folder_is_refused(bench, places):
@@ -234,6 +235,6 @@ def test_prepare_runs_once_and_its_buffers_are_kept(bench, places, monkeypatch):
     monkeypatch.setattr(loop, "_epoch", real)
     run_cell(cell(), places, HERE)
     assert calls == ["made-up"]
-    trained = experiment.open_run(resnet50, places.runs / "made-up" / "resnet50" / "seed0")
+    trained = open_run(resnet50, places.runs / "made-up" / "resnet50" / "seed0")
     assert trained.model.memory.shape == (len(bench.splits[0].train), 3)
     assert trained.model.memory.abs().sum() > 0
