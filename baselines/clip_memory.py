@@ -13,7 +13,7 @@ from ..datasets.sampling import dense_clips
 
 
 def identity_memory(features: Sequence[Tensor], labels: Sequence[int], num_classes: int, frames: int) -> Tensor:
-    """Averages frame -> clip -> tracklet -> identity (TF-CLIP, §3.2); not normalised.
+    """Averages frame -> clip -> tracklet -> identity, not normalised (TF-CLIP).
 
     Args:
         features: [frames of the tracklet, D] each, float.

@@ -4,7 +4,7 @@
     train_prompts(prompts, clip.text, image_features, labels, recipe)
     texts = encode_prompts(prompts, clip.text)                # [Y, 512], frozen from here on
 
-Stage 1 (CLIP-ReID, §3.3): image features are computed once and kept; only the prompts train, under the supervised
+Stage 1 (Li, Sun and Li 2023): image features are computed once and kept; only the prompts train, under the supervised
 contrast of images with the texts of their identities, in both directions, temperature 1, nothing normalised.
 """
 

@@ -109,7 +109,7 @@ class AdapterBlock(Block):
         self.adapter = TokenAdapter(width, inner)
 
     def forward(self, x: Tensor, frames: int = 0, prompt: Tensor | None = None) -> Tensor:
-        """[B*T, L, W] -> [B*T, L, W]; `frames` 0 leaves the adapters out; only the attention sees the prompt [B*T, W]."""
+        """[B*T, L, W] -> the same; `frames` 0 leaves the adapters out; only the attention sees the prompt [B*T, W]."""
         normed = self.ln_1(x)
         if prompt is not None:
             normed = torch.cat([normed, prompt.to(normed.dtype).unsqueeze(1)], dim=1)

@@ -3,10 +3,10 @@
     python benchmarks/parity.py tfclip tests/golden/tfclip 0
     python benchmarks/parity.py ap3d ../shared/golden/ap3d 0 --bound 1e-4
 
-GOLDEN_DIR holds `meta.json` (names and shapes of the authors' state dict, number of classes and cameras) and `seed0.npz`
-(what their code gave). No weights are needed: both sides fill every entry by a rule from its name, its shape and the
-seed, here before the names go through the model's `convert`. Printed: the largest absolute difference of each array; exit
-status 1 when one is above the bound, or when an entry of their state dict that they use has no place in our model.
+GOLDEN_DIR holds `meta.json` (names and shapes of the authors' state dict, number of classes and cameras) and
+`seed0.npz` (what their code gave). No weights are needed: both sides fill every entry by a rule from its name, its
+shape and the seed, here before the names go through the model's `convert`. Printed: the largest absolute difference of
+each array; exit status 1 when one is above the bound, or when an entry that they use has no place in our model.
 
 A model needs nothing but `build` and `convert` for its feature to be compared: `feature` with the first clip length of
 `meta.json`, `feature_T4` and so on with the others. For more, its module offers
@@ -110,14 +110,21 @@ class Golden:
 
     @contextmanager
     def record(self, model: nn.Module, places: dict[str, str]) -> Iterator[dict[str, Tensor]]:
-        """Yields a dict that holds the last output of each submodule (array name -> dotted path)."""
+        """Yields a dict that holds what submodules gave last.
+
+        Args:
+            places: array name -> dotted path of a submodule, with `:input` behind it where its first input is meant.
+        """
         outputs: dict[str, Tensor] = {}
         modules = dict(model.named_modules())
 
-        def keep(array: str):
-            return lambda module, inputs, output: outputs.__setitem__(array, output)
+        def keep(array: str, entering: bool):
+            return lambda module, inputs, output: outputs.__setitem__(array, inputs[0] if entering else output)
 
-        hooks = [modules[path].register_forward_hook(keep(array)) for array, path in places.items()]
+        hooks = [
+            modules[path.removesuffix(":input")].register_forward_hook(keep(array, path.endswith(":input")))
+            for array, path in places.items()
+        ]
         try:
             yield outputs
         finally:

@@ -1,0 +1,366 @@
+"""TF-CLIP (Yu et al., AAAI 2024): CLIP for video re-ID without text; identities' mean features stand in for prompts.
+
+    reidkit run tfclip --bench mars
+    reidkit run tfclip/no-ssp --bench demo/sports --size tiny
+    reidkit evaluate tfclip --weights TF-CLIP_MARS.pth --bench mars
+
+CLIP-Memory (`prepare`): a frozen prototype an identity. SSP adapts it to each clip, in training only. TMD lets the
+frames of a clip tell each other what they saw, on detached tokens. A test feature is the class token [768], its
+projection [512] and TMD's vector [768], before the batch norms.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..datasets import ReidDataset
+from ..training.losses import smoothed_cross_entropy
+from ..training.model import FrameExtractor, ModelInfo, TrainingOutput
+from ..training.recipe import IMAGENET_MEAN, IMAGENET_STD
+from .clip import TINY_SETTINGS, Attention, Block, ClipRecipe, LayerNorm, QuickGELU, load_clip
+from .clip_memory import follow, identity_memory
+from .prompts import convert_shared
+from .resnet50 import BnNeck
+
+
+@dataclass(frozen=True, kw_only=True)
+class TfclipRecipe(ClipRecipe):
+    """The authors' configuration: Adam 5e-6, x0.1 at 30, 50 and 70 of 80 epochs, 4 identities x 4 clips of 8 frames."""
+
+    # as their loaders do, whatever their configuration says
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    camera_weight: float = 1.0  # of the camera embedding in the class token; 0 builds the model without it
+    memory: bool = True  # cross-entropy of the video against the memory
+    memory_momentum: float = 1.0  # 1: frozen, as published; see clip_memory.follow
+    ssp: bool = True
+    ssp_layers: int = 2
+    ssp_heads: int = 8
+    ssp_dropout: float = 0.1
+    tmd: bool = True
+    tmd_heads: int = 12
+    tmd_classifier_lr_factor: float = 10.0
+
+    identities: int = 4
+    tracklets: int = 4
+    pad: int = 10
+    lr: float = 5e-6
+    bias_lr_factor: float = 2.0
+    weight_decay: float = 1e-4
+    epochs: int = 80
+    milestones: tuple[int, ...] = (30, 50, 70)
+    warmup_epochs: int = 10
+    id_weight: float = 0.25
+    pretrained: str = "openai"
+
+
+RECIPES = {
+    "full": TfclipRecipe(),
+    "tiny": TfclipRecipe(
+        **TINY_SETTINGS,
+        ssp_heads=4,
+        ssp_dropout=0.0,
+        tmd_heads=6,
+        tmd_classifier_lr_factor=1.0,
+        memory_momentum=0.8,  # a tower from scratch leaves its first prototypes behind
+    ),
+}
+
+# the rows of the paper's ablation, and the camera embedding
+VARIANTS = {
+    "baseline": {"memory": False, "ssp": False, "tmd": False},
+    "memory-only": {"ssp": False, "tmd": False},
+    "no-tmd": {"tmd": False},
+    "no-ssp": {"ssp": False},
+    "no-camera": {"camera_weight": 0.0},
+}
+
+INFO = ModelInfo(
+    title="TF-CLIP",
+    venue="AAAI",
+    year=2024,
+    paper="arXiv 2312.09627",
+    backbone="CLIP ViT-B/16",
+    licence="MIT",
+    parity="authors' code with made-up weights: feature, SSP, video-to-memory scores and losses within 1e-4",
+)
+
+
+class ContextAttention(nn.Module):
+    """Attention of [B, Q, W] over a context [B, S, W]; queries, keys and values without bias."""
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.q_proj = nn.Linear(width, width, bias=False)
+        self.k_proj = nn.Linear(width, width, bias=False)
+        self.v_proj = nn.Linear(width, width, bias=False)
+        self.proj = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        q, k, v = (
+            projection(tokens).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for projection, tokens in ((self.q_proj, x), (self.k_proj, context), (self.v_proj, context))
+        )
+        dropout = self.dropout if self.training else 0.0
+        y = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout).transpose(1, 2).flatten(2)
+        return F.dropout(self.proj(y), self.dropout, self.training)
+
+
+class SspLayer(nn.Module):
+    """Identities look at each other, then at the clip's tokens."""
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.self_attn = ContextAttention(width, heads, dropout)
+        self.cross_attn = ContextAttention(width, heads, dropout)
+        self.norm1, self.norm2, self.norm3 = LayerNorm(width), LayerNorm(width), LayerNorm(width)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 4 * width), QuickGELU(), nn.Dropout(dropout), nn.Linear(4 * width, width)
+        )
+
+    def forward(self, x: Tensor, video: Tensor) -> Tensor:
+        """[B, Y, E], [B, 1+P, E] -> [B, Y, E]"""
+        normed = self.norm1(x)
+        x = x + self.self_attn(normed, normed)
+        x = x + self.cross_attn(self.norm2(x), video)
+        return x + self.mlp(self.norm3(x))
+
+
+class SequenceSpecificPrompt(nn.Module):
+    """SSP: what to add to the memory for one clip."""
+
+    def __init__(self, embed: int, heads: int, layers: int, dropout: float) -> None:
+        super().__init__()
+        self.video_in = nn.Sequential(LayerNorm(embed), nn.Linear(embed, embed), LayerNorm(embed))
+        self.memory_in = nn.Sequential(LayerNorm(embed), nn.Linear(embed, embed))
+        self.layers = nn.ModuleList(SspLayer(embed, heads, dropout) for _ in range(layers))
+        self.out = nn.Sequential(LayerNorm(embed), nn.Linear(embed, embed))
+
+    def forward(self, memory: Tensor, tokens: Tensor) -> Tensor:
+        """Memory [Y, E], the clip's projected tokens averaged over time [B, 1+P, E] -> [B, Y, E]."""
+        video = self.video_in(tokens)
+        x = self.memory_in(memory).expand(len(tokens), -1, -1)
+        for layer in self.layers:
+            x = layer(x, video)
+        return self.out(x)
+
+
+class TemporalMemoryDiffusion(nn.Module):
+    """TMD: a message a frame, exchanged over the clip and handed to the frame's tokens. No embedding of time."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.message_fc = nn.Linear(width, width)
+        self.message_ln = LayerNorm(width)
+        self.message_attn = Attention(width, heads)
+        self.block = Block(width, heads)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """[B, T, L, W] -> [B, T, W]: a vector a frame, the mean over its tokens and its message."""
+        batch = len(tokens)
+        message = self.message_fc(tokens.mean(2))
+        message = message + self.message_attn(self.message_ln(message))
+        x = torch.cat([tokens, message.to(tokens.dtype).unsqueeze(2)], dim=2).flatten(0, 1)
+        return self.block(x).mean(1).unflatten(0, (batch, -1))
+
+
+class Tfclip(nn.Module):
+    """`forward`, `embed`, `prepare` and `lr_factor` as `training.model.ReidModel` wants them."""
+
+    def __init__(self, recipe: TfclipRecipe, num_classes: int, num_cameras: int) -> None:
+        super().__init__()
+        self.recipe = recipe
+        clip = load_clip(recipe.backbone, recipe.pretrained, recipe.height, recipe.width, recipe.seed)
+        width, embed = clip.config.width, clip.config.embed
+        self.image = clip.image
+        self.cameras = self.ssp = self.tmd = None
+        if recipe.camera_weight:
+            self.cameras = nn.Parameter(torch.randn(max(num_cameras, 1), width) * 0.02)
+        if recipe.memory:
+            self.register_buffer("memory", torch.zeros(num_classes, embed))
+        if recipe.memory and recipe.ssp:
+            self.ssp = SequenceSpecificPrompt(embed, recipe.ssp_heads, recipe.ssp_layers, recipe.ssp_dropout)
+        sizes = {"image": width, "projection": embed}
+        if recipe.tmd:
+            self.tmd = TemporalMemoryDiffusion(width, recipe.tmd_heads)
+            sizes["clip"] = width
+            self.frame_norm = nn.BatchNorm1d(width)  # frames share the clips' classifier, not their batch norm
+            self.frame_norm.bias.requires_grad_(False)
+        self.necks = nn.ModuleDict({name: BnNeck(size, num_classes) for name, size in sizes.items()})
+
+    def features(self, clips: Tensor, cameras: Tensor) -> tuple[dict[str, Tensor], Tensor, Tensor | None]:
+        """Clips [B, T, 3, H, W], cameras [B] -> what test and training need.
+
+        Returns:
+            [B, D] by name ("image", "projection", "clip"), the projected tokens averaged over time [B, 1+P, E], and
+            TMD's frame vectors [B, T, W].
+        """
+        batch, frames = clips.shape[:2]
+        offset = None
+        if self.cameras is not None:
+            offset = self.recipe.camera_weight * self.cameras[cameras].repeat_interleave(frames, dim=0)
+        tokens = self.image(clips.flatten(0, 1), offset)
+        final = tokens.final.unflatten(0, (batch, frames))
+        video = tokens.projected.unflatten(0, (batch, frames)).mean(1)
+        features = {"image": final[:, :, 0].mean(1), "projection": video[:, 0]}
+        of_frames = None
+        if self.tmd is not None:
+            of_frames = self.tmd(final.detach())
+            features["clip"] = of_frames.mean(1)
+        return features, video, of_frames
+
+    def memory_logits(self, projection: Tensor, tokens: Tensor, memory: Tensor) -> Tensor:
+        """Video-to-memory scores v . (M + SSP(M, tokens)): [B, E], [B, 1+P, E], [Y, E] -> [B, Y]; no temperature."""
+        if self.ssp is None:
+            return projection.float() @ memory.T
+        adapted = memory + self.ssp(memory, tokens).float()
+        return torch.einsum("be,bye->by", projection.float(), adapted)
+
+    def forward(self, clips: Tensor, cameras: Tensor, labels: Tensor) -> TrainingOutput:
+        """clips [B, T, 3, H, W], cameras [B], labels [B]; `prepare` or a checkpoint has filled the memory."""
+        features, video, of_frames = self.features(clips, cameras)
+        memory_logits = frame_logits = None
+        if self.recipe.memory:
+            # a copy, because `follow` below must not change what the backward pass reads
+            memory_logits = self.memory_logits(features["projection"], video, self.memory.clone())
+            if self.training and self.recipe.memory_momentum < 1:
+                follow(self.memory, features["projection"], labels, self.recipe.memory_momentum)
+        if of_frames is not None:
+            frame_logits = self.necks["clip"].classifier(self.frame_norm(of_frames.flatten(0, 1)))
+        logits = {name: neck(features[name]) for name, neck in self.necks.items()}
+        return training_output(features, logits, memory_logits, frame_logits, labels, self.recipe.label_smoothing)
+
+    def embed(self, clips: Tensor, cameras: Tensor) -> Tensor:
+        """[B, T, 3, H, W], [B] -> [B, 768 + 512 + 768] at full size, before the batch norms."""
+        return torch.cat(list(self.features(clips, cameras)[0].values()), dim=1)
+
+    def prepare(self, dataset: ReidDataset, extract: FrameExtractor) -> None:
+        """CLIP-Memory from all training frames, without camera embedding."""
+        if not self.recipe.memory:
+            return
+        mode = self.training
+        self.eval()
+        frames = extract(dataset.train, lambda images, cameras: self.image(images).projected[:, 0])
+        self.train(mode)
+        labels = [dataset.label_of[tracklet.identity] for tracklet in dataset.train]
+        self.memory.copy_(identity_memory(frames, labels, len(self.memory), self.recipe.frames))
+
+    def lr_factor(self, name: str) -> float:
+        """TMD's classifier starts from nothing on features that no other loss shapes."""
+        return self.recipe.tmd_classifier_lr_factor if name.startswith("necks.clip.classifier") else 1.0
+
+
+def training_output(
+    features: dict[str, Tensor],
+    logits: dict[str, Tensor],
+    memory_logits: Tensor | None,
+    frame_logits: Tensor | None,
+    labels: Tensor,
+    smoothing: float,
+) -> TrainingOutput:
+    """TF-CLIP's loss: 0.25 sum CE(logits) + sum triplet(features) + CE(memory) + CE(frames) / T.
+
+    The first two weights are the recipe's. memory_logits [B, Y], frame_logits [B*T, Y] clip by clip, labels int64 [B].
+    """
+    losses = {}
+    if memory_logits is not None:
+        losses["memory"] = smoothed_cross_entropy(memory_logits, labels, smoothing)
+    if frame_logits is not None:
+        frames = len(frame_logits) // len(labels)
+        losses["frames"] = smoothed_cross_entropy(frame_logits, labels.repeat_interleave(frames), smoothing) / frames
+    return TrainingOutput(logits=logits, features=features, losses=losses)
+
+
+def build(recipe: TfclipRecipe, num_classes: int, num_cameras: int) -> nn.Module:
+    """The model for `num_classes` training identities and cameras 0 … `num_cameras` - 1.
+
+    Raises:
+        UsageError: CLIP's weights are absent, or of another model; the sentence says how to get them.
+    """
+    return Tfclip(recipe, num_classes, num_cameras)
+
+
+NAMES = {
+    "image_encoder.": "image.",
+    "cv_embed": "cameras",
+    "SSP.memory_proj.": "ssp.video_in.",  # their names for the two sides are swapped
+    "SSP.text_proj.": "ssp.memory_in.",
+    "SSP.out_proj.": "ssp.out.",
+    "SSP.decoder.": "ssp.layers.",
+    "TMD.resblocks.0.": "tmd.block.",
+    "TMD.resblocks.0.message_": "tmd.message_",
+    "bottleneck.": "necks.image.norm.",
+    "bottleneck_proj.": "necks.projection.norm.",
+    "bottleneck_proj_temp.": "frame_norm.",
+    "bottleneck_proj_temp2.": "necks.clip.norm.",
+    "classifier2.": "necks.image.classifier.",
+    "classifier_proj.": "necks.projection.classifier.",
+    "classifier_proj_temp.": "necks.clip.classifier.",
+}
+
+
+def convert(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The authors' names to ours; ours pass through, and so do the four of theirs that they never use."""
+    return convert_shared(state, NAMES)
+
+
+def golden_arrays(golden) -> dict[str, Tensor]:
+    """What `benchmarks/parity.py` compares, computed by our model (see there)."""
+    model, cameras = golden.model(), golden.cameras
+    found = {}
+    places = {f"vit_block{i}": f"image.transformer.resblocks.{i}" for i in (0, 5, 10, 11)}
+    places |= {"vit_ln_pre": "image.ln_pre", "vit_ln_post": "image.ln_post", "TMD_message_fc": "tmd.message_fc"}
+    places |= {"TMD_message_attn": "tmd.message_attn", "TMD_out": "tmd.block"}
+    places |= {"TMD_tokens_before_attention": "tmd.block:input"}
+    for frames in golden.lengths:
+        clips = golden.clips(frames)
+        with golden.record(model, places) as arrays:
+            features, video, of_frames = model.features(clips, cameras)
+        classes = arrays["vit_ln_post"][:, 0]
+        arrays |= {"frame_cls_768": classes, "frame_cls_512": classes @ model.image.proj}
+        frozen = model.image(clips.flatten(0, 1)).projected[:, 0]
+        arrays["get_image_512"] = frozen.unflatten(0, (-1, frames)).mean(1)
+        found |= {f"T{frames}/{name}": value for name, value in arrays.items()}
+        name = "feature" if frames == golden.first else f"feature_T{frames}"
+        found[name] = torch.cat(list(features.values()), dim=1)
+        if frames != golden.first:
+            continue
+        memory = golden.fill("clip_memory", (10, features["projection"].shape[1]))
+        inner = {"ssp_visual_in": "ssp.video_in:input", "ssp_memory_proj": "ssp.video_in"}
+        inner |= {"ssp_decoder0": "ssp.layers.0", "ssp_out": "ssp"}
+        with golden.record(model, inner) as prompt:
+            found["v2m_logits"] = model.memory_logits(features["projection"], video, memory)
+        found |= prompt
+        found["cls_score_768"] = model.necks["image"](features["image"])
+        found["cls_score_512"] = model.necks["projection"](features["projection"])
+        found["cls_score_tmd_clip"] = model.necks["clip"](features["clip"])
+        found["cls_score_tmd_frame"] = model.necks["clip"].classifier(model.frame_norm(of_frames.flatten(0, 1)))
+    return found | golden_losses(golden.seed)
+
+
+def golden_losses(seed: int) -> dict[str, Tensor]:
+    """The losses on the golden files' made-up features and scores: 2 identities x 2 clips of 4 frames."""
+    import numpy as np
+
+    from ..training.losses import batch_hard_triplet, combine, euclidean_distances
+
+    rng = np.random.Generator(np.random.PCG64(2000 + seed))
+    shapes = [(4, 768), (4, 512), (4, 768), (4, 10), (4, 10), (4, 10), (4, 10), (16, 10)]
+    drawn = [torch.from_numpy(rng.standard_normal(shape).astype(np.float32)) for shape in shapes]
+    names, labels, recipe = ("image", "projection", "clip"), torch.tensor([0, 0, 1, 1]), RECIPES["full"]
+    features, logits = dict(zip(names, drawn[:3], strict=True)), dict(zip(names, drawn[3:6], strict=True))
+    output = training_output(features, logits, drawn[6], drawn[7], labels, recipe.label_smoothing)
+    total, parts = combine(output, labels, recipe)
+    distances, same = euclidean_distances(features["image"]), labels[:, None] == labels[None, :]
+    return {
+        "loss_triplet": batch_hard_triplet(features["image"], labels, recipe.triplet_margin),
+        "loss_triplet_dist_ap": distances.masked_fill(~same, 0).amax(1),
+        "loss_triplet_dist_an": distances.masked_fill(same, torch.inf).amin(1),
+        "loss_ce_smooth": smoothed_cross_entropy(logits["image"], labels, recipe.label_smoothing),
+        "loss_stage2_part1": total - parts["frames"],
+        "loss_frame": 4 * parts["frames"],
+        "loss_stage2_total": total,
+    }
