@@ -1,0 +1,249 @@
+"""Ranks by counting: how many gallery entries are nearer than each true match. Nothing is sorted that need not be.
+
+    ranks = rank_matches(source, queries, matches, removed)
+
+An entry is nearer than match m when its distance is smaller, or equal and it stands earlier in the gallery (a stable
+sort's order). The gallery is cut into strips of `STRIP` columns. For a strip before m's own the threshold is the next
+float above m's distance, for one behind it the distance itself, so that one `<` settles ties; only within m's own strip
+are equal distances looked at one by one. Booleans are added eight at a time as bytes of 64-bit words.
+"""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+STRIP = 1024  # columns; at most 255 strips a block, so that a byte holds the count of a column over the strips
+BLOCK_COLUMNS = 12 * STRIP
+BLOCK_QUERIES = 1024
+SORT_FROM = 16  # matches a query, from which sorting its row costs less than counting for each
+GROUP_ENTRIES = 192  # query-match pairs counted at once: their booleans fit a core's second-level cache
+TOP = 10
+
+_LOW_BYTES = np.uint64(0x00FF00FF00FF00FF)
+_LOW_WORD = np.uint64(0xFFFF)
+
+
+class Source(Protocol):
+    """Distances of queries to gallery entries; see `distances`."""
+
+    device: str
+
+    @property
+    def shape(self) -> tuple[int, int]: ...
+
+    def pairs(self, queries: np.ndarray, entries: np.ndarray) -> np.ndarray: ...
+
+    def block(self, q0: int, q1: int, g0: int, g1: int) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """Columns a query: those of query i are `columns[start[i]:start[i + 1]]`, ascending."""
+
+    start: np.ndarray
+    columns: np.ndarray
+
+    @property
+    def counts(self) -> np.ndarray:
+        return np.diff(self.start)
+
+
+def threads() -> int:
+    """OMP_NUM_THREADS where it is set, otherwise the cores this process may use."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, int(wanted)) if wanted.isdigit() else len(os.sched_getaffinity(0))
+
+
+def rank_matches(
+    source: Source,
+    matches: Ragged,
+    removed: Ragged,
+    *,
+    top: int = TOP,
+    block_queries: int = BLOCK_QUERIES,
+    block_columns: int = BLOCK_COLUMNS,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ranks of all true matches, and the nearest entries of every query.
+
+    Args:
+        matches: the true matches of every query, none of them removed.
+        removed: entries that don't take part for that query.
+        top: how many of the nearest entries to return; 0 for none.
+        block_queries, block_columns: the distances held at once. The figures don't depend on them.
+
+    Returns:
+        ranks int64, from 1, beside `matches.columns`; nearest int64 [Q, top], -1 where the gallery is too short.
+    """
+    queries, width = source.shape
+    block_columns = max(STRIP, min(block_columns, 255 * STRIP) // STRIP * STRIP)
+    counts = matches.counts
+    owner = np.repeat(np.arange(queries), counts)
+    limits = source.pairs(owner, matches.columns)
+    nearer = np.zeros(len(owner), np.int64)
+    nearest = np.full((queries, top), -1)
+    on_device = source.device != "cpu"
+    workers = 1 if on_device else threads()
+    with ThreadPoolExecutor(workers) as pool:
+        for q0 in range(0, queries, block_queries):
+            q1 = min(q0 + block_queries, queries)
+            best = _Nearest(q1 - q0, top)
+            groups = _groups(counts[q0:q1])
+            for g0 in range(0, width, block_columns):
+                g1 = min(g0 + block_columns, width)
+                block = source.block(q0, q1, g0, g1)
+                task = _Block(block, q0, g0, matches, removed, limits, nearer, best)
+                if on_device:
+                    _count_on_device(task)
+                else:
+                    scratch = [groups[i::workers] for i in range(workers)]
+                    list(pool.map(task.count, scratch))
+            nearest[q0:q1] = best.columns
+    return nearer + 1, nearest
+
+
+def _groups(counts: np.ndarray) -> list[np.ndarray]:
+    """Queries with equally many matches, in groups of about `GROUP_ENTRIES` pairs."""
+    order = np.argsort(counts, kind="stable")
+    groups = []
+    for same in np.split(order, np.flatnonzero(np.diff(counts[order])) + 1):
+        size = int(min(max(1, GROUP_ENTRIES // max(1, counts[same[0]])), 32)) if len(same) else 1
+        groups += [same[i : i + size] for i in range(0, len(same), size)]
+    return groups
+
+
+class _Nearest:
+    """The `top` nearest columns of each query so far; columns come in ascending order, so ties go to the earlier."""
+
+    def __init__(self, queries: int, top: int):
+        self.top = top
+        self.columns = np.full((queries, top), -1)
+        self.distances = np.full((queries, top), np.inf, np.float32)
+
+    def add(self, row: int, columns: np.ndarray, distances: np.ndarray) -> None:
+        distances = np.concatenate([self.distances[row], distances])
+        columns = np.concatenate([self.columns[row], columns])
+        order = np.argsort(distances, kind="stable")[: self.top]
+        order = order[np.isfinite(distances[order])]
+        self.columns[row, : len(order)] = columns[order]
+        self.distances[row, : len(order)] = distances[order]
+
+
+class _Block:
+    """One block of distances, and where its counts go."""
+
+    def __init__(self, block, q0, g0, matches, removed, limits, nearer, best):
+        self.block, self.q0, self.g0 = block, q0, g0
+        self.matches, self.removed, self.limits = matches, removed, limits
+        self.nearer, self.best = nearer, best
+        self.width = block.shape[1]
+        self.strips = -(-self.width // STRIP)
+
+    def count(self, groups: list[np.ndarray]) -> None:
+        """Adds to `nearer` for the queries of `groups` (rows of the block)."""
+        padded = self.strips * STRIP
+        rows = np.full((max((len(g) for g in groups), default=0), padded), np.inf, np.float32)
+        flags = np.empty((GROUP_ENTRIES, padded), bool)
+        for group in groups:
+            distances = rows[: len(group)]
+            for out, row in zip(distances, group, strict=True):
+                out[: self.width] = self.block[row]
+            self._remove(distances, group)
+            if self.best.top:
+                self._nearest(distances, group)
+            matches = int(self.matches.start[self.q0 + group[0] + 1] - self.matches.start[self.q0 + group[0]])
+            if not matches:
+                continue
+            at = self.matches.start[self.q0 + group][:, None] + np.arange(matches)
+            limits, columns = self.limits[at], self.matches.columns[at] - self.g0
+            if matches >= SORT_FROM:
+                counted = np.stack([self._sorted(*row) for row in zip(distances, limits, columns, strict=True)])
+            else:
+                counted = self._counted(distances, limits, columns, flags)
+            self.nearer[at] += counted
+
+    def _remove(self, distances: np.ndarray, group: np.ndarray) -> None:
+        for out, row in zip(distances, group + self.q0, strict=True):
+            columns = self.removed.columns[self.removed.start[row] : self.removed.start[row + 1]] - self.g0
+            if len(columns):
+                out[columns[(columns >= 0) & (columns < self.width)]] = np.inf
+
+    def _nearest(self, distances: np.ndarray, group: np.ndarray) -> None:
+        # the top-th smallest of the strips' column-wise minima bounds the top-th smallest entry from above
+        minima = distances.reshape(len(group), self.strips, STRIP).min(axis=1)
+        bounds = np.partition(minima, min(self.best.top, STRIP) - 1, axis=1)[:, min(self.best.top, STRIP) - 1]
+        for row, values, bound in zip(group, distances, bounds, strict=True):
+            columns = np.flatnonzero(values[: self.width] <= min(bound, self.best.distances[row, -1]))
+            self.best.add(row, columns + self.g0, values[columns])
+
+    def _counted(self, distances, limits, columns, flags) -> np.ndarray:
+        group, matches = limits.shape
+        strips = self.strips
+        own = columns // STRIP  # below 0 or above the last where the match stands in another block
+        above = np.nextafter(limits, np.float32(np.inf))
+        bounds = np.where(np.arange(strips) < own[..., None], above[..., None], limits[..., None])
+        shaped = distances.reshape(group, 1, strips, STRIP)
+        less = flags[: group * matches].reshape(group, matches, strips, STRIP)
+        np.less(shaped, bounds[..., None], out=less)
+        counted = _count_bytes(less.reshape(group * matches, strips, STRIP)).reshape(group, matches)
+        i, j = np.nonzero((own >= 0) & (own < strips))
+        if len(i):
+            same = shaped[i, 0, own[i, j]] == limits[i, j][:, None]
+            if np.count_nonzero(same) > len(i):  # somebody ties with a match beside itself
+                same &= np.arange(STRIP) < (columns[i, j] % STRIP)[:, None]
+                counted[i, j] += same.sum(axis=1)
+        return counted
+
+    def _sorted(self, distances: np.ndarray, limits: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        ordered = np.sort(distances)
+        below, upto = ordered.searchsorted(limits, "left"), ordered.searchsorted(limits, "right")
+        counted = np.where(columns >= self.width, upto, below)  # ties stand before a match that lies behind the block
+        inside = (columns >= 0) & (columns < self.width)
+        for k in np.flatnonzero(inside & (upto - below > 1)):
+            counted[k] = below[k] + np.count_nonzero(distances[: columns[k]] == limits[k])
+        return counted
+
+
+def _count_bytes(flags: np.ndarray) -> np.ndarray:
+    """Number of true entries of bool [n, strips, STRIP], as int64 [n]."""
+    words = np.add.reduce(flags.view(np.uint64), axis=1)  # a byte is at most `strips` <= 255
+    halves = (words & _LOW_BYTES) + ((words >> np.uint64(8)) & _LOW_BYTES)  # 16-bit lanes, at most 510
+    lanes = np.add.reduce(halves, axis=1)  # STRIP / 8 = 128 of them: at most 65,280
+    parts = [(lanes >> np.uint64(shift)) & _LOW_WORD for shift in (0, 16, 32, 48)]
+    return (parts[0] + parts[1] + parts[2] + parts[3]).astype(np.int64)
+
+
+def _count_on_device(task: _Block, pairs_at_once: int = 2048) -> None:
+    """The same counts in torch, on whatever device the block lies."""
+    import torch
+
+    block, device, width = task.block, task.block.device, task.width
+    rows = np.arange(block.shape[0])
+
+    def here(values: np.ndarray):
+        return torch.from_numpy(np.ascontiguousarray(values)).to(device)
+
+    def flat(ragged: Ragged) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        first, last = ragged.start[task.q0], ragged.start[task.q0 + len(rows)]
+        owner = np.repeat(rows, ragged.counts[task.q0 : task.q0 + len(rows)])
+        return np.arange(first, last), owner, ragged.columns[first:last] - task.g0
+
+    _, owner, columns = flat(task.removed)
+    inside = (columns >= 0) & (columns < width)
+    block[here(owner[inside]), here(columns[inside])] = float("inf")
+    if task.best.top:
+        order = torch.sort(block, dim=1, stable=True)
+        columns = order.indices[:, : task.best.top].cpu().numpy()
+        values = order.values[:, : task.best.top].cpu().numpy()
+        for row in rows:
+            task.best.add(row, columns[row] + task.g0, values[row])
+    at, owner, columns = flat(task.matches)
+    position = torch.arange(width, device=device)
+    for start in range(0, len(at), pairs_at_once):
+        part = slice(start, start + pairs_at_once)
+        limits = here(task.limits[at[part]])[:, None]
+        values = block[here(owner[part])]
+        ties = (values == limits) & (position < here(columns[part])[:, None])
+        task.nearer[at[part]] += ((values < limits) | ties).sum(dim=1).cpu().numpy()

@@ -1,0 +1,107 @@
+"""The evaluation protocols, each a small named object: what is in the gallery, how AP is taken, which splits are averaged.
+
+    PROTOCOLS["mars"].queries_in_gallery        # True
+    protocol("marz")                            # UsageError that lists the names
+
+Under every one of them an entry with the query's identity *and* camera is removed (the query itself among them), junk
+(identity below 0) is ignored, distractors stay and count against, and ties are broken by gallery order.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ..datasets import UsageError
+from ..datasets.errors import choices
+
+
+@dataclass(frozen=True)
+class EvaluationProtocol:
+    """One way to turn distances into a score.
+
+    Attributes:
+        version: raised whenever a change of rule could change a figure.
+        explanation: one sentence for the foot of a table.
+        queries_in_gallery: whether the other queries may be retrieved.
+        average_precision: "step", (1/R) sum i/r_i, or "trapezoid", which averages it with (i-1)/(r_i-1).
+        splits: how many splits a result is the mean of.
+        headline: the metrics that papers print for it, in their order.
+    """
+
+    name: str
+    version: int
+    explanation: str
+    queries_in_gallery: bool = True
+    average_precision: Literal["step", "trapezoid"] = "step"
+    splits: int = 1
+    headline: tuple[str, ...] = ("mAP", "R1")
+
+
+_ILIDS = {"queries_in_gallery": False, "splits": 10, "headline": ("R1", "R5")}
+
+PROTOCOLS: dict[str, EvaluationProtocol] = {
+    p.name: p
+    for p in (
+        EvaluationProtocol(
+            "mars",
+            1,
+            "MARS as most papers run it: the gallery is every test tracklet but junk, queries included; step AP.",
+        ),
+        EvaluationProtocol(
+            "mars-matlab",
+            1,
+            "The MARS authors' script: the same gallery, AP by the trapezoid rule, about two points lower.",
+            average_precision="trapezoid",
+        ),
+        EvaluationProtocol(
+            "mars-torchreid",
+            1,
+            "MARS as torchreid runs it: queries are left out of the gallery, and a query without a match is skipped.",
+            queries_in_gallery=False,
+        ),
+        EvaluationProtocol(
+            "ilids-vid",
+            1,
+            "iLIDS-VID, camera 1 against camera 2, mean over the ten official splits, columns 1-150 of each as test half.",
+            **_ILIDS,
+        ),
+        EvaluationProtocol(
+            "ilids-vid-seeded",
+            1,
+            "iLIDS-VID on ten splits drawn by seed, because the official splits file was absent.",
+            **_ILIDS,
+        ),
+        EvaluationProtocol(
+            "ilids-vid-tfclip",
+            1,
+            "iLIDS-VID with the halves of each official split swapped, as TF-CLIP's code does.",
+            **_ILIDS,
+        ),
+        EvaluationProtocol(
+            "ls-vid",
+            1,
+            "LS-VID with its own query and gallery lists, same-camera entries of the identity removed; step AP.",
+            queries_in_gallery=False,
+        ),
+        EvaluationProtocol(
+            "video-reid",
+            1,
+            "The MARS rule on any dataset: one query an (identity, camera) with a match elsewhere, queries in the gallery.",
+        ),
+        EvaluationProtocol(
+            "single-camera-views",
+            1,
+            "Time segments of one camera's take stand in for cameras; never compare it with cross-camera figures.",
+        ),
+    )
+}
+
+
+def protocol(name: str) -> EvaluationProtocol:
+    """The protocol of that name.
+
+    Raises:
+        UsageError: no such protocol; the known ones are listed.
+    """
+    if name not in PROTOCOLS:
+        raise UsageError(choices(name, PROTOCOLS, "protocol"))
+    return PROTOCOLS[name]
