@@ -243,6 +243,9 @@ def crop_segment(
         inside &= pl.col("time") < piece.stop
     wanted = chosen.filter(inside)
     rows, jpegs, counts = _cut_segment(source, piece, wanted, settings, advance)
+    # A kill -9 may have left a half-written shard; it is no part of the dataset.
+    for left in crops.glob(f".{shard.name}.*.tmp"):
+        left.unlink()
     order = sorted(range(len(rows)), key=lambda i: (rows[i]["tracklet"], rows[i]["frame"]))
     members = [(f"{rows[i]['tracklet']}/{rows[i]['frame']:06d}.jpg", jpegs[i]) for i in order]
     digest = None

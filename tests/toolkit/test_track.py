@@ -1,0 +1,178 @@
+"""Tracks: people are followed at the true rate; long gaps end a track; annotation keeps its ids."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from reidkit.datasets.errors import UsageError
+from reidkit.toolkit.track import TRACK_COLUMNS, TRACKERS, cut_tracks, drop_short, renumber, track_boxes, truth_tracks
+
+SHARED = Path(__file__).resolve().parents[2] / ".." / "shared" / "mot" / "sportsmot"
+COLUMNS = ["frame", "time", "x1", "y1", "x2", "y2", "confidence"]
+
+
+def detections(rows: list[tuple]) -> pl.DataFrame:
+    types = {name: pl.Int64 if name == "frame" else pl.Float64 for name in COLUMNS}
+    return pl.DataFrame(rows, schema=types, orient="row")
+
+
+def walkers(frames: int, fps: float, people: list[tuple[float, float, float]], absent=()) -> pl.DataFrame:
+    """People (x, y, pixels a second) of 40 x 100 pixels; nobody is seen in the frames `absent`."""
+    rows = []
+    for frame in range(frames):
+        time = frame / fps
+        if frame in absent:
+            rows.append((frame, time, None, None, None, None, None))
+            continue
+        for x, y, speed in people:
+            left = x + speed * time
+            rows.append((frame, time, left, y, left + 40, y + 100, 0.9))
+    return detections(rows)
+
+
+def tracks(rows: list[tuple]) -> pl.DataFrame:
+    """(track, frame) at 10 frames a second."""
+    full = [(frame, frame / 10, track, 0.0, 0.0, 10.0, 10.0, 1.0, None) for track, frame in rows]
+    return pl.DataFrame(full, schema=TRACK_COLUMNS, orient="row")
+
+
+@pytest.mark.parametrize("tracker", sorted(TRACKERS))
+def test_two_people_are_two_tracks(tracker):
+    table = walkers(60, 25.0, [(300, 100, -40), (0, 300, 60)])
+    found = track_boxes(table, fps=25.0, tracker=tracker)
+    assert found.schema == pl.Schema(TRACK_COLUMNS)
+    assert found["track"].unique().sort().to_list() == [1, 2]
+    for _, one in found.group_by("track"):
+        assert one["y1"].n_unique() == 1  # nobody's box went to the other
+        assert len(one) > 50
+    assert found["truth"].null_count() == len(found)
+    assert found.equals(track_boxes(table, fps=25.0, tracker=tracker))
+
+
+def test_the_rate_decides_how_long_a_person_is_waited_for():
+    """Twelve frames unseen are half a second at 25 frames a second, and twelve seconds at one."""
+    absent = range(20, 32)
+    fast = track_boxes(walkers(60, 25.0, [(0, 0, 0)], absent), fps=25.0, max_gap=1.0)
+    slow = track_boxes(walkers(60, 1.0, [(0, 0, 0)], absent), fps=1.0, max_gap=1.0)
+    assert fast["track"].n_unique() == 1
+    assert slow["track"].n_unique() == 2
+
+
+def test_a_tracker_is_fresh_for_every_source():
+    table = walkers(20, 25.0, [(0, 0, 10)])
+    track_boxes(table, fps=25.0)
+    assert track_boxes(table, fps=25.0)["track"].unique().to_list() == [1]
+
+
+def test_weak_boxes_start_no_track_but_continue_one():
+    table = walkers(40, 25.0, [(0, 0, 10)])
+    weak = table.with_columns(confidence=pl.lit(0.3))
+    assert len(track_boxes(weak, fps=25.0, confidence=0.5)) == 0
+    fading = table.with_columns(confidence=pl.when(pl.col("frame") < 20).then(0.9).otherwise(0.3))
+    found = track_boxes(fading, fps=25.0, confidence=0.5)
+    assert found["track"].unique().to_list() == [1]
+    assert found["frame"].max() == 39
+
+
+def test_nobody_at_all():
+    found = track_boxes(walkers(10, 25.0, [], absent=range(10)), fps=25.0)
+    assert found.schema == pl.Schema(TRACK_COLUMNS)
+    assert len(found) == 0
+    assert len(cut_tracks(found, max_gap=1.0, max_length=2.0)) == 0
+    assert drop_short(found, 1.0)[1] == 0
+
+
+def test_unknown_tracker():
+    with pytest.raises(UsageError, match="Did you mean 'bytetrack'"):
+        track_boxes(detections([]), fps=25.0, tracker="bytetrak")
+
+
+def test_numbers_follow_birth():
+    table = renumber(tracks([(7, 5), (7, 6), (3, 9), (5, 2), (5, 5)]))
+    assert dict(table.group_by("track").agg(pl.col("frame").min()).iter_rows()) == {1: 2, 2: 5, 3: 9}
+    assert table["frame"].is_sorted()
+
+
+@pytest.mark.parametrize(
+    ("frames", "max_gap", "max_length", "parts"),
+    [
+        ([0, 1, 2, 3], 0.5, None, [[0, 1, 2, 3]]),
+        # a gap of exactly the limit holds; one frame more cuts
+        ([0, 5, 10], 0.5, None, [[0, 5, 10]]),
+        ([0, 1, 7, 8], 0.5, None, [[0, 1], [7, 8]]),
+        # two gaps
+        ([0, 20, 40], 1.0, None, [[0], [20], [40]]),
+        # 0.9 s in parts of at most 0.5 s: two equal ones
+        (list(range(10)), 1.0, 0.5, [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]),
+        # as long as allowed
+        (list(range(6)), 1.0, 0.5, [list(range(6))]),
+        # cut by gap first, then by length
+        ([0, 1, 2, 3, 20, 21], 0.5, 0.2, [[0, 1], [2, 3], [20, 21]]),
+    ],
+)
+def test_cutting(frames, max_gap, max_length, parts):
+    table = cut_tracks(tracks([(4, frame) for frame in frames]), max_gap=max_gap, max_length=max_length)
+    found = [one["frame"].to_list() for _, one in table.group_by("track", maintain_order=True)]
+    assert found == parts
+    assert table["track"].unique().sort().to_list() == list(range(1, len(parts) + 1))
+
+
+def test_short_tracks_are_counted():
+    table, short = drop_short(tracks([(1, 0), (1, 1), (2, 0), (2, 10), (3, 4)]), 0.5)
+    assert short == 2
+    assert table["track"].unique().to_list() == [1]
+    assert table["frame"].to_list() == [0, 10]
+
+
+def test_annotation(tmp_path):
+    path = tmp_path / "gt.txt"
+    path.write_text(
+        "3, 9, 5, 6, 10, 20, 1, 1, 1\n"
+        "1, 0, 5, 6, 10, 20, 1, 1, 1\n"
+        "1, 4, 0, 0, 10, 10, 0, 1, 1\n"  # not to be counted
+        "1, 5, 0, 0, 10, 10, 1, 7, 1\n"  # not a pedestrian
+        "\n"
+        "2,0,6,6,10,20\n"  # the first six columns are enough
+    )
+    table = truth_tracks(path, fps=10.0)
+    assert table.select("frame", "track", "truth").rows() == [(0, 1, 0), (1, 1, 0), (2, 2, 9)]
+    assert table.row(0, named=True) == {
+        "frame": 0, "time": 0.0, "track": 1, "x1": 5.0, "y1": 6.0, "x2": 15.0, "y2": 26.0, "confidence": 1.0, "truth": 0,
+    }  # fmt: skip
+    assert table["time"].to_list() == pytest.approx([0.0, 0.1, 0.2])
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("1,2,3", "Line 2"),
+        ("0,1,5,5,10,10,1,1,1", "frame from 1"),
+        ("1,1,5,5,0,10,1,1,1", "size above 0"),
+        ("1,1,5,5,nan,10,1,1,1", "Line 2"),
+        ("one,1,5,5,10,10", "Line 2"),
+        ("1,3,5,5,10,10,1,1,1", "second time"),
+    ],
+)
+def test_bad_annotation(tmp_path, line, says):
+    path = tmp_path / "gt.txt"
+    path.write_text(f"1,3,5,5,10,10,1,1,1\n{line}\n")
+    with pytest.raises(UsageError, match=says):
+        truth_tracks(path, fps=25.0)
+    with pytest.raises(UsageError, match="absent"):
+        truth_tracks(tmp_path / "absent.txt", fps=25.0)
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="no SportsMOT annotation in ../shared")
+def test_real_annotation_against_plain_loops():
+    path = SHARED / "v_-6Os86HzwCs_c001" / "gt" / "gt.txt"
+    table = truth_tracks(path, fps=25.0)
+    lines = [[float(v) for v in line.split(",")] for line in path.read_text().splitlines() if line.strip()]
+    assert len(table) == len(lines)
+    assert set(table["truth"]) == {int(line[1]) for line in lines}
+    assert np.isclose(table["x2"].sum(), sum(line[2] + line[4] for line in lines))
+    parts = cut_tracks(table, max_gap=1.0)
+    assert set(parts.group_by("track").agg(pl.col("truth").n_unique())["truth"]) == {1}
+    for _, one in parts.group_by("track"):
+        assert max(np.diff(one["frame"].sort().to_numpy()), default=0) <= 25

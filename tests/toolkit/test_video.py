@@ -1,0 +1,257 @@
+"""Decoding: every frame is read once, at its time, or counted as damaged or lost."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from reidkit.datasets.errors import UsageError
+from reidkit.toolkit.sources import Source
+from reidkit.toolkit.video import DecodeCount, fit, probe, read_frames, segments
+
+
+def video(path: Path) -> Source:
+    return Source("event", path.stem, "video", path)
+
+
+def everything(source: Source, **options):
+    reader = read_frames(source, **options)
+    return list(reader), reader.count
+
+
+CONTAINERS = [
+    ("plain.mp4", {}, {}, "libx264"),
+    # the index in front, as cameras that stream write it
+    ("front.mp4", {}, {"movflags": "faststart"}, "libx264"),
+    # leading B frames refer to the group of pictures before
+    ("open.mp4", {"x264-params": "open-gop=1:keyint=10:bframes=3"}, {}, "libx264"),
+    # no frame count in the header
+    ("film.mkv", {}, {}, "libx264"),
+    # timestamps don't start at zero
+    ("air.ts", {}, {}, "libx264"),
+    # packets carry no presentation times
+    ("old.avi", {"bf": "0"}, {}, "mpeg4"),
+    ("b-frames.avi", {"bf": "2"}, {}, "mpeg4"),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "container", "codec"), CONTAINERS)
+def test_segments_have_the_frames_of_a_straight_read(
+    tmp_path, make_video, read_number, name, options, container, codec
+):
+    source = video(make_video(tmp_path / name, frames=60, options=options, container=container, codec=codec))
+    info = probe(source)
+    straight, count = everything(source)
+    assert (info.width, info.height, info.frames) == (192, 128, 60)
+    assert count == DecodeCount(expected=60, read=60, damaged=0)
+    assert [read_number(frame.image) for frame in straight] == list(range(60))
+    assert [frame.index for frame in straight] == list(range(60))
+    assert [frame.time for frame in straight] == pytest.approx([i / 25 for i in range(60)], abs=2e-3)
+
+    pieces = segments(info, seconds=0.7)
+    assert len(pieces) > 2
+    joined, total = [], DecodeCount()
+    for piece in pieces:
+        frames, count = everything(source, start=piece.start, stop=piece.stop)
+        joined += frames
+        total += count
+    assert total == DecodeCount(60, 60, 0)
+    assert [(f.index, f.time) for f in joined] == [(f.index, f.time) for f in straight]
+    assert all(np.array_equal(a.image, b.image) for a, b in zip(joined, straight, strict=True))
+
+
+def test_variable_frame_rate_keeps_presentation_times(tmp_path, make_video, read_number):
+    times = np.cumsum([0.0, *([0.04] * 10), *([0.12] * 10), *([0.02] * 10)]).tolist()
+    source = video(make_video(tmp_path / "phone.mp4", times=times))
+    info = probe(source)
+    frames, _ = everything(source)
+    assert [frame.time for frame in frames] == pytest.approx(times, abs=1e-3)
+    assert info.fps == pytest.approx(30 / times[-1], rel=1e-2)
+    middle, count = everything(source, start=0.5, stop=1.0)
+    expected = [i for i, time in enumerate(times) if 0.5 <= time < 1.0]
+    assert [read_number(frame.image) for frame in middle] == expected
+    assert count.expected == len(expected)
+
+
+def test_a_truncated_mp4_with_its_index_in_front_counts_what_is_lost(tmp_path, make_video):
+    whole = make_video(tmp_path / "whole.mp4", frames=60, container={"movflags": "faststart"})
+    data = whole.read_bytes()
+    short = tmp_path / "short.mp4"
+    short.write_bytes(data[: len(data) * 6 // 10])
+    frames, count = everything(video(short))
+    assert probe(video(short)).frames == 60
+    assert count.expected == 60
+    assert 10 < count.read == len(frames) < 60
+    assert count.lost + count.damaged == 60 - count.read
+
+
+def test_a_truncated_mkv_counts_what_is_lost(tmp_path, make_video):
+    whole = make_video(tmp_path / "whole.mkv", frames=100)
+    data = whole.read_bytes()
+    short = tmp_path / "short.mkv"
+    short.write_bytes(data[: len(data) // 2])
+    frames, count = everything(video(short))
+    assert 20 < len(frames) < 80
+    assert count.expected == pytest.approx(100, abs=2)
+    assert count.lost > 10
+
+
+def test_damage_in_the_middle_is_no_end_of_the_stream(tmp_path, make_video, read_number):
+    path = make_video(tmp_path / "cam.mp4", frames=60, container={"movflags": "faststart"})
+    with av.open(str(path)) as container:
+        packets = [(p.pos, p.size) for p in container.demux(video=0) if p.size]
+    data = bytearray(path.read_bytes())
+    for at, size in packets[20:24]:
+        data[at : at + size] = bytes(size)
+    path.write_bytes(data)
+    frames, count = everything(video(path))
+    assert count.expected == 60
+    assert 0 < count.lost + count.damaged < 30
+    assert frames[-1].index == 59  # read on to the end
+    assert all(read_number(frame.image) == frame.index for frame in frames)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.97, 0.999])
+def test_no_cut_passes_unseen(tmp_path, make_video, share):
+    """Wherever a file is cut, either it can't be opened, in one sentence, or the frames that are gone are counted."""
+    for name, container in (("front.mp4", {"movflags": "faststart"}), ("back.mp4", {})):
+        data = make_video(tmp_path / name, frames=40, container=container).read_bytes()
+        path = tmp_path / f"cut-{name}"
+        path.write_bytes(data[: int(len(data) * share)])
+        try:
+            info = probe(video(path))
+        except UsageError as error:
+            assert str(path) in str(error)
+            continue
+        _, count = everything(video(path))
+        assert info.frames == count.expected == 40
+        assert count.read < 40 or share > 0.99
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("notes.mp4", b"these are no moving pictures\n" * 50, "no video"),
+        ("empty.mp4", b"", "empty"),
+        # cut before the index: the file begins as an mp4 does
+        (
+            "cut.mp4",
+            b"\0\0\0\x20ftypisom\0\0\2\0isomiso2avc1mp41" + b"\0\0\0\x08free" + b"\0\1\0\0mdat" + bytes(500),
+            "index",
+        ),
+    ],
+)
+def test_what_is_no_video_is_one_sentence(tmp_path, name, content, says):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match=says) as caught:
+        probe(video(path))
+    assert str(path) in str(caught.value)
+
+
+def test_sound_without_pictures_is_no_video(tmp_path):
+    path = tmp_path / "talk.mp4"
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("aac", rate=16000)
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        sound.sample_rate = 16000
+        output.mux(stream.encode(sound))
+        output.mux(stream.encode(None))
+    with pytest.raises(UsageError, match="no video stream"):
+        probe(video(path))
+
+
+def test_size_and_wanted_frames(tmp_path, make_video):
+    source = video(make_video(tmp_path / "cam.mp4", frames=30))
+    frames, count = everything(source, size=(96, 96), wanted={3, 17})
+    assert [frame.index for frame in frames] == [3, 17]
+    assert frames[0].image.shape == (64, 96, 3)
+    assert (frames[0].width, frames[0].height) == (192, 128)
+    assert count == DecodeCount(30, 30, 0)  # the others were decoded all the same
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [(None, (200, 100)), ((100, 100), (100, 50)), ((400, 400), (200, 100)), ((50, 10), (20, 10)), ((1, 1), (1, 1))],
+)
+def test_fit(size, expected):
+    assert fit(200, 100, size) == expected
+
+
+def test_colours_survive(tmp_path, make_video):
+    source = video(make_video(tmp_path / "cam.mp4", frames=3, people=lambda n: [(60, 30, 60, 80, (200, 40, 20))]))
+    for frame in read_frames(source):
+        assert frame.image[80, 90] == pytest.approx([200, 40, 20], abs=12)
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_a_phone_held_upright_is_read_upright(tmp_path, make_video, degrees):
+    """The display matrix of an mp4 is written by hand here: libraries only pass one on."""
+    path = make_video(tmp_path / "flat.mp4", frames=5, people=lambda n: [(0, 100, 192, 28, (220, 30, 30))])
+    data = path.read_bytes()
+    at = data.index(b"tkhd") + 4 + 40
+    one = 1 << 16
+    turned = {90: (0, one, -one, 0), 180: (-one, 0, 0, -one), 270: (0, -one, one, 0)}[degrees]
+    a, b, c, d = (value.to_bytes(4, "big", signed=True) for value in turned)
+    zero = bytes(4)
+    path.write_bytes(data[:at] + a + b + zero + c + d + zero + data[at + 24 :])
+    info = probe(video(path))
+    frame = next(iter(read_frames(video(path))))
+    assert (info.width, info.height) == ((192, 128) if degrees == 180 else (128, 192))
+    assert frame.image.shape[:2] == (info.height, info.width)
+    # A matrix for 90 degrees turns the picture clockwise: its red lower edge comes to lie on the left.
+    red = (frame.image[..., 0].astype(int) - frame.image[..., 2]) > 100
+    side = {90: red[:, :20], 180: red[:20], 270: red[:, -20:]}[degrees]
+    assert side.mean() > 0.9
+    assert red.mean() < 0.3
+
+
+def test_images_in_natural_order_with_damage(tmp_path, make_picture, read_number):
+    folder = tmp_path / "right"
+    folder.mkdir()
+    for number in range(12):
+        cv2.imwrite(str(folder / f"frame{number}.png"), make_picture(number, [])[..., ::-1])
+    (folder / "frame5.png").write_bytes(b"torn")
+    (folder / "frame7.png").write_bytes(b"")
+    source = Source("event", "right", "images", folder, fps=10.0)
+    info = probe(source)
+    frames, count = everything(source)
+    assert [read_number(frame.image) for frame in frames] == [0, 1, 2, 3, 4, 6, 8, 9, 10, 11]
+    assert [frame.time for frame in frames][:3] == pytest.approx([0.0, 0.1, 0.2])
+    assert count == DecodeCount(12, 10, 2)
+    assert (info.frames, info.fps, info.duration) == (12, 10.0, pytest.approx(1.2))
+    (folder / "frame11.png").unlink()
+    assert probe(source).sha256 != info.sha256
+
+
+def test_a_sequence_counts_the_images_that_are_missing(tmp_path, make_picture):
+    folder = tmp_path / "v_a_c001"
+    (folder / "img1").mkdir(parents=True)
+    (folder / "seqinfo.ini").write_text("[Sequence]\nimDir=img1\nframeRate=25\nseqLength=10\nimExt=.jpg")
+    for number in (1, 2, 3, 6, 7, 8):  # 4, 5, 9 and 10 are not there
+        cv2.imwrite(str(folder / "img1" / f"{number:06d}.jpg"), make_picture(number, []))
+    source = Source("v_a", "c001", "mot", folder, fps=25.0)
+    frames, count = everything(source)
+    assert [frame.index for frame in frames] == [0, 1, 2, 5, 6, 7]  # as the annotation counts, less one
+    assert frames[3].time == pytest.approx(0.2)
+    assert (count.expected, count.read, count.lost) == (10, 6, 4)
+
+
+@pytest.mark.parametrize(
+    ("duration", "stops"),
+    [
+        (10.0, [30.0]),
+        (60.0, [30.0, None]),
+        (61.0, [30.0, None]),  # a crumb joins the segment before
+        (65.0, [30.0, 60.0, None]),
+    ],
+)
+def test_segments(tmp_path, make_video, duration, stops):
+    info = probe(video(make_video(tmp_path / "cam.mp4", frames=3)))
+    pieces = segments(replace(info, duration=duration), seconds=30.0)
+    assert pieces[0].start == 0.0
+    assert [piece.stop for piece in pieces] == (stops if len(stops) > 1 else [None])
+    assert [piece.id for piece in pieces] == [f"{i:04d}" for i in range(len(pieces))]
