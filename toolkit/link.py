@@ -20,6 +20,8 @@ UNDECIDED = -1
 # Where the threshold lies between "different" (0) and "same" (1). Below the middle, as linkage compares means over
 # clusters: chance likeness of two people averages out there, likeness of one person doesn't.
 NEARER_DIFFERENT = 0.4
+# The mean of n tracklets (people at once, over all cameras) is taken out as n / (n + COMMON) of itself.
+COMMON = 4.0
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,6 @@ class LinkSettings:
         people: identities an event has, where the user knows; merging then stops at that number.
         overlap: two tracklets of a camera seen together for longer than this are two people.
         anchor_seconds: tracklets shorter than this don't found a cluster; they're attached to one afterwards, or left.
-        shrinkage: a camera's mean is trusted as n / (n + shrinkage), n = people seen at once in it.
         attach_margin: a short tracklet joins its best cluster only when that is better than the next by this share of
             the distance between "same" and "different".
     """
@@ -38,7 +39,6 @@ class LinkSettings:
     people: int | None = None
     overlap: float = 0.1
     anchor_seconds: float = 0.5
-    shrinkage: float = 4.0
     attach_margin: float = 0.15
 
     def __post_init__(self) -> None:
@@ -110,7 +110,7 @@ def link(seen: Observations, settings: LinkSettings) -> Links:
                 f"The annotation gives id {seen.must[group[0]]} to two boxes at the same time in one camera. "
                 "Mend the annotation file."
             )
-    similarity = camera_centred(seen, forbidden, settings.shrinkage)
+    similarity = camera_centred(seen)
     calibration = calibrate(similarity, forbidden, seen.must, max(people_at_once(seen).values()))
 
     length = seen.end - seen.start
@@ -121,6 +121,9 @@ def link(seen: Observations, settings: LinkSettings) -> Links:
     threshold = calibration.threshold if settings.people is None else -np.inf
     members = [[int(i) for i in group if anchor[i]] for group in groups]
     members = agglomerate(similarity, forbidden, weight, [m for m in members if m], threshold, settings.people or 1)
+    if settings.people is not None:
+        # Cannot-links may leave more clusters than people: the lightest are dissolved, their tracklets attached below.
+        members = sorted(members, key=lambda m: -weight[m].sum())[: settings.people]
     label = np.full(n, UNDECIDED, np.int64)
     for number, cluster in enumerate(members):
         label[cluster] = number
@@ -140,25 +143,32 @@ def cannot_link(seen: Observations, overlap: float) -> np.ndarray:
     return forbidden | (sequence & (seen.must[:, None] != seen.must[None]))
 
 
-def camera_centred(seen: Observations, forbidden: np.ndarray, shrinkage: float) -> np.ndarray:
-    """[N, N] cosine after each camera's mean is taken out: what a colour cast and a backdrop have in common goes.
+def camera_centred(seen: Observations) -> np.ndarray:
+    """[N, N] cosine after what all have in common, and what each camera adds (colour cast, backdrop), is taken out.
 
-    A mean of few people holds the people themselves, so it's shrunk towards the event's by the largest number of
-    people seen at once in the camera.
+    The mean over a camera's people estimates what it adds, but holds the people too. It's therefore shrunk towards the
+    mean of all, as James and Stein (1961) do: by how far the cameras' means lie apart beside how far they would lie
+    apart if nothing but a chance choice of people made them differ.
     """
     features = np.asarray(seen.features, np.float64)
     weight = np.maximum(seen.weight, 0.05)[:, None]
     overall = (features * weight).sum(0) / weight.sum()
-    everywhere = people_at_once(seen)
-    crowd = sum(everywhere.values())
-    # With one person in all there is no "what people have in common" to take out.
-    overall_trust = max(0.0, (crowd - 1) / (crowd - 1 + shrinkage))
-    centred = np.empty_like(features)
-    for camera, count in everywhere.items():
+    people = people_at_once(seen)
+    means, chance = {}, {}
+    for camera, count in people.items():
         rows = seen.camera == camera
-        mean = (features[rows] * weight[rows]).sum(0) / weight[rows].sum()
-        trust = (count - 1) / (count - 1 + shrinkage)
-        centred[rows] = features[rows] - trust * mean - (1 - trust) * overall_trust * overall
+        means[camera] = (features[rows] * weight[rows]).sum(0) / weight[rows].sum()
+        spread = (weight[rows] * (features[rows] - means[camera]) ** 2).sum() / weight[rows].sum()
+        chance[camera] = spread / (count - 1) if count > 1 else np.inf
+    apart = sum(((mean - overall) ** 2).sum() for mean in means.values()) / max(len(means) - 1, 1)
+    # With one person in all there is no "what people have in common" to take out.
+    crowd = sum(people.values())
+    common = (crowd - 1) / (crowd - 1 + COMMON)
+    centred = np.empty_like(features)
+    for camera in people:
+        rows = seen.camera == camera
+        trust = max(0.0, 1 - chance[camera] / apart) if apart > 0 else 0.0
+        centred[rows] = features[rows] - trust * means[camera] - (1 - trust) * common * overall
     centred /= np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
     return centred @ centred.T
 

@@ -7,6 +7,7 @@ passing occlusion change an embedding too, so a cut is made only where the two r
 this footage are (`different`: similarities of tracklets seen at the same time), and each run holds together.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,32 +43,47 @@ def find_cuts(
     pending = [(0, len(features))]
     while pending:
         start, stop = pending.pop()
-        cut = _best_cut(features[start:stop], quality[start:stop], limit, settings)
-        if cut is not None:
-            cuts.append(start + cut)
-            pending += [(start, start + cut), (start + cut, stop)]
+        run = _best_run(features[start:stop], quality[start:stop], limit, settings)
+        if run is not None:
+            edges = sorted({start, start + run[0], start + run[1], stop})
+            cuts += edges[1:-1]
+            pending += itertools.pairwise(edges)
     return sorted(cuts)
 
 
-def _best_cut(features: np.ndarray, quality: np.ndarray, limit: float, settings: PuritySettings) -> int | None:
-    """The cut with the widest step between "within" and "across", where it passes both tests."""
+def _best_run(
+    features: np.ndarray, quality: np.ndarray, limit: float, settings: PuritySettings
+) -> tuple[int, int] | None:
+    """The run [first, last) with the widest step between "within" and "across", where it passes both tests.
+
+    Runs in the middle count too: after somebody came between, the first person may be followed again.
+    """
     count = len(features)
     if count < 2 * settings.least:
         return None
-    similarity = np.asarray(features, np.float64) @ np.asarray(features, np.float64).T
+    first, last = np.triu_indices(count + 1, settings.least)
+    rest_before, rest_after = first, count - last
+    fits = ((rest_before == 0) | (rest_before >= settings.least)) & ((rest_after == 0) | (rest_after >= settings.least))
+    fits &= (rest_before + rest_after) >= settings.least
+    first, last = first[fits], last[fits]
+    features = np.asarray(features, np.float64)
     weight = np.maximum(quality, 0.05).astype(np.float64)
     pair = np.outer(weight, weight)
     np.fill_diagonal(pair, 0.0)
-    weighted = similarity * pair
-    best, best_step = None, settings.coherence
-    for cut in range(settings.least, count - settings.least + 1):
-        left, right = slice(0, cut), slice(cut, count)
-        across = weighted[left, right].sum() / pair[left, right].sum()
-        within = min(weighted[side, side].sum() / pair[side, side].sum() for side in (left, right))
-        if within - across <= best_step:
-            continue
-        one, other = (weight[side] @ features[side] for side in (left, right))
-        alike = one @ other / max(np.linalg.norm(one) * np.linalg.norm(other), 1e-12)
-        if alike < limit:
-            best, best_step = cut, within - across
-    return best
+    means = []
+    for table in ((features @ features.T) * pair, pair):
+        total = np.zeros((count + 1, count + 1))
+        total[1:, 1:] = table.cumsum(0).cumsum(1)
+        inner = total[last, last] - total[first, last] - total[last, first] + total[first, first]
+        across = total[last, count] - total[first, count] - inner
+        means.append((inner, across, total[count, count] - inner - 2 * across))
+    inner, across, outer = (a / np.maximum(b, 1e-12) for a, b in zip(*means, strict=True))
+    step = np.minimum(inner, outer) - across
+    sums = np.concatenate([np.zeros((1, features.shape[1])), (weight[:, None] * features).cumsum(0)])
+    one = sums[last] - sums[first]
+    other = sums[count] - one
+    size = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+    alike = (one * other).sum(1) / np.maximum(size, 1e-12)
+    step = np.where(alike < limit, step, -np.inf)
+    best = int(step.argmax())
+    return (int(first[best]), int(last[best])) if step[best] > settings.coherence else None
