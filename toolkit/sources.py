@@ -40,6 +40,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..datasets.errors import UsageError, choices
+from ..datasets.format import MANIFEST
 
 VIDEO_ENDINGS = frozenset(
     (".mp4", ".mkv", ".mov", ".avi", ".m4v", ".webm", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp")
@@ -169,6 +170,11 @@ def _walk(raw: Path) -> tuple[list[_Found], list[str]]:
         if "seqinfo.ini" in files or (here / "gt" / "gt.txt").is_file():
             below.clear()
             found.append(_sequence(here))
+            continue
+        if MANIFEST in files:
+            # A dataset that was built into the raw folder: its contact sheets are no footage.
+            below.clear()
+            notes.append(f"'{here.relative_to(raw)}' is a built dataset and was left out.")
             continue
         if here.name == TRUTH_FOLDER and here != raw:
             below.clear()

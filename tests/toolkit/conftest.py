@@ -20,7 +20,7 @@ def picture(number: int, people: Sequence[Rectangle], size: tuple[int, int] = SI
     for bit in range(8):
         image[0:8, bit * 8 : bit * 8 + 8] = 255 if number >> bit & 1 else 0
     for x, y, w, h, colour in people:
-        x1, y1, x2, y2 = (int(round(v)) for v in (max(0, x), max(0, y), x + w, y + h))
+        x1, y1, x2, y2 = (round(v) for v in (max(0, x), max(0, y), x + w, y + h))
         image[y1:y2, x1:x2] = colour
         image[y1 : y1 + max(2, (y2 - y1) // 5), x1:x2] = (230, 200, 180)  # a head, so that a crop has edges
     return image

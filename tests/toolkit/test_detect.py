@@ -44,7 +44,7 @@ def model(path: Path, output: np.ndarray, meta: dict[str, str] | None = None, ba
     return path
 
 
-# One person of 16 x 32 pixels at (24, 8) of the 64 x 64 input, a weaker box over it, a chair, and a box below the threshold.
+# One person of 16 x 32 pixels at (24, 8) of the 64 x 64 input, a weaker box over it, a chair, a box that is too weak.
 BOXES = np.array([[24, 8, 40, 40], [25, 9, 40, 40], [0, 40, 20, 60], [44, 44, 60, 60]], np.float32)
 SCORES = np.array([[0.9, 0.0], [0.5, 0.0], [0.0, 0.9], [0.05, 0.0]], np.float32)
 

@@ -183,6 +183,13 @@ def test_a_sequence_with_a_bad_seqinfo(tmp_path, info):
         discover(tmp_path / "raw")
 
 
+def test_a_dataset_built_into_the_raw_folder_is_no_footage(tmp_path):
+    raw = touch(tmp_path / "raw", "a/cam1.mp4", "out/dataset.json", "out/sheets/1.jpg")
+    found = discover(raw)
+    assert [source.key for source in found.sources] == ["a/cam1"]
+    assert any("'out' is a built dataset" in note for note in found.notes)
+
+
 def test_footage_that_lies_too_deep_is_told(tmp_path):
     raw = touch(tmp_path / "raw", "2026/may/cam1.mp4", "a/cam1.mp4")
     found = discover(raw)
