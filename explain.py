@@ -38,8 +38,8 @@ def explain(model_run, dataset, wanted, output, frames, height, device, data, as
     from .datasets.loader import decode_tracklet
     from .datasets.sampling import spread
     from .datasets.transforms import normalise
-    from .training.experiment import open_run, read_facts
     from .training.parallel import pick_device
+    from .training.trained import open_run, read_facts
 
     if output.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise UsageError(f"'{output}' is no picture's name. End it in .png or .jpg.")

@@ -40,18 +40,18 @@ class Attention(nn.Module):
         mixed = F.scaled_dot_product_attention(q, k, v)
         return self.out(mixed.transpose(-3, -2).flatten(-2))
 
-    def absorbed(self, query: Tensor, context: Tensor, mask: Tensor) -> Tensor:
+    def absorbed(self, query: Tensor, context: Tensor, mask: Tensor | None = None) -> Tensor:
         """The same attention without projecting the context, which serves as keys and values of all heads as it is.
 
         A score is (Wq q) . (Wk x) = (Wk^T Wq q) . x, and the values' projection comes after the weighted mean, since
         the weights sum to one. Multiply-adds a context, beside the query's and output's own: 2 Q context_width (width +
         heads S) instead of 2 S context_width width + 2 Q S width. So it pays where queries are few and contexts are
-        many and constant: the captions of all training identities.
+        many: the captions of all training identities, and the patches that a few tokens look at.
 
         Args:
             query: [Y, Q, width].
             context: [Y, S, context_width]; S may be 0.
-            mask: bool [Y, S], True where there is a token. A row without any gives zeros.
+            mask: bool [Y, S], True where there is a token; None: everywhere. A row without any gives zeros.
 
         Returns:
             [Y, Q, width].
@@ -62,15 +62,17 @@ class Attention(nn.Module):
         q = self.query(query).unflatten(-1, (self.heads, -1))  # [Y, Q, H, d]
         key, value = (layer.weight.unflatten(0, (self.heads, -1)) for layer in (self.key, self.value))  # [H, d, C]
         q = torch.einsum("yqhd,hdc->yqhc", q, key.to(q.dtype)).flatten(1, 2)  # [Y, Q*H, C]
-        some = mask.any(-1)
-        allowed = mask | ~some[:, None]  # a row with nothing allowed would be a softmax over nothing: NaN
-        context = context.to(q.dtype)
-        mixed = F.scaled_dot_product_attention(
-            q[:, None], context[:, None], context[:, None], allowed[:, None, None], scale=(width // self.heads) ** -0.5
-        )
+        some = allowed = None
+        if mask is not None:
+            some = mask.any(-1)[:, None, None]
+            # a row with nothing allowed would be a softmax over nothing: NaN
+            allowed = (mask[:, None] | ~some)[:, None]
+        context = context.to(q.dtype)[:, None]
+        scale = (width // self.heads) ** -0.5
+        mixed = F.scaled_dot_product_attention(q[:, None], context, context, allowed, scale=scale)
         mixed = mixed.view(rows, queries, self.heads, -1)
         mixed = torch.einsum("yqhc,hdc->yqhd", mixed, value.to(mixed.dtype)).flatten(-2) + self.value.bias
-        return self.out(mixed) * some[:, None, None]
+        return self.out(mixed) if some is None else self.out(mixed) * some
 
     def weights(self, query: Tensor, context: Tensor) -> Tensor:
         """Softmax weights of each head, [B, H, Q, S]; each row sums to one."""

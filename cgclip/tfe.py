@@ -29,7 +29,10 @@ class ExtractionLayer(nn.Module):
         """x [B, K, D], context [B, T*N, D] -> [B, K, D]."""
         own = self.self_norm(x)
         x = x + self.self_attention(own, own)
-        x = x + self.cross_attention(self.cross_norm(x), context)
+        query = self.cross_norm(x)
+        # below so many tokens, projecting the T*N patches to keys and values would cost more than all the rest
+        few = x.shape[1] * self.cross_attention.heads < context.shape[2]
+        x = x + (self.cross_attention.absorbed if few else self.cross_attention)(query, context)
         return x + self.mlp(self.mlp_norm(x))
 
     def weights(self, x: Tensor, context: Tensor) -> Tensor:
