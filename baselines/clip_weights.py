@@ -7,6 +7,7 @@ Nothing is fetched here. A tag whose file is not in a cache is an error that giv
 """
 
 import hashlib
+import warnings
 from pathlib import Path
 
 import torch
@@ -81,7 +82,9 @@ def _read_file(path: Path) -> dict[str, Tensor]:
         except Exception as error:
             raise UsageError(f"'{path}' is no whole safetensors file ({error}); fetch it again.") from None
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*TorchScript archive")  # dealt with below
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         if "TorchScript" in str(error):
             return _read_script(path)
@@ -99,7 +102,8 @@ def _read_script(path: Path) -> dict[str, Tensor]:
     """OpenAI's own files are TorchScript programs: read only where the sha256 is the one in OpenAI's address."""
     import open_clip
 
-    digest = hashlib.file_digest(path.open("rb"), "sha256").hexdigest()
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
     urls = [open_clip.get_pretrained_cfg(name, tag).get("url", "") for name, tag in open_clip.list_pretrained()]
     if not any(digest in url for url in urls):
         raise UsageError(

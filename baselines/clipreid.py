@@ -59,7 +59,8 @@ class Clipreid(PromptedClip):
         self.image = clip.image
         self.cameras = None
         if recipe.camera_weight:
-            self.cameras = nn.Parameter(torch.randn(max(num_cameras, 1), clip.config.width) * 0.02)
+            # from zero: a camera that training never saw, or a checkpoint without the embedding, changes nothing
+            self.cameras = nn.Parameter(torch.zeros(max(num_cameras, 1), clip.config.width))
 
     def clip_features(self, clips: Tensor, cameras: Tensor) -> dict[str, Tensor]:
         """[B, T, 3, H, W], [B] -> "penultimate" [B, W], "image" [B, W], "projection" [B, E]: means over the frames."""

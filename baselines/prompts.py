@@ -61,13 +61,14 @@ class Prompts(nn.Module):
         first, last = places[0], places[-1]
         own = [i for i in places if words[i - 1] == "X"]
         before, after = own[0] - first, last - own[-1]
-        tokens = tokenize([template])
+        with torch.device("cpu"):  # read here, also where the model is outlined on the meta device
+            tokens = tokenize([template])
         self.end = int(tokens.argmax())  # position of the end-of-text token
         self.identity = nn.Parameter(torch.randn(num_classes, len(own), width) * 0.02)
         self.before = nn.Parameter(torch.randn(1, before, width) * 0.02) if before else None
         self.after = nn.Parameter(torch.randn(1, after, width) * 0.02) if after else None
         with torch.no_grad():
-            embedded = text.token_embedding(tokens)
+            embedded = text.token_embedding(tokens.to(text.token_embedding.weight.device))
         self.register_buffer("start", embedded[:, :first].clone())
         self.register_buffer("rest", embedded[:, last + 1 :].clone())
 

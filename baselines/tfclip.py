@@ -178,7 +178,8 @@ class Tfclip(nn.Module):
         self.image = clip.image
         self.cameras = self.ssp = self.tmd = None
         if recipe.camera_weight:
-            self.cameras = nn.Parameter(torch.randn(max(num_cameras, 1), width) * 0.02)
+            # from zero: a camera that training never saw, or a checkpoint without the embedding, changes nothing
+            self.cameras = nn.Parameter(torch.zeros(max(num_cameras, 1), width))
         if recipe.memory:
             self.register_buffer("memory", torch.zeros(num_classes, embed))
         if recipe.memory and recipe.ssp:

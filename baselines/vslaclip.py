@@ -223,7 +223,7 @@ def golden_arrays(golden) -> dict[str, Tensor]:
         arrays |= {"frame_features_768": classes, "frame_features_512": classes @ model.image.proj}
         found.update({f"{prefix}/{name}": value for name, value in arrays.items()})
 
-    if 8 in golden.lengths:
+    if golden.variants:
         extra = golden.meta["state_dict_pbp_extra"]
         run(golden.model("camera_prompt=true", extra=extra), 8, "T8_pbp", "feature_pbp")
     model = golden.model()

@@ -69,6 +69,7 @@ class Golden:
     folder: Path
     seed: int
     lengths: tuple[int, ...] = ()  # clip lengths to compute; empty: all of meta.json
+    variants: bool = True  # also what needs a model built with other options
     missing: list[str] = field(default_factory=list)  # names of ours that theirs did not fill
     unexpected: list[str] = field(default_factory=list)  # names of theirs that have no place in ours
 

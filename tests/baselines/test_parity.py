@@ -1,0 +1,84 @@
+"""The parity script itself: its rule, what it reports, and that it fails when it should."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+SHARED = Path(__file__).resolve().parents[2] / ".." / "shared" / "golden" / "fill.py"
+ENTRIES = [
+    ("layer.weight", (4, 3, 2, 2)),  # a kernel: over the root of its fan-in
+    ("norm.weight", (5,)),  # a gain
+    ("norm.bias", (5,)),
+    ("norm.running_mean", (5,)),
+    ("norm.running_var", (5,)),
+    ("norm.num_batches_tracked", ()),
+    ("class_embedding", (5,)),
+    ("scale", ()),
+]
+
+
+@pytest.mark.skipif(not SHARED.is_file(), reason="needs ../shared/golden")
+@pytest.mark.parametrize(("name", "shape"), ENTRIES)
+def test_the_rule_is_the_golden_files(parity, name, shape):
+    spec = importlib.util.spec_from_file_location("shared_fill", SHARED)
+    theirs = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(theirs)
+    for seed in (0, 3):
+        ours = parity.fill(name, shape, seed)
+        assert ours.dtype == np.float32
+        assert np.array_equal(ours, theirs.fill(name, shape, seed))
+
+
+@pytest.fixture
+def golden(parity, golden_folder):
+    return parity.Golden("clipreid", golden_folder("clipreid"), 0)
+
+
+def test_compare_takes_arrays_whole_or_by_their_statistics(golden):
+    x = torch.arange(24.0).view(2, 12)
+    golden.arrays = {
+        "a": x.numpy(),
+        "b/stat": np.array([11.5, x.numpy().std(), *range(8)]),
+        "c": np.zeros(3),
+    }
+    differences = golden.compare({"a": x + 0.5, "b": x})
+    assert differences["a"] == 0.5
+    assert differences["b/stat"] < 1e-6
+    assert differences["c"] is None
+    with pytest.raises(ValueError, match="shape"):
+        golden.compare({"a": x[0]})
+
+
+def test_scale_changes_apply_to_the_names_they_end(parity, golden_folder):
+    golden = parity.Golden("vslaclip", golden_folder("vslaclip"), 0)
+    name, shape = "image_encoder.transformer.resblocks.0.dat.up.weight", (768, 256)
+    assert np.array_equal(golden.fill(name, shape).numpy(), 0.25 * parity.fill(name, shape, 0))
+    name = "image_encoder.transformer.resblocks.0.dat.down.weight"
+    assert np.array_equal(golden.fill(name, shape).numpy(), parity.fill(name, shape, 0))
+
+
+@pytest.mark.parametrize(
+    ("off", "unexpected", "status"),
+    [
+        (0.0, [], 0),
+        (1.0, [], 1),  # a feature that differs
+        (float("nan"), [], 1),
+        (None, [], 1),  # no feature at all
+        (0.0, ["lost.weight"], 1),  # an entry of theirs without a place
+    ],
+)
+def test_the_exit_status(parity, golden_folder, monkeypatch, capsys, off, unexpected, status):
+    def compute(self):
+        self.unexpected = unexpected
+        return {} if off is None else {"feature": torch.from_numpy(self.arrays["feature"]) + off}
+
+    monkeypatch.setattr(parity.Golden, "compute", compute)
+    monkeypatch.setattr(sys, "argv", ["parity.py", "clipreid", str(golden_folder("clipreid")), "0"])
+    assert parity.main() == status
+    printed = capsys.readouterr().out
+    assert "get_image_512" in printed
+    assert all(name in printed for name in unexpected)
