@@ -16,7 +16,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ..baselines.clip import ClipRecipe, encode_text, load_clip, tokenize
+from ..baselines.clip import TINY_SETTINGS, ClipRecipe, encode_text, load_clip, tokenize
 from ..baselines.clip_memory import follow, identity_memory
 from ..baselines.resnet50 import BnNeck
 from ..datasets import ReidDataset
@@ -76,29 +76,14 @@ RECIPES = {
     "full": CgclipRecipe(),
     # 128x64 pixels in 8x8 patches, from scratch
     "tiny": CgclipRecipe(
-        backbone="tiny",
-        pretrained="",
-        frames=4,
-        test_frames=4,
-        height=128,
-        width=64,
-        pad=5,
+        **TINY_SETTINGS,
         tfe_heads=6,
         cmr_heads=4,
-        optimizer="adamw",
-        lr=1e-3,
-        bias_lr_factor=1.0,
-        weight_decay=0.05,
-        epochs=40,
-        schedule="cosine",
-        warmup_epochs=3,
-        id_weight=1.0,
         caption_temperature=0.1,
         memory_momentum=0.8,
         memory_frames=4,
         new_lr_factor=1.0,
         gate_lr_factor=10.0,
-        precision="fp32",
     ),
 }
 
