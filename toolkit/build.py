@@ -4,8 +4,8 @@
 
 Decoding, detecting, cropping and embedding leave their results under OUT/.work, each in a file named after all that its
 content depends on. The same command after a kill takes up what is finished, a command with other settings what it has
-in common; linking and dividing take seconds and are always done anew. OUT/dataset.json comes last. It holds no time and no
-path of the machine: a build that was killed and run again ends in the same bytes as one that wasn't.
+in common; linking and dividing take seconds and are always done anew. OUT/dataset.json comes last. It holds no time and
+no path of the machine: a build that was killed and run again ends in the same bytes as one that wasn't.
 """
 
 import fcntl
@@ -102,16 +102,16 @@ def build(
     found = discover(raw)
     if out.resolve() == raw.resolve() or raw.resolve() in out.resolve().parents:
         raise UsageError(f"The output '{out}' lies in the footage's folder '{raw}'. Choose a folder beside it.")
+    _refuse_other(out)
+    # What can go wrong for want of a file goes wrong before anything is written.
+    detector = load_detector(None) if any(source.kind != "mot" for source in found.sources) else None
+    embedder = load_embedder(None)
+    infos = [probe(source) for source in found.sources]
+    for note in found.notes:
+        say(note)
     with _claim(out):
-        for note in found.notes:
-            say(note)
-        infos = [probe(source) for source in found.sources]
-        embedder = load_embedder(None)
-        need_detector = any(source.kind != "mot" for source in found.sources)
-        detector = load_detector(None) if need_detector else None
-        key = _key(
-            REVISION, _settings_facts(settings, detector, embedder), [_identity_of(s, i) for s, i in _zip(found, infos)]
-        )
+        facts = [_identity_of(source, info) for source, info in _zip(found, infos)]
+        key = _key(REVISION, _settings_facts(settings, detector, embedder), facts)
         _invalidate(out, key)
         if workers > 1 and len(found.sources) > 1:
             _extract_in_pool(found, infos, settings, load_detector, out, workers)
@@ -190,14 +190,8 @@ def _zip(found: Discovery, infos: list[VideoInfo]) -> Iterator[tuple[Source, Vid
     return zip(found.sources, infos, strict=True)
 
 
-@contextmanager
-def _claim(out: Path) -> Iterator[None]:
-    """Makes the output folder ours while it lasts: marked as a build, and locked against a second one.
-
-    Raises:
-        UsageError: it's a file, holds something else, or another build is at work in it.
-        ReidkitError: it can't be written.
-    """
+def _refuse_other(out: Path) -> None:
+    """Raises UsageError where the output is a file, or a folder that holds something else than a build."""
     if out.exists() and not out.is_dir():
         raise UsageError(f"'{out}' is a file; give a folder as output, new, empty, or of an earlier build.")
     mark = out / WORK / MARK
@@ -207,6 +201,17 @@ def _claim(out: Path) -> Iterator[None]:
             raise UsageError(
                 f"'{out}' holds something else ('{here[0]}'). Give a new or empty folder, or that of an earlier build."
             )
+
+
+@contextmanager
+def _claim(out: Path) -> Iterator[None]:
+    """Makes the output folder ours while it lasts: marked as a build, and locked against a second one.
+
+    Raises:
+        UsageError: another build is at work in it.
+        ReidkitError: it can't be written.
+    """
+    mark = out / WORK / MARK
     try:
         mark.parent.mkdir(parents=True, exist_ok=True)
         lock = open(mark.with_name("lock"), "a")  # noqa: SIM115 - held open for as long as the build lasts

@@ -143,7 +143,9 @@ class ClipEmbedder:
         try:
             tower = load_clip(backbone, pretrained, self.height, self.width).image.eval()
         except UsageError as error:
-            raise UsageError(f"{error} Or name another embedder: --embedder FILE.onnx.") from None
+            # What else the sentence offers (--set, --from-scratch) is for training.
+            reason = str(error).partition(", or give")[0].rstrip(".")
+            raise UsageError(f"{reason}, or name another embedder: --embedder FILE.onnx.") from None
         digest = hashlib.sha256()
         for key, value in tower.state_dict().items():
             digest.update(key.encode() + value.numpy().tobytes())
