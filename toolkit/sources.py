@@ -206,9 +206,8 @@ def _walk(raw: Path) -> tuple[list[_Found], list[str]]:
         known = {CONFIG, TRUTH_FILE}
         others = [name for name in files if name not in known and name not in videos]
         if others:
-            inside = str(here.relative_to(raw))
             few = ", ".join(others[:3]) + (" …" if len(others) > 3 else "")
-            notes.append(f"{len(others)} files in '{inside}' are no footage and were left out: {few}.")
+            notes.append(f"Left out of '{here.name or raw}', being no footage: {few}.")
     return found, notes
 
 
