@@ -204,8 +204,7 @@ def evaluate(model, weights, bench, size, overrides, split, protocol, device, da
     scores = score_model(
         built, dataset, recipe, here, protocol=protocol, workers=_workers(workers), title=f"{model} on {dataset.name}"
     )
-    figures = {"mAP": scores.mAP, **{f"R{k}": scores.cmc[k] for k in sorted(scores.cmc)}, "mINP": scores.mINP}
-    figures = {name: float(value) for name, value in figures.items() if value is not None}
+    figures = scores.metrics
     if as_json:
         _print_json(
             {

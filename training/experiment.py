@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 
@@ -149,16 +148,19 @@ def run_cell(
     return result
 
 
-def make_result(cell, datasets, scores, *, seconds, command):
+def make_result(
+    cell: Cell, datasets: list[ReidDataset], scores: list[ranking.Scores], *, seconds: float, command: str
+) -> results.Result:
     """The record of one cell; metrics are means over the splits, whose own figures are kept beside them."""
-    first = datasets[0]
-    splits = [_metrics(s) for s in scores]
+    splits = [s.metrics for s in scores]
+    protocol = PROTOCOLS[datasets[0].protocol]
+    several = list(enumerate(zip(scores, datasets, strict=True)))
     return results.Result(
         model=cell.name,
         size=cell.size,
-        bench=bench_name(cell, first),
-        protocol=first.protocol,
-        protocol_version=PROTOCOLS[first.protocol].version,
+        bench=bench_name(cell, datasets[0]),
+        protocol=protocol.name,
+        protocol_version=protocol.version,
         sampling=cell.recipe.test_sampling,
         metric=cell.recipe.metric,
         rerank=False,
@@ -166,20 +168,15 @@ def make_result(cell, datasets, scores, *, seconds, command):
         splits=splits if len(splits) > 1 else [],
         queries=sum(s.queries for s in scores),
         skipped=sum(s.skipped for s in scores),
-        per_query=[],
+        per_query=[row for k, (s, d) in several for row in results.query_rows(s, d.test, k)],
+        camera_pairs=[row for k, (s, _) in several for row in results.pair_rows(s, k)],
         dataset=_dataset_facts(datasets),
         recipe=to_dict(cell.recipe),
         seed=cell.recipe.seed,
         environment=results.environment(),
         command=command,
         seconds=round(seconds, 2),
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-
-
-def _metrics(scores):
-    figures = {"mAP": scores.mAP, **{f"R{k}": scores.cmc[k] for k in sorted(scores.cmc)}, "mINP": scores.mINP}
-    return {name: float(value) for name, value in figures.items()}
 
 
 def run_folder(cell: Cell, dataset: ReidDataset, runs: Path, split: int | None = None) -> Path:
@@ -261,6 +258,7 @@ def score_model(
         np.array([t.id in queries for t in tracklets]),
         protocol or dataset.protocol,
         metric=recipe.metric,
+        device=str(here.device),
     )
 
 
