@@ -206,7 +206,7 @@ def _walk(raw: Path) -> tuple[list[_Found], list[str]]:
         known = {CONFIG, TRUTH_FILE}
         others = [name for name in files if name not in known and name not in videos]
         if others:
-            few = ", ".join(others[:3]) + (" …" if len(others) > 3 else "")
+            few = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
             notes.append(f"Left out of '{here.name or raw}', being no footage: {few}.")
     return found, notes
 
