@@ -4,10 +4,10 @@
     source.block(0, 512, 0, 4096)          # float32 [512, 4096], made when asked for
     source.pairs(queries, entries)         # float32 [n], bit for bit what `block` has there
 
-A matrix product in floating point changes its last digits with the block size, the library and the number of threads, and
-then ties between identical tracklets break, and a score changes with the batch size. Here rows are put on a grid of
-2**-26 of their norm, in float64: every product and every partial sum is then an integer below 2**53 (Cauchy-Schwarz), so
-the sum is exact in whatever order it is taken, on any machine. The rounding, 6e-9 on a cosine, is a tenth of float32's own.
+A matrix product in floating point changes its last digits with the block size, the library and the number of threads.
+Ties between identical tracklets then break, and a score changes with the batch size. Here rows are put on a grid of
+2**-26 of their norm, in float64: every product and every partial sum is an integer below 2**53 (Cauchy-Schwarz), so the
+sum is exact in whatever order it is taken, on any machine. The rounding, 6e-9 on a cosine, is a tenth of float32's own.
 """
 
 from typing import Literal

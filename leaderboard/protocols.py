@@ -1,4 +1,4 @@
-"""The evaluation protocols, each a small named object: what is in the gallery, how AP is taken, which splits are averaged.
+"""The evaluation protocols, each a small named object: the gallery, how AP is taken, how many splits are averaged.
 
     PROTOCOLS["mars"].queries_in_gallery        # True
     protocol("marz")                            # UsageError that lists the names
@@ -61,7 +61,7 @@ PROTOCOLS: dict[str, EvaluationProtocol] = {
         EvaluationProtocol(
             "ilids-vid",
             1,
-            "iLIDS-VID, camera 1 against camera 2, mean over the ten official splits, columns 1-150 of each as test half.",
+            "iLIDS-VID, camera 1 against camera 2, mean over the ten official splits, columns 1-150 as test half.",
             **_ILIDS,
         ),
         EvaluationProtocol(
@@ -85,7 +85,7 @@ PROTOCOLS: dict[str, EvaluationProtocol] = {
         EvaluationProtocol(
             "video-reid",
             1,
-            "The MARS rule on any dataset: one query an (identity, camera) with a match elsewhere, queries in the gallery.",
+            "The MARS rule on any dataset: one query an (identity, camera) with a match elsewhere, queries kept.",
         ),
         EvaluationProtocol(
             "single-camera-views",

@@ -12,9 +12,10 @@ import numpy as np
 
 from ..datasets import UsageError
 from ..datasets.errors import choices
+from . import protocols
 from .counting import TOP, Ragged, Source, rank_matches
 from .distances import FeatureDistances, GivenDistances
-from .protocols import EvaluationProtocol, protocol as find_protocol
+from .protocols import EvaluationProtocol
 
 CMC_RANKS = (1, 5, 10, 20)
 METRICS = ("cosine", "euclidean")
@@ -91,7 +92,7 @@ def score(
         UsageError: arrays that don't fit together, NaN or infinity, an all-zero row under cosine, no query, a query
             that is junk, no query with a match.
     """
-    rule = find_protocol(protocol)
+    rule = protocols.protocol(protocol)
     features, pids, camids, is_query = check_arrays(features, pids, camids, is_query, metric)
     query_rows = np.flatnonzero(is_query)
     gallery_rows = np.flatnonzero((pids >= 0) & (rule.queries_in_gallery | ~is_query))
@@ -154,7 +155,7 @@ def score_distances(
 def match_lists(
     pids: np.ndarray, camids: np.ndarray, query_rows: np.ndarray, gallery_rows: np.ndarray
 ) -> tuple[Ragged, Ragged]:
-    """Columns of each query's true matches (same pid, other camera), and of those removed for it (same pid and camera)."""
+    """Columns of each query's true matches (same pid, other camera) and of the removed (same pid and camera)."""
     order = np.argsort(pids[gallery_rows], kind="stable")
     ordered = pids[gallery_rows][order]
     wanted = pids[query_rows]

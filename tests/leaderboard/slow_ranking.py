@@ -4,7 +4,7 @@ import math
 
 
 def slow_scores(distances, pids, cams, query_rows, gallery_rows, trapezoid=False):
-    """`distances[i][j]` of the i-th query row to the j-th gallery row -> (list of (row, AP, ranks, ranking), skipped)."""
+    """`distances[i][j]` of query i to gallery entry j -> (list of (row, AP, ranks, ranking), skipped)."""
     found, skipped = [], []
     for i, q in enumerate(query_rows):
         kept = [

@@ -1,0 +1,282 @@
+"""The fast kernel against the slow twin: random, tied, degenerate and adversarial."""
+
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reidkit.datasets import UsageError
+from reidkit.leaderboard import counting, ranking
+from reidkit.leaderboard.distances import FeatureDistances, GivenDistances
+from reidkit.leaderboard.protocols import PROTOCOLS, protocol
+from reidkit.leaderboard.ranking import score, score_distances
+
+sys.path.insert(0, str(Path(__file__).parent))
+from slow_ranking import slow_scores
+
+MARS = Path(__file__).resolve().parents[2] / ".." / "shared" / "protocols" / "mars"
+
+
+def agree(scores, distances, pids, cams, query_rows, gallery_rows, trapezoid=False, top=10):
+    found, skipped = slow_scores(distances.tolist(), pids, cams, query_rows, gallery_rows, trapezoid)
+    assert scores.skipped == len(skipped)
+    assert list(scores.skipped_rows) == skipped
+    assert scores.queries == len(found)
+    for ours, (row, ap, ranks, order) in zip(scores.per_query, found, strict=True):
+        assert ours.index == row
+        assert ours.rank == ranks[0]
+        assert ours.ap == pytest.approx(100 * ap, abs=1e-10)
+        assert list(ours.top) == order[:top]
+    assert scores.mAP == pytest.approx(100 * math.fsum(f[1] for f in found) / len(found), abs=1e-10)
+    for k in (1, 5, 10, 20):
+        assert scores.cmc[k] == pytest.approx(100 * sum(f[2][0] <= k for f in found) / len(found), abs=1e-10)
+    assert scores.mINP == pytest.approx(100 * math.fsum(len(f[2]) / f[2][-1] for f in found) / len(found), abs=1e-10)
+
+
+@st.composite
+def cases(draw):
+    """Labels with junk and distractors, and distances from few values (many ties) or many."""
+    rows = draw(st.integers(2, 40))
+    seed = draw(st.integers(0, 2**32 - 1))
+    rng = np.random.default_rng(seed)
+    pids = rng.integers(-1, draw(st.integers(1, 6)) + 1, rows)
+    cams = rng.integers(0, draw(st.integers(1, 3)) + 1, rows)
+    is_query = (rng.random(rows) < draw(st.sampled_from([0.1, 0.5, 1.0]))) & (pids >= 0)
+    values = draw(st.sampled_from([1, 2, 5, 10_000]))
+    return pids, cams, is_query, rng.integers(0, values, (rows, rows)).astype(np.float32) / values
+
+
+@settings(max_examples=200, deadline=None)
+@given(cases(), st.sampled_from(sorted(PROTOCOLS)), st.sampled_from([1, 16, 10**6]))
+def test_given_distances_agree_with_the_slow_twin(case, name, sort_from):
+    pids, cams, is_query, matrix = case
+    rule = protocol(name)
+    query_rows = np.flatnonzero(is_query)
+    gallery_rows = np.flatnonzero((pids >= 0) & (rule.queries_in_gallery | ~is_query))
+    distances = matrix[np.ix_(query_rows, gallery_rows)]
+    trapezoid = rule.average_precision == "trapezoid"
+    found, _ = slow_scores(distances.tolist(), pids, cams, query_rows, gallery_rows, trapezoid)
+    source = GivenDistances(distances)
+    before = counting.SORT_FROM
+    counting.SORT_FROM = sort_from  # both ways of counting are tried on every case
+    try:
+        if not found:
+            with pytest.raises(UsageError, match="No query has a true match"):
+                score_distances(source, pids, cams, query_rows, gallery_rows, rule)
+            return
+        scores = score_distances(source, pids, cams, query_rows, gallery_rows, rule)
+    finally:
+        counting.SORT_FROM = before
+    agree(scores, distances, pids, cams, query_rows, gallery_rows, trapezoid)
+
+
+@pytest.mark.parametrize("values", [1, 3, 1000, 10**9])  # all equal, heavy ties, some ties, none
+@pytest.mark.parametrize("sort_from", [1, 10**6])
+def test_matches_in_many_strips_and_blocks(monkeypatch, values, sort_from):
+    monkeypatch.setattr(counting, "STRIP", 64)
+    monkeypatch.setattr(counting, "SORT_FROM", sort_from)
+    rng = np.random.default_rng(values)
+    pids, cams = rng.integers(0, 25, 700), rng.integers(0, 4, 700)
+    query_rows, gallery_rows = np.arange(60), np.arange(700)
+    matrix = rng.integers(0, values, (60, 700)).astype(np.float32)
+    for blocks in ({"block_columns": 64, "block_queries": 7}, {"block_columns": 320}, {}):
+        scores = score_distances(
+            GivenDistances(matrix), pids, cams, query_rows, gallery_rows, protocol("mars"), camera_pairs=False, **blocks
+        )
+        agree(scores, matrix, pids, cams, query_rows, gallery_rows)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_features_agree_with_the_slow_twin(metric, dtype):
+    rng = np.random.default_rng(1)
+    pids, cams = rng.integers(-1, 12, 120), rng.integers(0, 3, 120)
+    features = (rng.normal(size=(120, 9)) * 3).astype(dtype)
+    is_query = (rng.random(120) < 0.4) & (pids >= 0)
+    x = features.astype(np.float64)
+    if metric == "cosine":
+        x /= np.linalg.norm(x, axis=1, keepdims=True)
+    query_rows, gallery_rows = np.flatnonzero(is_query), np.flatnonzero(pids >= 0)
+    matrix = ((x[query_rows, None] - x[None, gallery_rows]) ** 2).sum(-1)
+    agree(score(features, pids, cams, is_query, "mars", metric), matrix, pids, cams, query_rows, gallery_rows)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_scores_do_not_depend_on_the_block_size(metric, monkeypatch):
+    monkeypatch.setattr(counting, "STRIP", 64)
+    rng = np.random.default_rng(2)
+    features = rng.normal(size=(1, 33)) + 1e-4 * rng.normal(size=(500, 33))  # all but equal: the last digits decide
+    features[250:] = features[:250]  # and every one twice
+    pids, cams = rng.integers(1, 40, 500), rng.integers(0, 4, 500)
+    is_query = rng.random(500) < 0.3
+    features = features.astype(np.float32)
+    whole = score(features, pids, cams, is_query, "mars", metric)
+    for queries, columns in ((1, 64), (3, 128), (50, 192)):
+        part = score(features, pids, cams, is_query, "mars", metric, block_queries=queries, block_columns=columns)
+        assert part == whole
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert score(features, pids, cams, is_query, "mars", metric) == whole
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_pairs_are_bit_for_bit_the_block(metric):
+    rng = np.random.default_rng(3)
+    features = rng.normal(size=(90, 257)).astype(np.float32) * rng.uniform(0.1, 10, (90, 1)).astype(np.float32)
+    features[40] = features[7]
+    source = FeatureDistances(features, np.arange(30), np.arange(90), metric)
+    block = source.block(0, 30, 0, 90)
+    i, j = np.divmod(np.arange(30 * 90), 90)
+    assert (source.pairs(i, j) == block.ravel()).all()
+    assert (block[7, 40], block[7, 7]) == (0, 0) or metric == "cosine"
+    assert (block[:, 40] == block[:, 7]).all()
+    pieces = np.concatenate([source.block(0, 30, g, min(g + 11, 90)) for g in range(0, 90, 11)], axis=1)
+    assert (pieces == block).all()
+
+
+def test_identical_tracklets_stay_in_gallery_order():
+    features = np.ones((8, 5), np.float32) * np.array([0.1, 0.2, 0.3, 0.7, 1.1], np.float32)
+    pids, cams = np.array([1, 2, 2, 1, 2, 1, 2, 2]), np.array([0, 1, 1, 1, 1, 1, 1, 1])
+    is_query = np.arange(8) == 0
+    scores = score(features, pids, cams, is_query, "mars")
+    assert scores.per_query[0].top == (1, 2, 3, 4, 5, 6, 7)
+    assert scores.per_query[0].rank == 3
+    assert scores.mAP == pytest.approx(100 * (1 / 3 + 2 / 5) / 2)
+
+
+def test_the_torch_path_counts_alike(monkeypatch):
+    monkeypatch.setattr(counting, "STRIP", 64)
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(4)
+    pids, cams = rng.integers(0, 15, 300), rng.integers(0, 3, 300)
+    matrix = rng.integers(0, 6, (50, 300)).astype(np.float32)
+
+    class OnDevice(GivenDistances):
+        device = "torch"
+
+        def block(self, *place):
+            return torch.from_numpy(super().block(*place).copy())
+
+    arguments = (pids, cams, np.arange(50), np.arange(300), protocol("mars"))
+    for blocks in ({}, {"block_columns": 128, "block_queries": 9}):
+        ours = score_distances(OnDevice(matrix), *arguments, camera_pairs=False, **blocks)
+        assert ours == score_distances(GivenDistances(matrix), *arguments, camera_pairs=False)
+
+
+def test_camera_pairs_rank_one_camera_alone():
+    rng = np.random.default_rng(5)
+    pids, cams = rng.integers(1, 10, 150), rng.integers(0, 3, 150)
+    is_query = rng.random(150) < 0.4
+    matrix = rng.random((150, 150)).astype(np.float32)
+    queries = np.flatnonzero(is_query)
+    scores = score_distances(GivenDistances(matrix[queries]), pids, cams, queries, np.arange(150), protocol("mars"))
+    assert len(scores.camera_pairs) == 6
+    for pair in scores.camera_pairs:
+        mine = queries[cams[queries] == pair.query_camera]
+        entries = np.flatnonzero(cams == pair.gallery_camera)
+        found, _ = slow_scores(matrix[np.ix_(mine, entries)].tolist(), pids, cams, mine, entries)
+        assert pair.queries == len(found)
+        assert pair.mAP == pytest.approx(100 * np.mean([f[1] for f in found]))
+        firsts = [f[2][0] == 1 for f in found]
+        assert pytest.approx(100 * np.mean(firsts)) == pair.R1
+
+
+def test_one_query_and_one_entry():
+    scores = score(np.eye(2, dtype=np.float32), [1, 1], [0, 1], [True, False], "ls-vid")
+    assert (scores.mAP, scores.cmc[1], scores.mINP, scores.queries, scores.skipped) == (100, 100, 100, 1, 0)
+
+
+def test_an_outlier_does_not_blur_the_small_rows():
+    features = np.array([[1e9, 0], [1.0, 0.0], [1.001, 0.0], [1.002, 0.0]], np.float32)
+    scores = score(features, [9, 1, 2, 1], [0, 0, 1, 1], [False, True, False, False], "mars", "euclidean")
+    assert scores.per_query[0].top == (2, 3, 0)
+
+
+def mars_like(pids, cams):
+    """The seeded features whose figures are known, see the protocols' description."""
+    rng = np.random.RandomState(0)
+    centres, shift = rng.randn(2000, 64), 0.6 * rng.randn(7, 64)
+    rows = [
+        (centres[p] if p > 0 else rng.randn(64)) + shift[c] + 1.1 * rng.randn(64)
+        for p, c in zip(pids, cams, strict=True)
+    ]
+    rows = np.stack(rows)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "figures", "counted"),
+    [
+        ("mars", (33.7737, 50.3030, 72.1212, 79.1919, 84.7475), (1980, 0)),
+        ("mars-matlab", (31.8662, 50.3030, 72.1212, 79.1919, 84.7475), (1980, 0)),
+        ("mars-torchreid", (34.7093, 48.4783, 70.1087, 77.0109, 82.4457), (1840, 140)),
+    ],
+)
+def test_figures_on_the_real_mars_tables(name, figures, counted):
+    if not MARS.is_dir():
+        pytest.skip("the official MARS tables are not beside the checkout")
+    from scipy.io import loadmat
+
+    table = loadmat(MARS / "tracks_test_info.mat")["track_test_info"].astype(int)
+    is_query = np.zeros(len(table), bool)
+    is_query[loadmat(MARS / "query_IDX.mat")["query_IDX"][0].astype(int) - 1] = True
+    pids, cams = table[:, 2], table[:, 3]
+    scores = score(mars_like(pids, cams), pids, cams, is_query, name, camera_pairs=False)
+    assert tuple(round(v, 4) for v in [scores.mAP, *scores.cmc.values()]) == figures
+    assert (scores.queries, scores.skipped) == counted
+
+
+@pytest.mark.parametrize("name", ["mars", "mars-matlab", "mars-torchreid"])
+def test_figures_on_a_small_mars(name):
+    """The same features on tables like MARS' in small, against the slow twin."""
+    rng = np.random.RandomState(7)
+    pids, cams = rng.randint(-1, 40, 600), rng.randint(1, 7, 600)
+    is_query = np.zeros(600, bool)
+    for pid in range(1, 40):
+        for cam in range(1, 7):
+            is_query[np.flatnonzero((pids == pid) & (cams == cam))[:1]] = True
+    features = mars_like(pids, cams)
+    rule = protocol(name)
+    query_rows = np.flatnonzero(is_query)
+    gallery_rows = np.flatnonzero((pids >= 0) & (rule.queries_in_gallery | ~is_query))
+    trapezoid = rule.average_precision == "trapezoid"
+    matrix = 1 - features[query_rows] @ features[gallery_rows].T
+    agree(score(features, pids, cams, is_query, name), matrix, pids, cams, query_rows, gallery_rows, trapezoid)
+
+
+GOOD = {
+    "features": np.eye(4, dtype=np.float32),
+    "pids": np.array([1, 1, 2, 2]),
+    "camids": np.array([0, 1, 0, 1]),
+    "is_query": np.array([True, False, False, False]),
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"features": np.ones(4, np.float32)}, r"\[N, D\]"),
+        ({"features": np.ones((4, 2), int)}, "float"),
+        ({"features": np.ones((3, 2), np.float32)}, "one a row"),
+        ({"features": np.full((4, 2), np.nan, np.float32)}, "NaN"),
+        ({"features": np.diag([1, 1, 0, 1]).astype(np.float32)}, "all zero in row 2"),
+        ({"pids": np.ones(4)}, "integers"),
+        ({"is_query": np.ones(4, int)}, "bool"),
+        ({"is_query": np.zeros(4, bool)}, "no true entry"),
+        ({"pids": np.array([-1, 1, 2, 2])}, "junk"),
+        ({"camids": np.zeros(4, int)}, "No query has a true match"),
+    ],
+)
+def test_what_does_not_fit_is_named(changes, word):
+    with pytest.raises(UsageError, match=word):
+        ranking.score(**(GOOD | changes), protocol="mars")
+
+
+def test_an_unknown_protocol_or_metric_lists_the_known():
+    with pytest.raises(UsageError, match="mars-matlab"):
+        score(**GOOD, protocol="marz")
+    with pytest.raises(UsageError, match="euclidean"):
+        score(**GOOD, protocol="mars", metric="l1")
