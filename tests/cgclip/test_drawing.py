@@ -1,0 +1,36 @@
+"""The picture of `reidkit explain`."""
+
+import numpy as np
+import pytest
+
+from reidkit.cgclip.drawing import BACKGROUND, GAP, LABEL, MARGIN, TEXT, draw_attention, heat
+
+
+def test_heat_shows_where_the_attention_is() -> None:
+    crop = np.full((64, 32, 3), 90, np.uint8)
+    weights = np.zeros((4, 2))
+    weights[3, 1] = 0.2  # the lower right corner
+    shown = heat(crop, weights, peak=0.2).astype(int)
+    assert shown[60, 28].sum() > shown[4, 4].sum() + 100
+    assert (shown[:16, :8] == 90).all()  # where there is none, the grey crop stays
+    assert (heat(crop, np.zeros((4, 2)), peak=0.0) == 90).all()  # a token that looks at class tokens only
+
+
+@pytest.mark.parametrize(("tokens", "frames", "height"), [(1, 1, 32), (8, 4, 96), (32, 2, 64)])
+def test_picture_has_a_row_a_token_and_a_column_a_frame(tokens: int, frames: int, height: int) -> None:
+    rng = np.random.default_rng(0)
+    crops = np.full((frames, 3, 128, 64), 200, np.uint8)
+    maps = rng.random((tokens, frames, 16, 8))
+    columns = [f"frame {i}" for i in range(frames)]
+    picture = draw_attention(crops, maps, rng.random((tokens, frames)), columns, "title", height)
+    width = height // 2
+    pixels = np.asarray(picture)
+    step = height + TEXT + 2 * GAP
+    top = MARGIN + 3 * TEXT
+    for row in range(tokens + 1):
+        for column in range(frames):
+            left = MARGIN + LABEL + column * (width + GAP)
+            cell = pixels[top + row * step : top + row * step + height, left : left + width]
+            assert (cell != BACKGROUND).any(-1).all()
+            assert (cell == 200).all() == (row == 0)  # the first row is the crops, the others are under heat
+    assert (pixels[: MARGIN + TEXT] != BACKGROUND).any()  # the title
