@@ -104,6 +104,8 @@ def train(
     if here.first:
         checkpoint.save_checkpoint(folder, model, None, recipe.epochs)
     here.barrier()
+    if not here.first:
+        checkpoint.resume(folder, model, None)  # batch norm's statistics of the first process, which were saved
 
 
 def _wrap(model: nn.Module, recipe: Recipe, here: Parallel) -> nn.Module:

@@ -208,10 +208,8 @@ def test_two_processes_agree_and_write_once(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     first, second = (checkpoint.read_weights(tmp_path / f"rank{rank}.safetensors") for rank in (0, 1))
-    # parameters agree; batch norm's statistics are each process's own, and rank 0's are saved
-    names = [name for name in first if "running" not in name and "tracked" not in name]
-    assert names
-    assert all(torch.equal(first[name], second[name]) for name in names)
+    # batch norm's statistics too, though each process saw other batches
+    assert all(torch.equal(first[name], second[name]) for name in first)
     log = loop.read_log(tmp_path / "run" / loop.LOG)
     assert [line["epoch"] for line in log] == [1, 2]
     assert log[0]["steps"] == 2  # 6 identities, 2 a batch, 2 processes
