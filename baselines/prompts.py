@@ -165,7 +165,9 @@ class PromptedClip(nn.Module):
     def forward(self, clips: Tensor, cameras: Tensor, labels: Tensor) -> TrainingOutput:
         """clips [B, T, 3, H, W], cameras [B], labels [B]; `prepare` or a checkpoint has filled the text features."""
         features = self.clip_features(clips, cameras)
-        scores = features["projection"].float() @ self.text_features.T
+        # scores of features that aren't normalised reach the hundreds, where bf16 has steps of one
+        with torch.autocast(clips.device.type, enabled=False):
+            scores = features["projection"].float() @ self.text_features.T
         ranked = smoothed_cross_entropy(scores, labels, self.recipe.label_smoothing)
         return TrainingOutput(
             logits={name: neck(features[name]) for name, neck in self.necks.items()},

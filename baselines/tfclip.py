@@ -215,10 +215,12 @@ class Tfclip(nn.Module):
 
     def memory_logits(self, projection: Tensor, tokens: Tensor, memory: Tensor) -> Tensor:
         """Video-to-memory scores v . (M + SSP(M, tokens)): [B, E], [B, 1+P, E], [Y, E] -> [B, Y]; no temperature."""
-        if self.ssp is None:
-            return projection.float() @ memory.T
-        adapted = memory + self.ssp(memory, tokens).float()
-        return torch.einsum("be,bye->by", projection.float(), adapted)
+        adapted = memory.expand(len(tokens), -1, -1)
+        if self.ssp is not None:
+            adapted = adapted + self.ssp(memory, tokens).float()
+        # scores of features that aren't normalised reach the hundreds, where bf16 has steps of one
+        with torch.autocast(projection.device.type, enabled=False):
+            return torch.einsum("be,bye->by", projection.float(), adapted)
 
     def forward(self, clips: Tensor, cameras: Tensor, labels: Tensor) -> TrainingOutput:
         """clips [B, T, 3, H, W], cameras [B], labels [B]; `prepare` or a checkpoint has filled the memory."""

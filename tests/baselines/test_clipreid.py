@@ -93,6 +93,17 @@ def test_prepare_fits_prompts_to_the_tracklets_features():
     assert ((centres @ model.text_features.T).argmax(1) == torch.arange(CLASSES)).all()
 
 
+def test_text_scores_are_float32_under_autocast():
+    model = filled().eval()
+    model.text_features.mul_(30)
+    clips, cameras, labels = batch()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        output = model(clips, cameras, labels)
+    scores = output.features["projection"].float() @ model.text_features.T
+    expected = torch.nn.functional.cross_entropy(scores, labels, label_smoothing=0.1)
+    torch.testing.assert_close(output.losses["image_to_text"], expected, atol=1e-4, rtol=1e-5)
+
+
 def test_a_checkpoint_without_cameras_gives_the_feature_without_them():
     whole, without = filled().eval(), filled(dataclasses.replace(TINY, camera_weight=0.0)).eval()
     report = whole.load_state_dict(without.state_dict(), strict=False)

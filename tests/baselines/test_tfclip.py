@@ -189,6 +189,20 @@ def test_the_memory_follows_only_where_the_recipe_says_so():
     assert torch.equal(model.memory, before)
 
 
+@pytest.mark.parametrize("variant", ["", "no-ssp"])
+def test_memory_logits_are_float32_under_autocast(variant):
+    model = filled(zoo.recipe(f"tfclip/{variant}".rstrip("/"), "tiny")).eval()
+    clips, cameras, labels = batch()
+    projection, tokens = 30 * torch.randn(4, 128), torch.randn(4, 129, 128)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        scores = model.memory_logits(projection, tokens, model.memory)
+        prompt = 0 if model.ssp is None else model.ssp(model.memory, tokens).float()
+        output = model(clips, cameras, labels)
+    assert scores.dtype == torch.float32
+    torch.testing.assert_close(scores, ((model.memory + prompt) * projection[:, None]).sum(2), atol=1e-2, rtol=1e-4)
+    assert all(bool(torch.isfinite(loss)) for loss in output.losses.values())
+
+
 def test_our_own_names_pass_through_the_converter():
     state = filled().state_dict()
     assert tfclip.convert(state).keys() == state.keys()
