@@ -78,7 +78,7 @@ def run(
         recipes = {name: dataclasses.replace(r, pretrained="") for name, r in recipes.items()}
     present, absent = _benches(benches, data)
     cells = [
-        Cell(zoo.module(name), name, size, dataclasses.replace(recipe, seed=seed), bench, split)
+        Cell(zoo.module(name), zoo.title(name), size, dataclasses.replace(recipe, seed=seed), bench, split)
         for bench in present
         for name, recipe in recipes.items()
         for seed in _seeds(seeds)

@@ -7,8 +7,8 @@ ground truth's boxes, and a narrow ResNet learns them. The last world of each ki
 into benchmarks/results/embedder.json. A second run with the same WORK reuses footage and crops, and goes on with the
 training.
 
-The ONNX file takes RGB [1, 3, 128, 64], divided by 255 and normalised by ImageNet's mean and deviation, and gives
-[1, 512].
+The ONNX file takes RGB [N, 3, 128, 64], divided by 255 and normalised by ImageNet's mean and deviation, and gives
+[N, 512].
 """
 
 import argparse
@@ -37,6 +37,7 @@ from reidkit.training.parallel import start
 FIRST_SEED = 7000
 STRIDE = 3  # every third frame: neighbours are all but the same picture
 MIN_VISIBILITY, MIN_HEIGHT = 0.4, 24  # pixels
+JITTER = 0.06  # of a box's side, at each of its sides: a detector's boxes are not the truth's
 MAX_BYTES = 3_000_000
 
 RECIPE = dataclasses.replace(
@@ -46,8 +47,8 @@ RECIPE = dataclasses.replace(
     frames=2,
     test_frames=4,
     identities=16,
-    tracklets=4,
-    epochs=60,
+    tracklets=3,  # one from each camera
+    epochs=80,
     lr=1e-3,
     warmup_epochs=3,
 )
@@ -66,6 +67,7 @@ def cut_out(world: Path, crops: Path) -> None:
     """`crops/<event>-<camera>-<identity>/<frame>.jpg` for every box that is tall and visible enough."""
     if (crops / "done").is_file():
         return
+    rng = np.random.default_rng(0)
     for truth in sorted(world.glob("*/truth/*.txt")):
         event, camera = truth.parent.parent.name, truth.stem
         boxes = defaultdict(list)
@@ -79,8 +81,9 @@ def cut_out(world: Path, crops: Path) -> None:
                     continue
                 picture = frame.to_ndarray(format="bgr24")
                 for identity, x, y, w, h in boxes[index]:
-                    left, top = max(round(x), 0), max(round(y), 0)
-                    crop = picture[top : round(y + h), left : round(x + w)]
+                    x1, x2 = np.array([x, x + w]) + w * rng.uniform(-JITTER, JITTER, 2)
+                    y1, y2 = np.array([y, y + h]) + h * rng.uniform(-JITTER, JITTER, 2)
+                    crop = picture[max(round(y1), 0) : round(y2), max(round(x1), 0) : round(x2)]
                     if crop.size:
                         path = crops / f"{event}-{camera}-{identity}" / f"{index:05d}.jpg"
                         path.parent.mkdir(parents=True, exist_ok=True)
@@ -117,7 +120,7 @@ def footage(work: Path, worlds: int, people: int, seconds: float) -> ReidDataset
 
 
 class OneImage(torch.nn.Module):
-    """The embedder as ONNX users call it: [1, 3, 128, 64] -> [1, D]."""
+    """The embedder as ONNX users call it: [N, 3, 128, 64] -> [N, D]."""
 
     def __init__(self, model: torch.nn.Module) -> None:
         super().__init__()
@@ -132,12 +135,12 @@ def export(model: torch.nn.Module, path: Path) -> float:
     import onnxruntime
 
     wrapped = OneImage(model.to("cpu", memory_format=torch.contiguous_format)).eval()
-    images = torch.randn(1, 3, 128, 64, generator=torch.Generator().manual_seed(0))
+    images = torch.randn(3, 3, 128, 64, generator=torch.Generator().manual_seed(0))
     with atomic_path(path) as temporary:
         # the TorchScript exporter needs no further package
-        torch.onnx.export(
-            wrapped, (images,), str(temporary), dynamo=False, input_names=["images"], output_names=["features"]
-        )
+        names = {"input_names": ["images"], "output_names": ["features"]}
+        rows = {"images": {0: "N"}, "features": {0: "N"}}
+        torch.onnx.export(wrapped, (images,), str(temporary), dynamo=False, dynamic_axes=rows, **names)
         size = temporary.stat().st_size
         if size > MAX_BYTES:
             raise SystemExit(f"the embedder has {size} bytes, more than {MAX_BYTES}")
@@ -166,7 +169,7 @@ def main() -> None:
     here = start(arguments.device)
     loop.seed_everything(recipe.seed, 0, 0)
     model = resnet50.build(recipe, len(dataset.identities), dataset.num_cameras).to(here.device)
-    folder = arguments.work / "run"
+    folder = arguments.work / f"run-{arguments.worlds}-{arguments.people}-{recipe.epochs}"
     folder.mkdir(exist_ok=True)
     loop.train(model, dataset, recipe, folder, here, workers=2, title="embedder")
     features = extract_features(model, dataset.test, recipe, here.device, workers=2)
