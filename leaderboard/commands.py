@@ -55,7 +55,7 @@ def score(features: Path, protocol: str, metric: str, rerank: bool, device: str,
     names = [*scores.metrics]
     table = Table(title=f"{features.name}, protocol {rule.name}, {metric}" + (", re-ranked" if rerank else ""))
     for name in names:
-        table.add_column(name + (" (re-ranked)" if rerank else ""), justify="right")
+        table.add_column(name + ("\nre-ranked" if rerank else ""), justify="right")
     table.add_row(*(f"{scores.metrics[name]:.4f}" for name in names))
     Console().print(table)
     print(f"{scores.queries} queries averaged, {scores.skipped} skipped for want of a match. {rule.explanation}")
@@ -89,7 +89,7 @@ def table(kind: str, style: str, results_folder: Path, intervals: bool, as_json:
         return
     formats.show(made, style)
     if style in ("csv", "latex"):  # their notes are comments, easily missed
-        for note in made.problems:
+        for note in (problem for t in made for problem in t.problems):
             say(note)
 
 

@@ -1,0 +1,281 @@
+"""The paper's tables, always made anew from the result files: `reidkit table [main|hard|ablation|complexity]`.
+
+Published rows stand above ours. Figures share a column only where bench, protocol and its version, sampling, metric,
+re-ranking and the dataset's fingerprint are the same; whatever differs gets a table of its own.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..datasets import UsageError
+from .protocols import PROTOCOLS
+from .published import Published, published
+from .results import Problem, Result
+from .significance import LEVEL, interval, paired_test
+
+KINDS = ("main", "hard", "ablation", "complexity")
+MAIN = ("mars", "ilids-vid", "ls-vid")
+HARD = ("sports-vreid", "dance-vreid")
+TITLES = {
+    "mars": "MARS",
+    "ilids-vid": "iLIDS-VID",
+    "ls-vid": "LS-VID",
+    "sports-vreid": "SportsVReID",
+    "dance-vreid": "DanceVReID",
+}
+TEST_RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A figure; `spread` is a standard deviation over seeds or half an interval. `tied`: not significantly behind."""
+
+    value: float
+    spread: float | None = None
+    best: bool = False
+    second: bool = False
+    tied: bool = False
+    digits: int = 1
+
+    @property
+    def text(self) -> str:
+        plain = f"{self.value:.{self.digits}f}"
+        return plain if self.spread is None else f"{plain} ± {self.spread:.{self.digits}f}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of a table; a cell is None where there is no figure."""
+
+    label: str
+    cells: tuple[Cell | None, ...]
+    ours: bool = True
+    dagger: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns are (group, name); groups are printed above the names."""
+
+    title: str
+    columns: tuple[tuple[str, str], ...]
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What figures must share to share a column."""
+
+    bench: str
+    protocol: str
+    version: int
+    sampling: str
+    metric: str
+    rerank: bool
+    fingerprint: str
+
+    @property
+    def words(self) -> str:
+        return (
+            f"protocol {self.protocol} v{self.version}, {self.sampling} sampling, {self.metric}"
+            + (", re-ranked" if self.rerank else "")
+            + f", dataset {self.fingerprint[:8]}"
+        )
+
+
+def setting_of(r: Result) -> Setting:
+    """The setting of a result."""
+    return Setting(r.bench, r.protocol, r.protocol_version, r.sampling, r.metric, r.rerank, r.fingerprint)
+
+
+def build(
+    kind: str, results: Sequence[Result], problems: Sequence[Problem] = (), *, intervals: bool = False
+) -> list[Table]:
+    """The tables of a kind; the first is the one a paper prints, the others hold what must not share its columns."""
+    problems_words = tuple(f"Left out: {problem}" for problem in problems)
+    if kind == "ablation":
+        results = [r for r in results if r.model.partition("/")[0] == "cgclip"]
+        benches, cited = _ordered({r.bench for r in results}), []
+    elif kind == "hard":
+        found = {r.bench for r in results if r.bench not in MAIN and r.bench not in PROTOCOLS}
+        benches = [*HARD, *sorted(found - set(HARD))]
+        cited = [p for p in published() if any(b in p.figures for b in HARD)]
+    else:
+        benches = [*MAIN, *sorted({r.bench for r in results if r.bench in PROTOCOLS} - set(MAIN))]
+        cited = [p for p in published() if any(b in p.figures for b in MAIN)]
+    results = [r for r in results if r.bench in benches]
+    settings: dict[Setting, list[Result]] = {}
+    for r in results:
+        settings.setdefault(setting_of(r), []).append(r)
+    chosen = {bench: _main_setting(bench, settings) for bench in benches}
+    tables = []
+    if kind == "hard" and cited:
+        # nobody has released these papers' data: their figures and ours come from other footage
+        note = "Published on the authors' own footage, which is not released: never in one column with ours."
+        columns = [(b, m) for b in HARD for m in ("mAP", "R1")]
+        tables.append(_table("SportsVReID and DanceVReID, published", columns, cited, {}, {}, False, (note,)))
+        cited = []
+    present = [b for b in benches if chosen[b] is not None or b in (*MAIN, *HARD)]
+    if kind == "ablation":
+        present = [b for b in benches if chosen[b] is not None]
+    columns = [(b, m) for b in present for m in _headline(b, chosen[b])]
+    titles = {"main": "Main results", "hard": "Hard cases, ours", "ablation": "CG-CLIP's switches"}
+    notes = [f"{TITLES.get(b, b)}: {chosen[b].words}." for b in present if chosen[b] is not None]
+    if cited and results:
+        notes.append("Published rows are as cited; their sampling at test time is their own.")
+    kept = {b: s for b, s in chosen.items() if s is not None}
+    tables.append(_table(titles[kind], columns, cited, kept, settings, intervals, tuple(notes)))
+    for setting in settings:
+        if setting not in chosen.values():
+            columns = [(setting.bench, m) for m in _headline(setting.bench, setting)]
+            title = f"{TITLES.get(setting.bench, setting.bench)}, {setting.words}"
+            note = "Apart from the table above: another protocol, sampling, metric, re-ranking or dataset."
+            tables.append(_table(title, columns, [], {setting.bench: setting}, settings, intervals, (note,)))
+    tables[0] = replace(tables[0], problems=problems_words)
+    return tables
+
+
+def _ordered(benches: set[str]) -> list[str]:
+    known = [b for b in (*MAIN, *HARD) if b in benches]
+    return known + sorted(benches - set(known))
+
+
+def _headline(bench: str, setting: Setting | None) -> tuple[str, ...]:
+    name = setting.protocol if setting else bench
+    return PROTOCOLS[name].headline if name in PROTOCOLS else ("mAP", "R1")
+
+
+def _main_setting(bench: str, settings: dict[Setting, list[Result]]) -> Setting | None:
+    """The bench's own protocol without re-ranking where there is such a result, then most results, then the newest."""
+    mine = [s for s in settings if s.bench == bench]
+    if bench in PROTOCOLS:  # only its own protocol may stand under published figures
+        mine = [s for s in mine if s.protocol == bench and not s.rerank]
+    return max(mine, key=lambda s: (not s.rerank, len(settings[s]), settings[s][-1].created), default=None)
+
+
+def _table(
+    title: str,
+    columns: Sequence[tuple[str, str]],
+    cited: Sequence[Published],
+    chosen: dict[str, Setting],
+    settings: dict[Setting, list[Result]],
+    intervals: bool,
+    notes: tuple[str, ...],
+) -> Table:
+    rows = [
+        Row(
+            p.label,
+            tuple(Cell(p.figures[b][m]) if m in p.figures.get(b, {}) else None for b, m in columns),
+            ours=False,
+            dagger=not p.verified,
+        )
+        for p in cited
+    ]
+    rows = [row for row in rows if any(row.cells)]
+    groups = _models({b: settings[s] for b, s in chosen.items()})
+    seeds = False
+    for label, by_bench in groups.items():
+        cells = []
+        for bench, metric in columns:
+            runs = by_bench.get(bench, [])
+            cells.append(_cell(runs, metric, intervals))
+            seeds |= len(runs) > 1
+        rows.append(Row(label, tuple(cells)))
+    notes = list(notes)
+    rows = _ranked(rows, columns)
+    rows, tested = _tied(rows, columns, groups)
+    if any(row.dagger for row in rows):
+        notes.append("† second-hand or derived, not verified.")
+    if seeds:
+        notes.append("± is the standard deviation over seeds.")
+    elif intervals and groups:
+        notes.append("± is half the 95 % bootstrap interval over identities.")
+    if tested:
+        notes.append("≈ not significantly behind the best of ours in its column (paired bootstrap over identities).")
+    counts = sorted({(r.bench, r.queries, r.skipped) for b in groups.values() for runs in b.values() for r in runs})
+    notes += [f"{TITLES.get(b, b)}: {q} queries averaged, {s} skipped." for b, q, s in counts]
+    if not rows:
+        notes.append("No results yet: `reidkit run` makes them.")
+    named = tuple((TITLES.get(b, b), m) for b, m in columns)
+    return Table(title, named, tuple(rows), tuple(notes))
+
+
+def _models(by_bench: dict[str, list[Result]]) -> dict[str, dict[str, list[Result]]]:
+    """Label -> bench -> results over seeds. A model under several recipes gets a row each, told apart in the label."""
+    variants: dict[tuple[str, str], dict[str, dict]] = {}
+    newest: dict[tuple[str, str, str], dict[str, dict[int, Result]]] = {}
+    for bench, results in by_bench.items():
+        for r in results:
+            recipe = {k: v for k, v in r.recipe.items() if k != "seed"}
+            key = json.dumps(recipe, sort_keys=True)
+            variants.setdefault((r.model, r.size), {})[key] = recipe
+            newest.setdefault((r.model, r.size, key), {}).setdefault(bench, {})[r.seed] = r  # oldest first
+    rows = {}
+    for (model, size, key), benches in newest.items():
+        label = model + (f" ({size})" if size != "full" else "")
+        recipes = list(variants[model, size].values())
+        if len(recipes) > 1:
+            names = sorted({k for r in recipes for k in r if any(o.get(k) != r[k] for o in recipes)})
+            mine = variants[model, size][key]
+            label += " " + " ".join(f"{k}={mine.get(k)}" for k in names)
+        rows[label] = {bench: [runs[s] for s in sorted(runs)] for bench, runs in benches.items()}
+    return rows
+
+
+def _cell(runs: Sequence[Result], metric: str, intervals: bool) -> Cell | None:
+    values = [r.metrics[metric] for r in runs if metric in r.metrics]
+    if not values or len(values) < len(runs):  # no mean over missing figures
+        return None
+    if len(values) > 1:
+        return Cell(float(np.mean(values)), float(np.std(values, ddof=1)))
+    if intervals and runs[0].per_query:
+        found = interval(runs[0].per_query, metric)
+        return Cell(values[0], (found[1] - found[0]) / 2 if found else None)
+    return Cell(values[0])
+
+
+def _ranked(rows: list[Row], columns: Sequence[object]) -> list[Row]:
+    """Marks best and second of each column, by the figures as printed; equal ones share the mark."""
+    for c in range(len(columns)):
+        shown = sorted({round(row.cells[c].value, 1) for row in rows if row.cells[c]}, reverse=True)
+        if sum(row.cells[c] is not None for row in rows) < 2:
+            continue
+
+        def mark(cell: Cell, shown: list[float] = shown) -> Cell:
+            place = shown.index(round(cell.value, 1))
+            return replace(cell, best=place == 0, second=place == 1)
+
+        rows = [_with(row, c, mark) for row in rows]
+    return rows
+
+
+def _with(row: Row, c: int, change: Callable[[Cell], Cell]) -> Row:
+    if row.cells[c] is None:
+        return row
+    return replace(row, cells=(*row.cells[:c], change(row.cells[c]), *row.cells[c + 1 :]))
+
+
+def _tied(rows: list[Row], columns: Sequence[tuple[str, str]], groups: dict) -> tuple[list[Row], bool]:
+    tested = False
+    for c, (bench, metric) in enumerate(columns):
+        ours = [(i, groups[row.label].get(bench, [])) for i, row in enumerate(rows) if row.ours and row.cells[c]]
+        ours = [(i, runs[0]) for i, runs in ours if len(runs) == 1 and runs[0].per_query]
+        if len(ours) < 2:
+            continue
+        top, best = max(ours, key=lambda pair: pair[1].metrics[metric])
+        for i, result in ours:
+            if i == top:
+                continue
+            try:
+                test = paired_test(best.per_query, result.per_query, metric, resamples=TEST_RESAMPLES)
+            except UsageError:  # other queries: nothing can be said
+                continue
+            if test.p >= 1 - LEVEL:
+                rows[i] = _with(rows[i], c, lambda cell: replace(cell, tied=True))
+                tested = True
+    return rows, tested
