@@ -22,3 +22,28 @@ def parity():
 @pytest.fixture(scope="session")
 def golden_folder():
     return lambda model: GOLDEN / model
+
+
+@pytest.fixture
+def train_tiny(tmp_path):
+    """`train_tiny(name, *overrides)` trains the tiny recipe on coloured crops: the first and the last epoch's loss."""
+    import torch
+
+    from reidkit import zoo
+    from reidkit.training import loop
+    from reidkit.training.parallel import Parallel
+
+    spec = importlib.util.spec_from_file_location("reidkit_made_up", ROOT / "tests" / "training" / "conftest.py")
+    made_up = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made_up)
+
+    def train(name, *overrides):
+        dataset = made_up.make_dataset(tmp_path / "data", train=8)
+        recipe = zoo.recipe(name, "tiny", ("identities=4", "tracklets=2", "epochs=12", *overrides))
+        torch.manual_seed(0)
+        model = zoo.module(name).build(recipe, len(dataset.identities), dataset.num_cameras)
+        loop.train(model, dataset, recipe, tmp_path / "run", Parallel(torch.device("cpu")))
+        losses = [line["loss"] for line in loop.read_log(tmp_path / "run" / loop.LOG)]
+        return losses[0], losses[-1]
+
+    return train

@@ -1,0 +1,53 @@
+"""What the ResNet-50 models of one family (AP3D, BiCnet-TKS, SINet) have in common.
+
+    self.neck = FeatureNeck(backbone.channels, num_classes)
+    weights = convert_inflated(state, {"bn.": "neck.norm."})      # the authors' names to ours
+
+They call their ResNet inflated, but its kernels see one frame: it is a 2-D ResNet on the frames of all clips, and a
+frame's vector is the maximum over its map.
+"""
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from .prompts import convert_shared
+
+# the authors' prefix -> ours
+NAMES = {
+    "conv1.": "backbone.conv1.",
+    "bn1.": "backbone.bn1.",
+    **{f"layer{stage}.": f"backbone.layer{stage}." for stage in (1, 2, 3, 4)},
+    "bn.": "neck.norm.",
+    "classifier.": "neck.classifier.",
+}
+
+
+class FeatureNeck(nn.Module):
+    """Batch norm with gain and bias; what it gives is the feature: ranked, seen by the triplet, and classified."""
+
+    def __init__(self, channels: int, num_classes: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(channels)
+        self.classifier = nn.Linear(channels, num_classes)
+        nn.init.normal_(self.classifier.weight, std=0.001)
+        nn.init.zeros_(self.classifier.bias)
+
+    def forward(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """[B, D] -> feature [B, D], scores [B, Y]."""
+        features = self.norm(vectors)
+        return features, self.classifier(features)
+
+
+def frame_maxima(maps: Tensor) -> Tensor:
+    """[N, C, H, W] -> float32 [N, C]: the maximum over each map."""
+    return maps.amax((2, 3)).float()
+
+
+def convert_inflated(state: Mapping[str, Tensor], names: Mapping[str, str] = {}) -> dict[str, Tensor]:
+    """Renames by `NAMES` and `names`, and takes the time axis from kernels [O, I, 1, h, w].
+
+    Names that neither side knows, and ours, pass through; kernels over several frames keep their five axes.
+    """
+    renamed = convert_shared(dict(state), {**NAMES, **names})
+    return {k: v.squeeze(2) if v.ndim == 5 and v.shape[2] == 1 else v for k, v in renamed.items()}
