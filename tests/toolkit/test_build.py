@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 import supervision as sv
 
+from reidkit.cli import main
 from reidkit.datasets import LossError, ReidkitError, UsageError
 from reidkit.datasets import files as durable
 from reidkit.datasets.own import read_dataset
@@ -380,3 +381,45 @@ def test_loss_above_the_allowed(built):
     outcome.raise_for_loss(0.0)
     with pytest.raises(LossError, match=r"20.0% of the frames could not be decoded and --max-loss allows 5.0%"):
         type(outcome)(outcome.manifest, 0.2, []).raise_for_loss(0.05)
+
+
+def test_inspect_prints_one_object(built, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["inspect", str(built[0]), "--json", "--sheet", str(tmp_path / "sheet.png")])
+    assert stop.value.code in (None, 0)
+    facts = json.loads(capsys.readouterr().out)
+    assert {"tracklets", "identities", "cameras", "crops", "by_identity"} <= facts.keys()
+    assert facts["identities"] == len(facts["by_identity"]) == 6
+    assert facts["sheets"] == [str(tmp_path / "sheet.png")]
+    assert (tmp_path / "sheet.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["inspect", "SET"], 0, ""),
+        (["check", "SET"], 0, ""),
+        (["inspect", "nowhere"], 2, "There is no folder 'nowhere'"),
+        (["inspect", "SET", "--sheet", "sheet.gif"], 2, "end it with .jpg or .png"),
+        (["check", "DAMAGED"], 1, "has 1 problem"),
+        (["build-dataset", "EMPTY", "-o", "OUT"], 2, "No videos in"),
+        (["build-dataset", "RAW", "-o", "OUT", "--detector", "nothing"], 2, "Unknown detector 'nothing'"),
+        (["build-dataset", "RAW", "-o", "OUT", "--split", "half"], 2, "Unknown split 'half'"),
+        (["build-dataset", "RAW", "-o", "OUT", "--tracker", "sort"], 2, "Unknown tracker 'sort'"),
+        (["build-dataset", "RAW", "-o", "OUT", "--protocol", "mars"], 2, "Unknown protocol 'mars'"),
+        (["build-dataset", "RAW", "-o", "OUT", "--workers", "0"], 2, "--workers 0"),
+        (["build-dataset", "RAW", "-o", "OUT", "--max-loss", "2"], 2, "--max-loss 2"),
+    ],
+)
+def test_commands_and_their_exit_codes(raw, built, tmp_path, capsys, arguments, code, sentence):
+    damaged, empty = tmp_path / "damaged", tmp_path / "empty"
+    if "DAMAGED" in arguments:
+        shutil.copytree(built[0], damaged)
+        recount(damaged)
+    empty.mkdir()
+    names = {"SET": built[0], "DAMAGED": damaged, "EMPTY": empty, "RAW": raw, "OUT": tmp_path / "out"}
+    with pytest.raises(SystemExit) as stop:
+        main([str(names.get(word, word)) for word in arguments])
+    assert (stop.value.code or 0) == code
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()  # what is refused leaves nothing behind

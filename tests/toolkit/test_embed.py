@@ -1,0 +1,190 @@
+"""Embedders, and which crops a tracklet is known by."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import polars as pl
+import pytest
+
+from reidkit.datasets import UsageError
+from reidkit.datasets.format import FRAME_COLUMNS
+from reidkit.toolkit.crops import write_shard
+from reidkit.toolkit.embed import (
+    FEWEST,
+    MOST,
+    choose_crops,
+    decode,
+    embed_source,
+    load_embedder,
+    to_batch,
+    tracklet_embedding,
+)
+from reidkit.training.recipe import IMAGENET_MEAN, IMAGENET_STD
+
+WEIGHTS = Path(__file__).resolve().parents[2] / ".." / "shared" / "weights"
+RNG = np.random.default_rng(0)
+
+
+def onnx_model(path, shape, output="mean"):
+    """A model [N, 3, H, W] -> [N, 3]: each channel's mean."""
+    onnx = pytest.importorskip("onnx")
+    from onnx import TensorProto, helper
+
+    axes = helper.make_tensor("axes", TensorProto.INT64, [2], [2, 3])
+    node = helper.make_node("ReduceMean", ["x", "axes"], ["y"], keepdims=0 if output == "mean" else 1)
+    graph = helper.make_graph(
+        [node],
+        "means",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [shape[0], 3] + ([1, 1] if output != "mean" else []))],
+        [axes],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
+    model.ir_version = 8
+    onnx.save(model, path)
+    return path
+
+
+@pytest.mark.parametrize("batch", [1, 4, "N"])  # OSNet's file takes one image at a time
+def test_onnx_embedder_for_any_batch(tmp_path, batch):
+    embedder = load_embedder(onnx_model(tmp_path / "m.onnx", [batch, 3, 8, 4]))
+    images = [RNG.integers(0, 255, (h, 9, 3), dtype=np.uint8) for h in (20, 7, 31, 8, 16, 24)]
+    found = embedder.embed(images)
+    # The same, one image after the other, in plain words.
+    for row, image in zip(found, images, strict=True):
+        means = to_batch([image], 8, 4, IMAGENET_MEAN, IMAGENET_STD)[0].mean((1, 2))
+        assert row == pytest.approx(means / np.linalg.norm(means), abs=1e-4)
+    assert found.dtype == np.float32
+    assert embedder.name == "m.onnx"
+
+
+def test_batches_are_rgb_and_normalised():
+    red = np.zeros((10, 6, 3), np.uint8)
+    red[..., 0] = 255
+    batch = to_batch([red], 8, 4, IMAGENET_MEAN, IMAGENET_STD)
+    assert batch.shape == (1, 3, 8, 4)
+    expected = [(v - m) / s for v, m, s in zip((1, 0, 0), IMAGENET_MEAN, IMAGENET_STD, strict=True)]
+    assert batch[0, :, 0, 0] == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("osnett", "Unknown embedder 'osnett'. Known: clip, simulated"),
+        ("nowhere.onnx", "no embedder file 'nowhere.onnx'"),
+    ],
+)
+def test_unknown_embedders(name, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        load_embedder(name)
+
+
+def test_files_that_are_no_embedder(tmp_path):
+    (tmp_path / "broken.onnx").write_bytes(b"no model")
+    with pytest.raises(UsageError, match="no ONNX model that can be run"):
+        load_embedder(tmp_path / "broken.onnx")
+    with pytest.raises(UsageError, match=r"an embedder gives \[N, D\]"):
+        load_embedder(onnx_model(tmp_path / "map.onnx", [1, 3, 8, 4], output="map"))
+    with pytest.raises(UsageError, match="runs can't be read here"):
+        load_embedder(tmp_path)
+
+
+def test_a_trained_run_gets_clips_of_one_frame(tmp_path):
+    torch = pytest.importorskip("torch")
+    seen = []
+
+    def open_run(folder):
+        recipe = SimpleNamespace(height=8, width=4, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+        return lambda clips: seen.append(tuple(clips.shape)) or clips.mean((1, 3, 4)), recipe
+
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    embedder = load_embedder(tmp_path, open_run)
+    rows = embedder.embed([RNG.integers(0, 255, (20, 10, 3), dtype=np.uint8)] * 3)
+    assert seen == [(3, 1, 3, 8, 4)]
+    assert np.linalg.norm(rows, axis=1) == pytest.approx([1, 1, 1])
+    assert torch.is_tensor(torch.zeros(1))
+
+
+def frames(tmp_path, counts, seconds=1.0):
+    """A source of tracklets with so many crops, each crop a colour of its own; quality grows and falls."""
+    members, rows = [], []
+    for number, count in enumerate(counts):
+        for k in range(count):
+            image = np.full((64, 32, 3), (40 * number, 5 * k % 250, 99), np.uint8)
+            members.append((f"{number}/{k}.jpg", cv2.imencode(".jpg", image)[1].tobytes()))
+            rows.append({"tracklet": f"{number:05d}", "frame": k, "time": k * seconds, "sharpness": float(k * 7 % 5)})
+    places = write_shard(tmp_path / "crops" / "a.tar", members)
+    for row, (offset, length) in zip(rows, places, strict=True):
+        row |= {"x1": 0.0, "y1": 0.0, "x2": 50.0, "y2": 128.0, "confidence": 0.9, "occlusion": 0.0, "truncation": 0.0}
+        row |= {"shard": "crops/a.tar", "offset": offset, "length": length}
+    return pl.DataFrame(rows, schema=FRAME_COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("count", "seconds", "chosen"),
+    [
+        (3, 1.0, 3),  # fewer than the least: all
+        (100, 0.1, 30),  # ten seconds, three a second
+        (500, 0.1, MOST),
+        (40, 0.01, FEWEST),
+    ],
+)
+def test_how_many_crops(tmp_path, count, seconds, chosen):
+    table = frames(tmp_path, [count], seconds)
+    rows = choose_crops(table, table["sharpness"].to_numpy())
+    assert len(rows) == chosen
+    assert (np.diff(rows) > 0).all()
+
+
+def test_the_best_crop_of_each_time_is_taken(tmp_path):
+    table = frames(tmp_path, [80], 0.05)
+    quality = RNG.random(80)
+    rows = choose_crops(table, quality)
+    bins = np.minimum((table["time"].to_numpy() / 3.95 * 12).astype(int), 11)
+    assert rows.tolist() == [max(np.flatnonzero(bins == b), key=lambda r: quality[r]) for b in range(12)]
+
+
+class Counting:
+    name, sha256, calls = "counting", "0", 0
+
+    def embed(self, images):
+        self.calls += 1
+        return np.array([image.mean((0, 1)) for image in images], np.float32)
+
+
+def test_embeddings_are_kept(tmp_path):
+    table, embedder = frames(tmp_path, [4, 6]), Counting()
+    first = embed_source(table, embedder, tmp_path, tmp_path / "cache.npz")
+    calls = embedder.calls
+    again = embed_source(table, embedder, tmp_path, tmp_path / "cache.npz")
+    assert embedder.calls == calls > 0
+    assert (first.features == again.features).all()
+    assert first.row.tolist() == list(range(10))
+    assert first.features[5, 2] == pytest.approx(40, abs=3)  # OpenCV wrote it as blue: the second tracklet's colour
+
+
+def test_nobody(tmp_path):
+    found = embed_source(pl.DataFrame(schema=FRAME_COLUMNS), Counting(), tmp_path, tmp_path / "cache.npz")
+    assert len(found.row) == len(found.features) == 0
+
+
+def test_a_damaged_crop_is_named():
+    with pytest.raises(UsageError, match=r"A crop in 'a\.tar' is damaged"):
+        decode(b"no image", "a.tar")
+
+
+def test_a_tracklet_is_the_weighted_mean_of_its_better_half():
+    features = RNG.normal(size=(10, 4))
+    quality = np.arange(10) / 10
+    expected = sum(quality[i] * features[i] for i in range(5, 10))
+    assert tracklet_embedding(features, quality) == pytest.approx(expected / np.linalg.norm(expected), abs=1e-5)
+
+
+@pytest.mark.skipif(not WEIGHTS.is_dir(), reason="needs ../shared/weights")
+def test_osnet_loads():
+    embedder = load_embedder(WEIGHTS / "osnet_x0_25_msmt17.onnx", threads=1)
+    rows = embedder.embed([RNG.integers(0, 255, (200, 90, 3), dtype=np.uint8)] * 2)
+    assert rows.shape == (2, 512)
+    assert rows[0] @ rows[1] == pytest.approx(1, abs=1e-4)

@@ -1,0 +1,121 @@
+"""One event's tracklets: second boxes on a person, cuts, views, junk."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from reidkit.datasets.format import FRAME_COLUMNS
+from reidkit.toolkit.embed import CropEmbeddings
+from reidkit.toolkit.events import EventSettings, SourceWork, propose, second_boxes
+from reidkit.toolkit.footage import Extracted
+from reidkit.toolkit.sources import Source
+from reidkit.toolkit.track import TRACK_COLUMNS
+from reidkit.toolkit.video import VideoInfo
+
+RATE = 10
+RNG = np.random.default_rng(1)
+FACES = np.eye(8) + 0.25
+WHOLE, LEGS, OTHER = (100, 100, 160, 280), (105, 190, 150, 278), (300, 100, 360, 280)
+
+
+def work(tracks, camera="a", kind="video", seconds=4.0, truth=None):
+    """A source of tracks [(box, first frame, frames, who or a list of who for each frame, quality)]."""
+    boxes, rows, features, quality = [], [], [], []
+    for number, (box, first, count, who, good) in enumerate(tracks, start=1):
+        for k in range(count):
+            frame = first + k
+            boxes.append((frame, frame / RATE, number, *map(float, box), 0.9, None))
+            rows.append({"tracklet": f"{number:05d}", "frame": frame, "time": frame / RATE, "shard": "crops/x.tar"})
+            feature = FACES[who[k] if isinstance(who, list) else who] + 0.02 * RNG.normal(size=8)
+            features.append(feature / np.linalg.norm(feature))
+            quality.append(good)
+    table = pl.DataFrame(rows, schema=FRAME_COLUMNS)
+    tracklets = pl.DataFrame(
+        {
+            "tracklet": [f"{n:05d}" for n in range(1, len(tracks) + 1)],
+            "start": [t[1] / RATE for t in tracks],
+            "end": [(t[1] + t[2] - 1) / RATE for t in tracks],
+            "frames": [t[2] for t in tracks],
+            "quality": [t[4] for t in tracks],
+            "truth": pl.Series(truth or [None] * len(tracks), dtype=pl.Int64),
+        }
+    )
+    extracted = Extracted(table, tracklets, pl.DataFrame(boxes, schema=TRACK_COLUMNS, orient="row"), pl.DataFrame(), {})
+    source = Source(event="e", camera=camera, kind=kind, path=Path(camera))
+    crops = CropEmbeddings(np.arange(len(rows)), np.array(features, np.float32), np.array(quality, np.float32))
+    return SourceWork(source, VideoInfo(640, 480, RATE, int(seconds * RATE), seconds, "0" * 64), extracted, crops)
+
+
+@pytest.mark.parametrize(
+    ("tracks", "found"),
+    [
+        ([(WHOLE, 0, 30, 0, 0.9), (LEGS, 5, 15, 0, 0.5), (OTHER, 0, 30, 1, 0.9)], {"00002"}),  # legs of somebody seen
+        ([(LEGS, 0, 30, 0, 0.3), (WHOLE, 0, 30, 0, 0.9)], {"00001"}),  # whichever came first
+        ([(WHOLE, 0, 30, 0, 0.9), (LEGS, 28, 30, 0, 0.5)], set()),  # inside for two frames of thirty: passing behind
+        ([(WHOLE, 0, 10, 0, 0.9), (LEGS, 10, 10, 0, 0.5)], set()),  # one after the other
+    ],
+)
+def test_second_boxes(tracks, found):
+    assert second_boxes(work(tracks), EventSettings()) == found
+
+
+def test_second_boxes_do_not_forbid_links():
+    seen = [
+        work([(WHOLE, 0, 30, 0, 0.9), (LEGS, 0, 30, 0, 0.5), (OTHER, 0, 30, 1, 0.9)], "a"),
+        work([(WHOLE, 0, 30, 0, 0.9), (OTHER, 0, 30, 1, 0.9)], "b"),
+    ]
+    table = propose(seen, EventSettings()).tracklets
+    assert table["reason"].to_list() == ["", "second box", "", "", ""]
+    cluster = table["cluster"].to_list()
+    assert cluster[0] == cluster[3] != cluster[2] == cluster[4]
+    assert cluster[1] == -1
+
+
+def test_a_tracklet_of_two_people_is_cut_and_both_parts_linked():
+    seen = [
+        work([(WHOLE, 0, 24, [0] * 12 + [1] * 12, 0.9), (OTHER, 0, 24, 2, 0.9)], "a"),
+        work([(WHOLE, 0, 24, 0, 0.9), (OTHER, 0, 24, 1, 0.9), ((400, 100, 450, 280), 0, 24, 2, 0.9)], "b"),
+    ]
+    proposals = propose(seen, EventSettings())
+    table = proposals.tracklets
+    assert table["id"].to_list()[:2] == ["e--a--00001-a", "e--a--00001-b"]
+    assert proposals.counts["tracklets_cut"] == 1
+    assert table["frames"].to_list()[:2] == [12, 12]
+    cluster = table["cluster"].to_list()
+    assert cluster[:3] == [cluster[3], cluster[4], cluster[5]]
+    assert len(set(cluster)) == 3
+    assert proposals.frames["tracklet"].to_list()[:12] == ["e--a--00001-a"] * 12
+
+
+def test_annotated_tracks_are_never_cut_and_their_ids_hold():
+    # The crops say otherwise in every way: a change of looks, one look for two ids, two looks for one id.
+    seen = [
+        work(
+            [(WHOLE, 0, 20, [0] * 10 + [1] * 10, 0.9), (OTHER, 0, 20, 2, 0.9), (OTHER, 25, 10, 3, 0.9)],
+            kind="mot",
+            truth=[5, 6, 6],
+        )
+    ]
+    table = propose(seen, EventSettings()).tracklets
+    assert len(table) == 3
+    assert table["cluster"][1] == table["cluster"][2] != table["cluster"][0]
+
+
+def test_views_of_an_only_camera():
+    seen = [work([(WHOLE, 0, 40, 0, 0.9), (OTHER, 0, 40, 1, 0.9)])]
+    table = propose(seen, EventSettings(), views=2).tracklets
+    assert table["camera"].to_list() == ["a@1", "a@2"] * 2
+    assert table["end"][0] == table["start"][1] == 2.0
+    # What was one tracklet stays one person.
+    assert table["cluster"].to_list() == [0, 0, 1, 1]
+    assert table["frames"].to_list() == [20, 20, 20, 20]
+
+
+def test_poor_tracklets_are_junk_and_counted():
+    seen = [work([(WHOLE, 0, 30, 0, 0.9), (OTHER, 0, 30, 1, 0.1)], "a"), work([(WHOLE, 0, 30, 0, 0.9)], "b")]
+    proposals = propose(seen, EventSettings())
+    assert proposals.tracklets["reason"].to_list() == ["", "poor", ""]
+    assert proposals.counts["poor"] == 1
+    assert proposals.tracklets["confidence"][1] == 0
