@@ -143,7 +143,7 @@ def test_linking_twice_gives_the_same():
 
 
 def test_number_of_people_ends_the_merging():
-    # By its own threshold this one ends with more; cannot-links alone leave nine clusters, three of which are dissolved.
+    # By its own threshold this one ends with more; cannot-links alone leave nine clusters: three are dissolved.
     seen, _ = made_up_event(6, 3, 2, view=1.6)
     assert len(set(link(seen, LinkSettings()).cluster)) > 7
     cluster = link(seen, LinkSettings(people=6)).cluster
