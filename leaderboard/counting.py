@@ -20,6 +20,7 @@ BLOCK_COLUMNS = 12 * STRIP
 BLOCK_QUERIES = 1024
 SORT_FROM = 16  # matches a query, from which sorting its row costs less than counting for each
 GROUP_ENTRIES = 192  # query-match pairs counted at once: their booleans fit a core's second-level cache
+GROUP_QUERIES = 32
 TOP = 10
 
 _LOW_BYTES = np.uint64(0x00FF00FF00FF00FF)
@@ -78,6 +79,7 @@ def rank_matches(
         ranks int64, from 1, beside `matches.columns`; nearest int64 [Q, top], -1 where the gallery is too short.
     """
     queries, width = source.shape
+    strips = -(-min(width, max(block_columns, STRIP)) // STRIP)
     block_columns = max(STRIP, min(block_columns, 255 * STRIP) // STRIP * STRIP)
     counts = matches.counts
     owner = np.repeat(np.arange(queries), counts)
@@ -86,6 +88,7 @@ def rank_matches(
     nearest = np.full((queries, top), -1)
     on_device = source.device != "cpu"
     workers = 1 if on_device else threads()
+    scratches = [] if on_device else [_Scratch(strips) for _ in range(workers)]
     with ThreadPoolExecutor(workers) as pool:
         for q0 in range(0, queries, block_queries):
             q1 = min(q0 + block_queries, queries)
@@ -98,8 +101,7 @@ def rank_matches(
                 if on_device:
                     _count_on_device(task)
                 else:
-                    scratch = [groups[i::workers] for i in range(workers)]
-                    list(pool.map(task.count, scratch))
+                    list(pool.map(task.count, [groups[i::workers] for i in range(workers)], scratches))
             nearest[q0:q1] = best.columns
     return nearer + 1, nearest
 
@@ -109,7 +111,7 @@ def _groups(counts: np.ndarray) -> list[np.ndarray]:
     order = np.argsort(counts, kind="stable")
     groups = []
     for same in np.split(order, np.flatnonzero(np.diff(counts[order])) + 1):
-        size = int(min(max(1, GROUP_ENTRIES // max(1, counts[same[0]])), 32)) if len(same) else 1
+        size = int(min(max(1, GROUP_ENTRIES // max(1, counts[same[0]])), GROUP_QUERIES)) if len(same) else 1
         groups += [same[i : i + size] for i in range(0, len(same), size)]
     return groups
 
@@ -131,6 +133,18 @@ class _Nearest:
         self.distances[row, : len(order)] = distances[order]
 
 
+class _Scratch:
+    """A worker's memory, taken once: fresh pages for every group would cost more than the counting."""
+
+    def __init__(self, strips: int):
+        self.rows = np.empty(GROUP_QUERIES * strips * STRIP, np.float32)
+        self.row = np.empty(strips * STRIP, np.float32)
+        self.flags = np.empty(GROUP_ENTRIES * strips * STRIP, bool)
+        self.words = np.empty((GROUP_ENTRIES, STRIP // 8), np.uint64)
+        self.own = np.empty((GROUP_ENTRIES, STRIP), np.float32)
+        self.same = np.empty((GROUP_ENTRIES, STRIP), bool)
+
+
 class _Block:
     """One block of distances, and where its counts go."""
 
@@ -141,11 +155,11 @@ class _Block:
         self.width = block.shape[1]
         self.strips = -(-self.width // STRIP)
 
-    def count(self, groups: list[np.ndarray]) -> None:
+    def count(self, groups: list[np.ndarray], scratch: _Scratch) -> None:
         """Adds to `nearer` for the queries of `groups` (rows of the block)."""
         padded = self.strips * STRIP
-        rows = np.full((max((len(g) for g in groups), default=0), padded), np.inf, np.float32)
-        flags = np.empty((GROUP_ENTRIES, padded), bool)
+        rows = scratch.rows[: GROUP_QUERIES * padded].reshape(GROUP_QUERIES, padded)
+        rows[:, self.width :] = np.inf
         for group in groups:
             distances = rows[: len(group)]
             for out, row in zip(distances, group, strict=True):
@@ -159,16 +173,20 @@ class _Block:
             at = self.matches.start[self.q0 + group][:, None] + np.arange(matches)
             limits, columns = self.limits[at], self.matches.columns[at] - self.g0
             if matches >= SORT_FROM:
-                counted = np.stack([self._sorted(*row) for row in zip(distances, limits, columns, strict=True)])
+                counted = np.stack(
+                    [self._sorted(*row, scratch.row) for row in zip(distances, limits, columns, strict=True)]
+                )
             else:
-                counted = self._counted(distances, limits, columns, flags)
+                counted = self._counted(distances, limits, columns, scratch)
             self.nearer[at] += counted
 
     def _remove(self, distances: np.ndarray, group: np.ndarray) -> None:
-        for out, row in zip(distances, group + self.q0, strict=True):
-            columns = self.removed.columns[self.removed.start[row] : self.removed.start[row + 1]] - self.g0
-            if len(columns):
-                out[columns[(columns >= 0) & (columns < self.width)]] = np.inf
+        start = self.removed.start[self.q0 + group]
+        lengths = self.removed.start[self.q0 + group + 1] - start
+        at = np.arange(lengths.sum()) + np.repeat(start - np.cumsum(lengths) + lengths, lengths)
+        rows, columns = np.repeat(np.arange(len(group)), lengths), self.removed.columns[at] - self.g0
+        inside = (columns >= 0) & (columns < self.width)
+        distances[rows[inside], columns[inside]] = np.inf
 
     def _nearest(self, distances: np.ndarray, group: np.ndarray) -> None:
         # the top-th smallest of the strips' column-wise minima bounds the top-th smallest entry from above
@@ -178,26 +196,30 @@ class _Block:
             columns = np.flatnonzero(values[: self.width] <= min(bound, self.best.distances[row, -1]))
             self.best.add(row, columns + self.g0, values[columns])
 
-    def _counted(self, distances, limits, columns, flags) -> np.ndarray:
+    def _counted(self, distances: np.ndarray, limits: np.ndarray, columns: np.ndarray, scratch: _Scratch) -> np.ndarray:
         group, matches = limits.shape
-        strips = self.strips
+        strips, pairs = self.strips, group * matches
         own = columns // STRIP  # below 0 or above the last where the match stands in another block
         above = np.nextafter(limits, np.float32(np.inf))
         bounds = np.where(np.arange(strips) < own[..., None], above[..., None], limits[..., None])
         shaped = distances.reshape(group, 1, strips, STRIP)
-        less = flags[: group * matches].reshape(group, matches, strips, STRIP)
+        less = scratch.flags[: pairs * strips * STRIP].reshape(group, matches, strips, STRIP)
         np.less(shaped, bounds[..., None], out=less)
-        counted = _count_bytes(less.reshape(group * matches, strips, STRIP)).reshape(group, matches)
+        counted = _count_bytes(less.reshape(pairs, strips, STRIP), scratch.words[:pairs]).reshape(group, matches)
         i, j = np.nonzero((own >= 0) & (own < strips))
         if len(i):
-            same = shaped[i, 0, own[i, j]] == limits[i, j][:, None]
+            mine, same = scratch.own[: len(i)], scratch.same[: len(i)]
+            np.take(distances.reshape(-1, STRIP), i * strips + own[i, j], axis=0, out=mine, mode="clip")
+            np.equal(mine, limits[i, j][:, None], out=same)
             if np.count_nonzero(same) > len(i):  # somebody ties with a match beside itself
                 same &= np.arange(STRIP) < (columns[i, j] % STRIP)[:, None]
                 counted[i, j] += same.sum(axis=1)
         return counted
 
-    def _sorted(self, distances: np.ndarray, limits: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        ordered = np.sort(distances)
+    def _sorted(self, distances: np.ndarray, limits: np.ndarray, columns: np.ndarray, row: np.ndarray) -> np.ndarray:
+        ordered = row[: len(distances)]
+        ordered[:] = distances
+        ordered.sort()
         below, upto = ordered.searchsorted(limits, "left"), ordered.searchsorted(limits, "right")
         counted = np.where(columns >= self.width, upto, below)  # ties stand before a match that lies behind the block
         inside = (columns >= 0) & (columns < self.width)
@@ -206,9 +228,9 @@ class _Block:
         return counted
 
 
-def _count_bytes(flags: np.ndarray) -> np.ndarray:
+def _count_bytes(flags: np.ndarray, words: np.ndarray) -> np.ndarray:
     """Number of true entries of bool [n, strips, STRIP], as int64 [n]."""
-    words = np.add.reduce(flags.view(np.uint64), axis=1)  # a byte is at most `strips` <= 255
+    np.add.reduce(flags.view(np.uint64), axis=1, out=words)  # a byte is at most `strips` <= 255
     halves = (words & _LOW_BYTES) + ((words >> np.uint64(8)) & _LOW_BYTES)  # 16-bit lanes, at most 510
     lanes = np.add.reduce(halves, axis=1)  # STRIP / 8 = 128 of them: at most 65,280
     parts = [(lanes >> np.uint64(shift)) & _LOW_WORD for shift in (0, 16, 32, 48)]
