@@ -156,7 +156,7 @@ def _finish(
         say(f"{event}: {_linked(proposals[event])}")
     table = _number(pl.concat([p.tracklets for p in proposals.values()]))
     frames = pl.concat([p.frames for p in proposals.values()])
-    scores, who = _score(works, table, settings)
+    scores, who = _score(works, table, settings, found.identities is not None)
     table = table.with_columns(truth=pl.Series([who.get(name) for name in table["id"].to_list()], dtype=pl.Int64))
     table, by = assign(table, settings.split)
     notes += _split_notes(table, by, single)
@@ -323,22 +323,31 @@ def _number(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def _score(
-    works: list[SourceWork], table: pl.DataFrame, settings: BuildSettings
+    works: list[SourceWork], table: pl.DataFrame, settings: BuildSettings, shared_ids: bool
 ) -> tuple[dict | None, dict[str, int | None]]:
-    """Scores against ground truth (None where there is none), and tracklet -> true identity."""
+    """Scores against ground truth (None where there is none), and tracklet -> true identity.
+
+    Args:
+        shared_ids: an annotated id means one person in all sequences, as in the simulator's; elsewhere it holds for its
+            own sequence only, and says nothing about links.
+    """
     scores: dict[str, scoring.SourceScore] = {}
     who: dict[str, int | None] = {}
     for work in works:
-        # A sequence's annotated ids hold for that sequence only, and its boxes are the truth itself.
-        if work.source.kind == "mot" or work.source.truth is None:
-            continue
         mine = table.filter(source=work.source.key)
+        if work.source.kind == "mot":  # its boxes are the truth itself: only the links can be wrong
+            if shared_ids:
+                ids = dict(work.extracted.tracklets.select("tracklet", "truth").iter_rows())
+                who |= {name: ids[local] for name, local in mine.select("id", "local").iter_rows()}
+            continue
+        if work.source.truth is None:
+            continue
         spans = [(r["id"], int(r["local"]), r["start"], r["end"]) for r in mine.iter_rows(named=True)]
         annotated = scoring.truth_boxes(work.source.truth)
         score = scoring.score_source(annotated, work.extracted, spans, settings.footage.confidence)
         scores[work.source.key] = score
         who |= score.truth
-    if not scores:
+    if not who:
         return None, who
     known = table.filter(pl.col("id").is_in([name for name, value in who.items() if value is not None]))
     links = scoring.score_links(
@@ -347,7 +356,7 @@ def _score(
         known["camera"].to_numpy(),
         known["event"].to_numpy(),
     )
-    return scoring.summarise(list(scores.values())) | links, who
+    return (scoring.summarise(list(scores.values())) if scores else {}) | links, who
 
 
 def _attributes(identities: Path | None, table: pl.DataFrame) -> dict[int, dict[str, object]]:

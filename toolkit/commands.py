@@ -215,8 +215,10 @@ SCORES = (
 def _print_scores(scores: dict | None) -> None:
     if not scores:
         return
-    click.echo(f"Against ground truth ({scores['sources']} sources):")
+    click.echo("Against ground truth:")
     for title, *values in SCORES:
+        if values[0][1] not in scores:  # annotated boxes are not scored against themselves
+            continue
         texts = [f"{label} {'-' if scores[key] is None else format(scores[key], '.3f')}" for label, key in values]
         click.echo(f"  {title}: {', '.join(texts)}")
     click.echo(f"  identities: {scores['identities']} found, {scores['true_identities']} true")
