@@ -10,6 +10,7 @@ frames.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -41,7 +42,7 @@ class VslaclipRecipe(PromptRecipe):
     weight_decay: float = 2.5e-4
     epochs: int = 120
     milestones: tuple[int, ...] = (60, 90)
-    test_sampling: str = "spread"  # their tests read one clip of T frames a tracklet
+    test_sampling: Literal["dense", "spread", "strided"] = "spread"  # their tests read one clip of T frames a tracklet
 
 
 RECIPES = {
