@@ -36,6 +36,7 @@ class Ap3dRecipe(Recipe):
     non_local: bool = False  # a non-local block after every second bottleneck of the second and third stage
 
     frames: int = 4
+    train_stride: int = 8
     identities: int = 8
     tracklets: int = 4
     lr: float = 3e-4
@@ -48,6 +49,7 @@ class Ap3dRecipe(Recipe):
 
 # 0.5 M parameters, from scratch
 TINY_SETTINGS = {
+    "train_stride": 0,
     "height": 128,
     "width": 64,
     "identities": 4,

@@ -39,6 +39,7 @@ class BicnetRecipe(Recipe):
     diversity_weight: float = 0.01  # of the overlap of the attentions
 
     frames: int = 8
+    train_stride: int = 4
     identities: int = 16
     tracklets: int = 4
     epochs: int = 150
@@ -53,6 +54,7 @@ RECIPES = {
     "full": BicnetRecipe(),
     # 0.9 M parameters, from scratch
     "tiny": BicnetRecipe(
+        train_stride=0,
         height=128,
         width=64,
         identities=4,

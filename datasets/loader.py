@@ -22,7 +22,7 @@ from PIL import Image
 from torch import Tensor
 
 from .errors import UsageError, choices
-from .sampling import chunk_sample, dense_clips, identity_batches, spread, strided_clips
+from .sampling import chunk_sample, dense_clips, identity_batches, spread, stride_sample, strided_clips
 from .tracklet import Frames, ReidDataset, Tracklet
 
 CACHE_BYTES = 1_500_000_000  # the train set is kept decoded in memory when it fits
@@ -89,6 +89,7 @@ class TrainLoader:
         tracklets: K.
         seed: with the epoch's number it decides every draw.
         workers: decoding threads; 0 decodes in the caller's thread.
+        stride: frames from one frame of a clip to the next; 0 takes one from each of T equal chunks of the tracklet.
         rank, world: this process' share of the batches in data-parallel training; every rank gets as many.
 
     Raises:
@@ -106,6 +107,7 @@ class TrainLoader:
         width: int,
         seed: int,
         workers: int,
+        stride: int = 0,
         rank: int = 0,
         world: int = 1,
     ) -> None:
@@ -114,7 +116,7 @@ class TrainLoader:
         self.train = dataset.train
         self.labels = np.array([dataset.label_of[t.identity] for t in self.train])
         self.cameras = np.array([t.camera for t in self.train])
-        self.frames, self.identities, self.tracklets = frames, identities, tracklets
+        self.frames, self.identities, self.tracklets, self.stride = frames, identities, tracklets, stride
         self.height, self.width = height, width
         self.seed, self.workers, self.rank, self.world = seed, workers, rank, world
         total = sum(len(t.frames) for t in self.train) * 3 * height * width
@@ -140,7 +142,10 @@ class TrainLoader:
             for slot, index in enumerate(batch):
                 rng = np.random.default_rng([self.seed, number, place, slot])
                 tracklet = self.train[index]
-                chosen = chunk_sample(len(tracklet.frames), self.frames, rng)
+                if self.stride:
+                    chosen = stride_sample(len(tracklet.frames), self.frames, self.stride, rng)
+                else:
+                    chosen = chunk_sample(len(tracklet.frames), self.frames, rng)
                 if self.cache is not None:
                     clips[slot] = self.cache.get(int(index), chosen)
                 else:

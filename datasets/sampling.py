@@ -23,6 +23,20 @@ def chunk_sample(n: int, T: int, rng: np.random.Generator) -> np.ndarray:
     return edges[:-1] + rng.integers(0, lengths)
 
 
+def stride_sample(n: int, T: int, stride: int, rng: np.random.Generator) -> np.ndarray:
+    """T frames, `stride` apart, from a random start in a tracklet of `n` frames: [T], in time order.
+
+    A tracklet too short for that is sampled with the widest stride that fits; one shorter than T as in `chunk_sample`.
+    """
+    _check(n, T)
+    if stride < 1:
+        raise ValueError(f"a stride is at least 1, not {stride}")
+    if n < T:
+        return chunk_sample(n, T, rng)
+    stride = min(stride, (n - 1) // (T - 1)) if T > 1 else stride
+    return rng.integers(0, n - (T - 1) * stride) + stride * np.arange(T)
+
+
 def dense_clips(n: int, T: int) -> np.ndarray:
     """All `n` frames in consecutive clips: [ceil(n / T), T]. The last clip is filled by cycling its own frames."""
     _check(n, T)

@@ -84,6 +84,7 @@ def train(
         width=recipe.width,
         seed=recipe.seed,
         workers=workers,
+        stride=recipe.train_stride,
         rank=here.rank,
         world=here.world,
     )

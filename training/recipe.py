@@ -26,6 +26,7 @@ class Recipe:
 
     # clip
     frames: int = 8  # T in training
+    train_stride: int = 0  # frames from one to the next; 0: one from each of T equal chunks of the tracklet
     height: int = 256
     width: int = 128
     mean: tuple[float, float, float] = IMAGENET_MEAN

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -125,6 +126,17 @@ def test_cached_frames_are_decoded_once(dataset, monkeypatch):
         for _ in train.epoch(epoch):
             pass
     assert len(decoded) == len(set(decoded))
+
+
+def test_clips_with_a_stride(dataset):
+    steps = {}
+    for clips, _, _ in batches(dataset, stride=2):
+        for clip in clips[:, :, 0, 0, 0].tolist():  # a pixel says 20 t + f; tracklet t has 3 + t frames
+            steps[clip[0] // 20] = [b - a for a, b in pairwise(clip)]
+    assert sorted(steps) == list(range(10))
+    assert sum(steps[0]) == 2  # shorter than the clip: chunks
+    assert all(steps[t] == [1] * 3 for t in (1, 2, 3))
+    assert all(steps[t] == [2] * 3 for t in range(4, 10))
 
 
 def test_ranks_share_the_batches(dataset):

@@ -1,11 +1,13 @@
 """Index samplers against plain loops, over all small lengths and random ones."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reidkit.datasets.sampling import chunk_sample, dense_clips, identity_batches, spread, strided_clips
+from reidkit.datasets.sampling import chunk_sample, dense_clips, identity_batches, spread, stride_sample, strided_clips
 
 lengths = st.tuples(st.integers(1, 200), st.integers(1, 20))
 
@@ -28,6 +30,28 @@ def test_chunk_sample_reaches_every_frame():
 
 def test_chunk_sample_of_a_short_tracklet_repeats_all_its_frames_evenly():
     assert chunk_sample(3, 8, np.random.default_rng(0)).tolist() == [0, 0, 0, 1, 1, 1, 2, 2]
+
+
+@given(lengths, st.integers(1, 12), st.integers(0, 2**32 - 1))
+def test_stride_sample_steps_by_the_widest_stride_that_fits(sizes, stride, seed):
+    n, T = sizes
+    indices = stride_sample(n, T, stride, np.random.default_rng(seed)).tolist()
+    assert len(indices) == T
+    assert 0 <= indices[0] <= indices[-1] < n
+    if n < T:
+        assert indices == chunk_sample(n, T, np.random.default_rng(seed)).tolist()
+    elif T > 1:
+        widest = max(s for s in range(1, stride + 1) if (T - 1) * s < n)
+        assert [b - a for a, b in pairwise(indices)] == [widest] * (T - 1)
+
+
+def test_stride_sample_starts_anywhere_it_fits():
+    rng = np.random.default_rng(0)
+    starts = {int(stride_sample(20, 4, 5, rng)[0]) for _ in range(200)}
+    assert starts == set(range(20 - 3 * 5))
+    assert {int(stride_sample(9, 1, 8, rng)[0]) for _ in range(200)} == set(range(9))
+    with pytest.raises(ValueError, match="stride"):
+        stride_sample(9, 3, 0, rng)
 
 
 @given(lengths)

@@ -52,6 +52,17 @@ def test_the_loss_falls(made_up, tmp_path):
     assert log[-1]["lr"] < log[2]["lr"]
 
 
+def test_the_recipe_decides_the_stride(made_up, tmp_path, monkeypatch):
+    given = []
+    real = loop.TrainLoader
+    monkeypatch.setattr(loop, "TrainLoader", lambda *a, **k: given.append(k["stride"]) or real(*a, **k))
+    dataset = made_up(train=2)
+    for stride in (0, 3):
+        recipe = dataclasses.replace(RECIPE, epochs=1, identities=2, train_stride=stride)
+        loop.train(new_model(dataset, recipe), dataset, recipe, tmp_path / str(stride), HERE)
+    assert given == [0, 3]
+
+
 class Killed(BaseException):
     pass
 
