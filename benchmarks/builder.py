@@ -3,7 +3,7 @@
     python benchmarks/builder.py                                           # the simulator's own detector and embedder
     python benchmarks/builder.py --detector yolox_nano.onnx --embedder osnet_x0_25.onnx   # made for real footage
 
-Four sets: sports and dance filmed (boxes come from the detector), and with `--mot FOLDER` figures drawn into the boxes of
+Sports and dance filmed (boxes come from the detector), and with `--mot FOLDER` figures drawn into the boxes of
 MOTChallenge sequences (boxes and tracks come from the annotation, so only the links can be wrong).
 Takes some ten minutes on two cores. Results of other detectors and embedders already in the file stay there.
 """
@@ -35,8 +35,8 @@ TEXT = """# The builder against ground truth
 
 `python benchmarks/builder.py`: simulated footage, two events a set, three cameras, 12 s each, 640 x 360 at 15 frames/s.
 Shares in percent. Detection at an intersection over union of 0.5, people of whom 30 % can be seen; purity per box;
-links are pairs of tracklets of one event in two cameras; B³ is B-cubed over all tracklets of an event, junk as people of
-their own. `mot` has annotated boxes and tracks: only links can be wrong there.
+links are pairs of tracklets of one event in two cameras; B³ is B-cubed over all tracklets of an event, junk as people
+of their own. `mot` has annotated boxes and tracks: only links can be wrong there.
 
 """
 

@@ -30,14 +30,15 @@ class LinkSettings:
 
     Attributes:
         people: identities an event has, where the user knows; merging then stops at that number.
-        overlap: two tracklets of a camera seen together for longer than this are two people.
+        overlap: two tracklets of a camera seen together for longer than this, or for half of the shorter one, are two
+            people. Less is a tracker's handover: the old track goes on for some frames beside the new one.
         anchor_seconds: tracklets shorter than this don't found a cluster; they're attached to one afterwards, or left.
         attach_margin: a short tracklet joins its best cluster only when that is better than the next by this share of
             the distance between "same" and "different".
     """
 
     people: int | None = None
-    overlap: float = 0.1
+    overlap: float = 0.5
     anchor_seconds: float = 0.5
     attach_margin: float = 0.15
 
@@ -135,9 +136,11 @@ def link(seen: Observations, settings: LinkSettings) -> Links:
 
 
 def cannot_link(seen: Observations, overlap: float) -> np.ndarray:
-    """[N, N] bool: in one camera and seen together for more than `overlap` seconds, or two ids of one annotation."""
+    """[N, N] bool: in one camera and seen together for more than a handover, or two ids of one annotation."""
     together = np.minimum(seen.end[:, None], seen.end[None]) - np.maximum(seen.start[:, None], seen.start[None])
-    forbidden = (seen.camera[:, None] == seen.camera[None]) & (together > overlap)
+    length = seen.end - seen.start
+    handover = np.minimum(overlap, np.minimum(length[:, None], length[None]) / 2)
+    forbidden = (seen.camera[:, None] == seen.camera[None]) & (together > handover)
     np.fill_diagonal(forbidden, False)
     sequence = (seen.annotated[:, None] == seen.annotated[None]) & (seen.annotated[:, None] >= 0)
     return forbidden | (sequence & (seen.must[:, None] != seen.must[None]))
