@@ -3,9 +3,10 @@
     ranks = rank_matches(source, queries, matches, removed)
 
 An entry is nearer than match m when its distance is smaller, or equal and it stands earlier in the gallery (a stable
-sort's order). The gallery is cut into strips of `STRIP` columns. For a strip before m's own the threshold is the next
-float above m's distance, for one behind it the distance itself, so that one `<` settles ties; only within m's own strip
-are equal distances looked at one by one. Booleans are added eight at a time as bytes of 64-bit words.
+sort's order). The matches of a query are ranked among themselves; the other entries are counted with one `<` a match,
+booleans being added eight at a time as bytes of 64-bit words. Ties are rare and found by one `==`, whose hits are then
+looked at one by one. Blocks before m's own count with the next float above its distance, so that ties fall on the right
+side.
 """
 
 import os
@@ -84,7 +85,7 @@ def rank_matches(
     counts = matches.counts
     owner = np.repeat(np.arange(queries), counts)
     limits = source.pairs(owner, matches.columns)
-    nearer = np.zeros(len(owner), np.int64)
+    nearer = _among_matches(matches, limits)
     nearest = np.full((queries, top), -1)
     on_device = source.device != "cpu"
     workers = 1 if on_device else threads()
@@ -104,6 +105,15 @@ def rank_matches(
                     list(pool.map(task.count, [groups[i::workers] for i in range(workers)], scratches))
             nearest[q0:q1] = best.columns
     return nearer + 1, nearest
+
+
+def _among_matches(matches: Ragged, limits: np.ndarray) -> np.ndarray:
+    """How many matches of the same query are nearer than each: its place in a stable sort of them."""
+    owner = np.repeat(np.arange(len(matches.counts)), matches.counts)
+    order = np.lexsort((matches.columns, limits, owner))
+    place = np.empty(len(owner), np.int64)
+    place[order] = np.arange(len(owner))
+    return place - matches.start[owner]
 
 
 def _groups(counts: np.ndarray) -> list[np.ndarray]:
@@ -141,8 +151,6 @@ class _Scratch:
         self.row = np.empty(strips * STRIP, np.float32)
         self.flags = np.empty(GROUP_ENTRIES * strips * STRIP, bool)
         self.words = np.empty((GROUP_ENTRIES, STRIP // 8), np.uint64)
-        self.own = np.empty((GROUP_ENTRIES, STRIP), np.float32)
-        self.same = np.empty((GROUP_ENTRIES, STRIP), bool)
 
 
 class _Block:
@@ -164,12 +172,13 @@ class _Block:
             distances = rows[: len(group)]
             for out, row in zip(distances, group, strict=True):
                 out[: self.width] = self.block[row]
-            self._remove(distances, group)
+            self._remove(distances, group, self.removed)
             if self.best.top:
                 self._nearest(distances, group)
             matches = int(self.matches.start[self.q0 + group[0] + 1] - self.matches.start[self.q0 + group[0]])
             if not matches:
                 continue
+            self._remove(distances, group, self.matches)
             at = self.matches.start[self.q0 + group][:, None] + np.arange(matches)
             limits, columns = self.limits[at], self.matches.columns[at] - self.g0
             if matches >= SORT_FROM:
@@ -180,11 +189,11 @@ class _Block:
                 counted = self._counted(distances, limits, columns, scratch)
             self.nearer[at] += counted
 
-    def _remove(self, distances: np.ndarray, group: np.ndarray) -> None:
-        start = self.removed.start[self.q0 + group]
-        lengths = self.removed.start[self.q0 + group + 1] - start
+    def _remove(self, distances: np.ndarray, group: np.ndarray, which: Ragged) -> None:
+        start = which.start[self.q0 + group]
+        lengths = which.start[self.q0 + group + 1] - start
         at = np.arange(lengths.sum()) + np.repeat(start - np.cumsum(lengths) + lengths, lengths)
-        rows, columns = np.repeat(np.arange(len(group)), lengths), self.removed.columns[at] - self.g0
+        rows, columns = np.repeat(np.arange(len(group)), lengths), which.columns[at] - self.g0
         inside = (columns >= 0) & (columns < self.width)
         distances[rows[inside], columns[inside]] = np.inf
 
@@ -198,22 +207,16 @@ class _Block:
 
     def _counted(self, distances: np.ndarray, limits: np.ndarray, columns: np.ndarray, scratch: _Scratch) -> np.ndarray:
         group, matches = limits.shape
-        strips, pairs = self.strips, group * matches
-        own = columns // STRIP  # below 0 or above the last where the match stands in another block
-        above = np.nextafter(limits, np.float32(np.inf))
-        bounds = np.where(np.arange(strips) < own[..., None], above[..., None], limits[..., None])
-        shaped = distances.reshape(group, 1, strips, STRIP)
-        less = scratch.flags[: pairs * strips * STRIP].reshape(group, matches, strips, STRIP)
-        np.less(shaped, bounds[..., None], out=less)
-        counted = _count_bytes(less.reshape(pairs, strips, STRIP), scratch.words[:pairs]).reshape(group, matches)
-        i, j = np.nonzero((own >= 0) & (own < strips))
-        if len(i):
-            mine, same = scratch.own[: len(i)], scratch.same[: len(i)]
-            np.take(distances.reshape(-1, STRIP), i * strips + own[i, j], axis=0, out=mine, mode="clip")
-            np.equal(mine, limits[i, j][:, None], out=same)
-            if np.count_nonzero(same) > len(i):  # somebody ties with a match beside itself
-                same &= np.arange(STRIP) < (columns[i, j] % STRIP)[:, None]
-                counted[i, j] += same.sum(axis=1)
+        pairs, padded = group * matches, self.strips * STRIP
+        flags = scratch.flags[: pairs * padded].reshape(group, matches, padded)
+        behind = columns >= self.width  # the match stands in a later block: entries here win ties against it
+        bounds = np.where(behind, np.nextafter(limits, np.float32(np.inf)), limits)
+        np.less(distances[:, None], bounds[..., None], out=flags)
+        counted = _count_bytes(flags.reshape(pairs, self.strips, STRIP), scratch.words[:pairs]).reshape(group, matches)
+        np.equal(distances[:, None], limits[..., None], out=flags)
+        if flags.any():
+            for i, j in np.argwhere(flags.any(axis=2) & (columns >= 0) & ~behind):
+                counted[i, j] += np.count_nonzero(flags[i, j, : columns[i, j]])
         return counted
 
     def _sorted(self, distances: np.ndarray, limits: np.ndarray, columns: np.ndarray, row: np.ndarray) -> np.ndarray:
@@ -223,7 +226,7 @@ class _Block:
         below, upto = ordered.searchsorted(limits, "left"), ordered.searchsorted(limits, "right")
         counted = np.where(columns >= self.width, upto, below)  # ties stand before a match that lies behind the block
         inside = (columns >= 0) & (columns < self.width)
-        for k in np.flatnonzero(inside & (upto - below > 1)):
+        for k in np.flatnonzero(inside & (upto > below)):
             counted[k] = below[k] + np.count_nonzero(distances[: columns[k]] == limits[k])
         return counted
 
@@ -262,6 +265,8 @@ def _count_on_device(task: _Block, pairs_at_once: int = 2048) -> None:
         for row in rows:
             task.best.add(row, columns[row] + task.g0, values[row])
     at, owner, columns = flat(task.matches)
+    inside = (columns >= 0) & (columns < width)
+    block[here(owner[inside]), here(columns[inside])] = float("inf")
     position = torch.arange(width, device=device)
     for start in range(0, len(at), pairs_at_once):
         part = slice(start, start + pairs_at_once)
