@@ -20,6 +20,7 @@ MODULES = {
     "ap3d_nl": ".baselines.ap3d_nl",
     "bicnet": ".baselines.bicnet",
     "psta": ".baselines.psta",
+    "stmn": ".baselines.stmn",
     "resnet50": ".baselines.resnet50",
 }
 

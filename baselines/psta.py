@@ -115,7 +115,7 @@ class ReferenceAttention(nn.Module):
 
 
 class TemporalReferenceAttention(ReferenceAttention):
-    """TRA (§3.4): a place of one frame counts by its relations with the places of the other frame.
+    """TRA: a place of one frame counts by its relations with the places of the other frame.
 
     Maps are not negative, nor is their weighted sum; its square amplifies what both frames show.
     """
@@ -143,7 +143,7 @@ class TemporalReferenceAttention(ReferenceAttention):
 
 
 class SpatialReferenceAttention(ReferenceAttention):
-    """SRA (§3.3): a place counts by its relations with all places of its frame."""
+    """SRA: a place counts by its relations with all places of its frame."""
 
     def __init__(self, channels: int, embedded: int, places: int) -> None:
         super().__init__(channels, embedded, places)
@@ -164,7 +164,7 @@ class SpatialReferenceAttention(ReferenceAttention):
 
 
 class Stam(nn.Module):
-    """Spatial-Temporal Aggregation Module (§3.2): merges frames (0, 1), (2, 3), … into one map each."""
+    """Spatial-Temporal Aggregation Module: merges frames (0, 1), (2, 3), … into one map each."""
 
     def __init__(self, channels: int, places: int, *, tra: bool, sra: bool) -> None:
         super().__init__()
@@ -215,7 +215,7 @@ class Psta(nn.Module):
         return [torch.stack(vectors[: level + 1]).mean(0) for level in range(len(vectors))]
 
     def forward(self, clips: Tensor, cameras: Tensor, labels: Tensor) -> TrainingOutput:
-        """clips [B, T, 3, H, W]; cameras and labels [B]. Every level is supervised (§3.5)."""
+        """clips [B, T, 3, H, W]; cameras and labels [B]. Every level is supervised."""
         output = TrainingOutput()
         for level, (neck, vectors) in enumerate(zip(self.necks, self.level_vectors(clips), strict=True), 1):
             output.features[f"level{level}"], output.logits[f"level{level}"] = neck(vectors)
