@@ -20,7 +20,7 @@ from .datasets.progress import say
     "-o", "--output", type=click.Path(path_type=Path), required=True, help="The picture to write: .png, .jpg."
 )
 @click.option("--frames", type=click.IntRange(1, 64), help="Frames, evenly spread. [default: the model's clip length]")
-@click.option("--height", type=click.IntRange(32, 1024), default=192, show_default=True, help="Of a crop, in pixels.")
+@click.option("--height", type=click.IntRange(32, 1024), default=128, show_default=True, help="Of a crop, in pixels.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--data", type=click.Path(path_type=Path), help="Benches' folder. [default: $REIDKIT_DATA or data]")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")

@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-MARGIN, GAP, LABEL, TEXT = 16, 6, 132, 14  # pixels; LABEL is the width of the left column
+MARGIN, GAP, LABEL, TEXT, NARROWEST = 16, 6, 132, 14, 360  # pixels; LABEL is the width of the left column
 BACKGROUND, INK, FAINT = (255, 255, 255), (20, 20, 20), (110, 110, 110)
+NOTE = ("bright: much attention, each row up", "to its own maximum; %: share of the", "token's attention on that frame")
 STRONGEST = 0.75  # opacity of the heat at a token's maximum
 
 
@@ -38,7 +39,7 @@ def draw_attention(
     on_class: np.ndarray,
     columns: Sequence[str],
     title: str,
-    height: int = 192,
+    height: int = 128,
 ) -> Image.Image:
     """The crops in the first row, then a row for each token.
 
@@ -57,7 +58,10 @@ def draw_attention(
     images = [cv2.resize(c.transpose(1, 2, 0), (width, height), interpolation=cv2.INTER_LINEAR) for c in crops]
     cell_width, cell_height = width + GAP, height + TEXT + 2 * GAP
     top = MARGIN + 3 * TEXT
-    size = (2 * MARGIN + LABEL + frames * cell_width, top + (tokens + 1) * cell_height + MARGIN + TEXT)
+    size = (
+        max(2 * MARGIN + LABEL + frames * cell_width, NARROWEST),
+        top + (tokens + 1) * cell_height + MARGIN + len(NOTE) * TEXT,
+    )
     picture = Image.new("RGB", size, BACKGROUND)
     draw = ImageDraw.Draw(picture)
     font, small = ImageFont.load_default(TEXT), ImageFont.load_default(TEXT - 2)
@@ -84,6 +88,6 @@ def draw_attention(
             shown = heat(image, maps[token, column], peak)
             picture.paste(Image.fromarray(shown), place(token + 1, column))
             below(token + 1, column, f"{100 * (maps[token, column].sum() + on_class[token, column]):.0f} %")
-    note = "bright: much attention, each row up to its own maximum; %: share of the token's attention on that frame"
-    draw.text((MARGIN, size[1] - MARGIN - TEXT), note, FAINT, small)
+    for line, text in enumerate(NOTE):
+        draw.text((MARGIN, size[1] - MARGIN - (len(NOTE) - line) * TEXT), text, FAINT, small)
     return picture

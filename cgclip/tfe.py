@@ -53,7 +53,8 @@ class TokenExtraction(nn.Module):
         super().__init__()
         self.tokens = nn.Parameter(torch.empty(tokens, width))
         self.temporal = nn.Parameter(torch.empty(frames, width))
-        nn.init.trunc_normal_(self.tokens, std=width**-0.5)
+        # of the size of what the layers add to them: small tokens would soon be one and the same
+        nn.init.normal_(self.tokens)
         nn.init.trunc_normal_(self.temporal, std=0.02)
         self.context_norm = nn.LayerNorm(width)
         self.layers = nn.ModuleList(ExtractionLayer(width, heads) for _ in range(layers))

@@ -58,7 +58,7 @@ def test_picture_of_a_tracklet(tmp_path, dataset, capsys) -> None:
     assert len(told["frames"]) == RECIPE.test_frames
     assert np.allclose(np.sum(told["share_of_frames"], axis=1), 1, atol=1e-3)
     assert np.shape(told["share_of_frames"]) == (4, 3)
-    assert Image.open(output).size[1] > 4 * 192
+    assert Image.open(output).size[1] > 4 * 128
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
