@@ -138,6 +138,8 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("build/detector"), help="folder for frames and training runs")
     parser.add_argument("--minutes", type=float, default=18.0, help="training time; the schedule is fitted to it")
     parser.add_argument("--epochs", type=int, default=0, help="fixed number of epochs instead of a time")
+    parser.add_argument("--start", type=Path, help="go on from these weights of an own earlier run")
+    parser.add_argument("--trained", type=float, default=0.0, help="minutes of that earlier run, for the record")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--per-camera", type=int, default=6)
     options = parser.parse_args()
@@ -156,7 +158,7 @@ def main() -> None:
     (work / "data.yaml").write_text(f"path: {work}\ntrain: crops/images\nval: test/images\nnames:\n  0: person\n")
     (work / "yolo11n-narrow.yaml").write_text(MODEL)
     began = time.monotonic()
-    model = YOLO(str(work / "yolo11n-narrow.yaml"), task="detect")
+    model = YOLO(str(options.start or work / "yolo11n-narrow.yaml"), task="detect")
     schedule = {"epochs": options.epochs} if options.epochs else {"time": options.minutes / 60, "epochs": 100}
     model.train(
         data=str(work / "data.yaml"),
@@ -193,7 +195,7 @@ def main() -> None:
     target = HERE.parent / "toolkit" / "assets" / "detector.onnx"
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(exported, target)
-    report(target, scores, counts, trained)
+    report(target, scores, counts, trained + 60 * options.trained)
 
 
 def report(target: Path, scores, counts: dict[str, int], seconds: float) -> None:
@@ -225,9 +227,9 @@ def report(target: Path, scores, counts: dict[str, int], seconds: float) -> None
         "# The shipped detector",
         "",
         "`benchmarks/train_detector.py`: narrow YOLO11, one class (person), trained from random weights on",
-        f"{row['train_frames']} simulated frames (sports and dance), tested on {row['test_frames']} frames of held-out seeds:",
-        f"other people, places and cameras. People with less than {LEAST_VISIBLE:.0%} of their silhouette visible are no",
-        "targets. `imgsz` is the size the exported file runs at; the test ran letterboxed at the same width.",
+        f"{row['train_frames']} simulated frames (sports and dance), tested on {row['test_frames']} frames of other seeds, with",
+        f"other people, places and cameras. People with less than {LEAST_VISIBLE:.0%} of their silhouette visible are",
+        "no targets. `imgsz` is the size the exported file runs at; the test ran letterboxed at the same width.",
         "",
         "| " + " | ".join(heads) + " |",
         "|" + "---|" * len(heads),

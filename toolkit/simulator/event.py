@@ -7,6 +7,7 @@ for pictures, truths in event.frames():      # one entry a camera
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -29,13 +30,17 @@ class Event:
     kind: str
     people: list[Person]
     cameras: list[Camera]
-    scene: Scene
     performance: sports.Performance
     seed: int
     detail: int
 
     def __len__(self) -> int:
         return len(self.performance.pose)
+
+    @cached_property
+    def scene(self) -> Scene:
+        """The place. Painted when first asked for: truth.json needs none."""
+        return SCENES[self.kind](np.random.default_rng([self.seed, 1]))
 
     def frames(self, only: list[int] | None = None) -> Iterator[tuple[list[np.ndarray], list[list[Truth]]]]:
         """For every frame (or those of `only`): each camera's picture, uint8 [H, W, 3] BGR, and its truth
@@ -68,7 +73,6 @@ def make_event(
     troupe = cast(kind, people, first_id, rng)
     play, half = PLAYS[kind]
     performance = play(troupe, seconds, fps, rng)
-    scene = SCENES[kind](rng)
     views = place(kind, cameras, size, half, rng)
     detail = 2 if size[1] >= 700 else 1
-    return Event(f"{kind}{index + 1:02d}", kind, troupe, views, scene, performance, seed * 131 + index, detail)
+    return Event(f"{kind}{index + 1:02d}", kind, troupe, views, performance, seed * 131 + index, detail)

@@ -128,6 +128,11 @@ def spread(options: list, count: int, rng: np.random.Generator) -> list:
     return drawn[:count]
 
 
+def shirt_distance(kit: tuple[str, str, str], other: tuple[str, str, str]) -> float:
+    """How far two kits' shirts are apart: the sum of the differences of red, green and blue."""
+    return sum(abs(a - b) for a, b in zip(COLOURS[kit[0]], COLOURS[other[0]], strict=True))
+
+
 def cast(kind: str, count: int, first_id: int, rng: np.random.Generator) -> list[Person]:
     """`count` people of one event, ids counted from `first_id`.
 
@@ -147,7 +152,7 @@ def cast(kind: str, count: int, first_id: int, rng: np.random.Generator) -> list
     if kind == "sports":
         first = rng.integers(len(KITS))
         second = (first + rng.integers(2, len(KITS) - 1)) % len(KITS)
-        while KITS[second][0] in KITS[first]:
+        while shirt_distance(KITS[first], KITS[second]) < 0.8:
             second = (second + 1) % len(KITS)
         kits = (KITS[first], KITS[second])
         numbers = [int(n) for team in range(2) for n in rng.choice(np.arange(2, 100), -(-count // 2), replace=False)]

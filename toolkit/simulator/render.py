@@ -203,7 +203,15 @@ class Shot:
             x0, y0 = np.maximum(np.floor(boxes[n, :2] * OVERSAMPLE).astype(int) - 2, 0)
             x1, y1 = np.ceil(boxes[n, 2:] * OVERSAMPLE).astype(int) + 3
             windows[n] = canvas[y0:y1, x0:x1, 3]
-            full[n] = cv2.countNonZero(cv2.compare(windows[n], n + 1, cv2.CMP_EQ)) if windows[n].size else 0
+            if not windows[n].size:
+                continue
+            own = cv2.compare(windows[n], n + 1, cv2.CMP_EQ)
+            full[n] = cv2.countNonZero(own)
+            if boxes[n, 0] < 0 or boxes[n, 1] < 0 or boxes[n, 2] > width or boxes[n, 3] > height:
+                # cut by the picture's edge: round what is left of the silhouette
+                left, top, wide, tall = cv2.boundingRect(own)
+                cut = np.array([x0 + left, y0 + top, x0 + left + wide, y0 + top + tall]) / OVERSAMPLE
+                boxes[n] = np.clip(boxes[n], cut - 0.5, cut + 0.5)
         if not ball_drawn:
             self.draw_ball(spot[0], ball_depth[0])
         truth = []

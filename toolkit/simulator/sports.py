@@ -88,7 +88,7 @@ def play_match(people: list[Person], seconds: float, fps: float, rng: np.random.
                 if n == holder and target_of_pass is None:
                     wanted[n] = position[n] + (goal - position[n]) * 0.45 + np.array([0, 1.6 * np.sin(now * 1.3 + n)])
                 else:
-                    place = np.array([side * 1.6 + role[n, 0] * 4.6, role[n, 1] * HALF[1] * 1.05])
+                    place = np.array([side * 1.0 + role[n, 0] * 5.0, role[n, 1] * HALF[1] * 1.05])
                     wanted[n] = 0.88 * place + 0.12 * ball[:2]
             else:
                 order = int(np.flatnonzero(mates[team[n]] == n)[0])
@@ -102,7 +102,7 @@ def play_match(people: list[Person], seconds: float, fps: float, rng: np.random.
         change = np.clip((pull - velocity) * 2.6, -7.0, 7.0)
         gap = position[:, None] - position[None]
         far = np.linalg.norm(gap, axis=-1) + np.eye(count) * 9
-        push = (gap / far[..., None] * np.clip(1.35 - far, 0, None)[..., None] * 15.0).sum(1)
+        push = (gap / far[..., None] * np.clip(1.55 - far, 0, None)[..., None] * 15.0).sum(1)
         velocity += (change + push) / RATE
         position = position + velocity / RATE
         position = np.clip(position, [-HALF[0], -HALF[1]], HALF)
