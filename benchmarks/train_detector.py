@@ -228,7 +228,7 @@ def report(target: Path, scores, counts: dict[str, int], seconds: float) -> None
         "",
         "`benchmarks/train_detector.py`: narrow YOLO11, one class (person), trained from random weights on",
         f"{row['train_frames']} simulated frames (sports and dance), tested on {row['test_frames']} frames of",
-        f"other seeds, people, places, cameras. People with less than {LEAST_VISIBLE:.0%} of their silhouette visible are",
+        f"other seeds and people. People with less than {LEAST_VISIBLE:.0%} of their silhouette visible are",
         "no targets. `imgsz` is the size the exported file runs at; the test ran letterboxed at the same width.",
         "",
         "| " + " | ".join(heads) + " |",
