@@ -226,6 +226,8 @@ def _claim(out: Path) -> Iterator[None]:
             raise UsageError(f"Another build is at work in '{out}'. Wait for it, or choose another folder.") from None
         if not mark.is_file():
             write_json(mark, {"tool": "reidkit build-dataset"})
+        for left in sorted(out.rglob(".*.tmp")):  # half-written by a build that was killed
+            left.unlink()
         yield
 
 
