@@ -6,10 +6,12 @@ show(tables, "latex")                 # best bold, second underlined, missing ce
 import csv
 import html
 import io
+import os
 from collections.abc import Sequence
 
 from .tables import Cell, Row, Table
 
+LABEL_WIDTH = 20  # a model's name may be folded down to this many letters
 # what LaTeX reads as more than a letter
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -92,16 +94,27 @@ def _head(group: str, name: str) -> str:
 def _show_rich(tables: Sequence[Table]) -> None:
     import rich.table
     from rich import box
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.text import Text
 
     console = Console(highlight=False)
+    bounded = console.is_terminal or "COLUMNS" in os.environ  # in a file or a pipe, nothing needs folding
     for t in tables:
         console.print(t.title, style="bold", markup=False)
+        # A figure is never cut: names are folded first, and what still doesn't fit is printed wider than the terminal.
+        widths = [
+            max(cell_len(text) for text in (group, name, *(_plain(row.cells[c]) for row in t.rows)))
+            for c, (group, name) in enumerate(t.columns)
+        ]
+        others = sum(widths) + 3 * (len(widths) + 1) + 1  # two blanks and a line around each column
+        longest = max((cell_len(_label(row)) for row in t.rows), default=0)
+        room = console.width - others if bounded else longest
+        label_width = min(longest, max(LABEL_WIDTH, room))
         grid = rich.table.Table(box=box.SIMPLE_HEAD)
-        grid.add_column("", no_wrap=True)
-        for group, name in t.columns:
-            grid.add_column(f"{group}\n{name}", justify="right", no_wrap=True)
+        grid.add_column("", width=label_width, overflow="fold")
+        for (group, name), width in zip(t.columns, widths, strict=True):
+            grid.add_column(f"{group}\n{name}", justify="right", no_wrap=True, width=width)
         for i, row in enumerate(t.rows):
             cells = []
             for cell in row.cells:
@@ -110,7 +123,7 @@ def _show_rich(tables: Sequence[Table]) -> None:
             ends = i + 1 < len(t.rows) and t.rows[i + 1].ours != row.ours
             grid.add_row(Text(_label(row)), *cells, end_section=ends)
         if t.rows:
-            console.print(grid)
+            Console(highlight=False, width=max(console.width, others + label_width)).print(grid)
         for note in t.notes:
             console.print(note, markup=False, style="dim", soft_wrap=True)
         for problem in t.problems:

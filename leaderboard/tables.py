@@ -6,7 +6,7 @@ re-ranking and the dataset's fingerprint are the same; whatever differs gets a t
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -31,7 +31,10 @@ TEST_RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Cell:
-    """A figure; `spread` is a standard deviation over seeds or half an interval. `tied`: not significantly behind."""
+    """A figure; `spread` is a standard deviation over seeds or half an interval. `tied`: not significantly behind.
+
+    `of` holds the results it was made from; published figures have none.
+    """
 
     value: float
     spread: float | None = None
@@ -39,6 +42,7 @@ class Cell:
     second: bool = False
     tied: bool = False
     digits: int = 1
+    of: tuple[Result, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def text(self) -> str:
@@ -177,7 +181,7 @@ def _table(
         for p in cited
     ]
     rows = [row for row in rows if any(row.cells)]
-    groups = _models({b: settings[s] for b, s in chosen.items()})
+    groups = by_label({b: settings[s] for b, s in chosen.items()})
     seeds = False
     for label, by_bench in groups.items():
         cells = []
@@ -205,7 +209,7 @@ def _table(
     return Table(title, named, tuple(rows), tuple(notes))
 
 
-def _models(by_bench: dict[str, list[Result]]) -> dict[str, dict[str, list[Result]]]:
+def by_label(by_bench: dict[str, list[Result]]) -> dict[str, dict[str, list[Result]]]:
     """Label -> bench -> results over seeds. A model under several recipes gets a row each, told apart in the label."""
     variants: dict[tuple[str, str], dict[str, dict]] = {}
     newest: dict[tuple[str, str, str], dict[str, dict[int, Result]]] = {}
@@ -231,12 +235,13 @@ def _cell(runs: Sequence[Result], metric: str, intervals: bool) -> Cell | None:
     values = [r.metrics[metric] for r in runs if metric in r.metrics]
     if not values or len(values) < len(runs):  # no mean over missing figures
         return None
+    of = tuple(runs)
     if len(values) > 1:
-        return Cell(float(np.mean(values)), float(np.std(values, ddof=1)))
+        return Cell(float(np.mean(values)), float(np.std(values, ddof=1)), of=of)
     if intervals and runs[0].per_query:
         found = interval(runs[0].per_query, metric)
-        return Cell(values[0], (found[1] - found[0]) / 2 if found else None)
-    return Cell(values[0])
+        return Cell(values[0], (found[1] - found[0]) / 2 if found else None, of=of)
+    return Cell(values[0], of=of)
 
 
 def _ranked(rows: list[Row], columns: Sequence[object]) -> list[Row]:

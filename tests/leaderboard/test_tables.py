@@ -269,3 +269,20 @@ def test_compare_on_the_command_line(tmp_path, make_result, queries):
     done = CliRunner().invoke(compare, ["a", "b/v", "--bench", "mars", "--results", str(tmp_path), "--json"])
     assert json.loads(done.stdout)["differences"][0]["difference"] == 10
     assert json.loads(done.stdout)["differences"][0]["significant"] is True
+
+
+@pytest.mark.parametrize("columns", [None, "20", "40", "80", "100", "300"])
+def test_no_figure_is_ever_cut(make_result, monkeypatch, capsys, columns):
+    if columns is None:  # a pipe: nothing is folded
+        monkeypatch.delenv("COLUMNS", raising=False)
+    else:
+        monkeypatch.setenv("COLUMNS", columns)
+    name = "a-model-with-a-name-of-more-than-forty-letters"
+    made = build("main", [make_result(name, mAP=12.3, R1=45.6), make_result("b", mAP=7.8, R1=99.9)])
+    formats.show(made, "rich")
+    printed = capsys.readouterr().out
+    assert "…" not in printed
+    for figure in ("12.3", "45.6", "7.8", "99.9", "78.5"):
+        assert figure in printed
+    assert (name in printed) == (columns in (None, "300"))
+    assert name[:20] in printed
