@@ -195,10 +195,10 @@ def main() -> None:
     target = HERE.parent / "toolkit" / "assets" / "detector.onnx"
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(exported, target)
-    report(target, scores, counts, trained + 60 * options.trained)
+    report(target, scores, counts, trained / 60, options.trained)
 
 
-def report(target: Path, scores, counts: dict[str, int], seconds: float) -> None:
+def report(target: Path, scores, counts: dict[str, int], minutes: float, before: float) -> None:
     """benchmarks/results/detector.md and detector.json."""
     import torch
     import ultralytics
@@ -215,7 +215,7 @@ def report(target: Path, scores, counts: dict[str, int], seconds: float) -> None
         "imgsz": f"{INPUT[1]}x{INPUT[0]}",
         "train_frames": counts["train"],
         "test_frames": counts["test"],
-        "train_minutes": round(seconds / 60, 1),
+        "train_minutes": round(minutes + before, 1),
         "machine": f"{cpu}, {torch.get_num_threads()} threads",
         "software": f"torch {torch.__version__}, ultralytics {ultralytics.__version__}",
     }
@@ -236,6 +236,11 @@ def report(target: Path, scores, counts: dict[str, int], seconds: float) -> None
         "| " + " | ".join(str(row[h]) for h in heads) + " |",
         "",
         f"Machine: {row['machine']}. {row['software']}.",
+        *(
+            [f"Trained in two runs, the second (--start, {minutes:.1f} min) from the weights of the first."]
+            if before
+            else []
+        ),
         "It has seen rendered people only and is no detector for real footage.",
     ]
     (results / "detector.md").write_text("\n".join(lines) + "\n")
