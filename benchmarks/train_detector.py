@@ -194,8 +194,19 @@ def main() -> None:
     exported = Path(best.export(format="onnx", imgsz=list(INPUT), dynamic=True, simplify=False, opset=17, device="cpu"))
     target = HERE.parent / "toolkit" / "assets" / "detector.onnx"
     target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(exported, target)
+    clean(exported, target)
     report(target, scores, counts, trained / 60, options.trained)
+
+
+def clean(exported: Path, target: Path) -> None:
+    """Copies the export without the training machine's folder, which Ultralytics writes into its metadata."""
+    import onnx
+
+    model = onnx.load(str(exported))
+    for entry in model.metadata_props:
+        if entry.key == "description":
+            entry.value = "YOLO11 in a narrow cut, trained on reidkit's simulated footage"
+    onnx.save(model, str(target))
 
 
 def report(target: Path, scores, counts: dict[str, int], minutes: float, before: float) -> None:
