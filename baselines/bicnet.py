@@ -268,7 +268,7 @@ def build(recipe: BicnetRecipe, num_classes: int, num_cameras: int) -> nn.Module
         if getattr(recipe, key) % GROUP or getattr(recipe, key) < GROUP:
             raise UsageError(
                 f"{key}={getattr(recipe, key)} is no clip length for bicnet, whose clips have a multiple of {GROUP} "
-                f"frames. Set --set {key}=8."
+                f"frames. Give --set {key}=8."
             )
     return Bicnet(recipe, num_classes)
 
