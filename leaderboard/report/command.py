@@ -1,0 +1,50 @@
+"""`reidkit report -o report.html`: the results as one page."""
+
+import json
+from pathlib import Path
+
+import click
+
+from ...datasets.progress import say
+from ..commands import results_option
+
+
+@click.command()
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), default=Path("report.html"),
+              show_default=True, help="The page to write.")  # fmt: skip
+@results_option
+@click.option("--data", type=click.Path(path_type=Path), help="Where datasets lie, if not where the results say.")
+@click.option("--crops", "queries", type=click.IntRange(0, 100), default=6, show_default=True,
+              help="Queries of each bench that are shown with crops.")  # fmt: skip
+@click.option("--intervals", is_flag=True, help="Give ± half the 95 % bootstrap interval over identities.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def report(output: Path, results_folder: Path, data: Path | None, queries: int, intervals: bool, as_json: bool) -> None:
+    """One self-contained HTML page: tables, CMC curves, ranking lists, hard queries, and where each number is from.
+
+    It needs no network and no other file: put it online as it is.
+    """
+    from ...datasets.files import write_atomic
+    from ..results import load_results
+    from .data import gather
+    from .page import report_page
+
+    results, problems = load_results(results_folder)
+    page = gather(results, problems, root=results_folder, data=data, queries=queries, intervals=intervals)
+    html = report_page(page)
+    write_atomic(output, html)
+    for words in page.problems:
+        say(words)
+    absent = {s.facts.name: s.missing for s in page.sections if s.missing}
+    for name, reason in absent.items():
+        say(f"No crops of {name}: {reason}")
+    if not results:
+        say(f"There are no results in '{results_folder}': the page holds the published figures only.")
+    size = len(html.encode())
+    if as_json:
+        record = {
+            "output": str(output), "bytes": size, "results": len(results), "left_out": list(page.problems),
+            "benches": len(page.sections), "lists": sum(len(s.blocks) for s in page.sections), "no_crops": absent,
+        }  # fmt: skip
+        print(json.dumps(record, ensure_ascii=False))
+    else:
+        say(f"{output}: {len(results)} results on {len(page.sections)} benches, {size / 1e6:.1f} MB.")

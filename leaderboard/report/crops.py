@@ -1,0 +1,163 @@
+"""Pictures for a page: each tracklet a strip of small JPEG crops that plays where the pointer rests.
+
+    library = open_library(result, data=None, near=Path("results"))
+    album = Album()
+    shot = album.shot(library, "0007C2T0003", identity_of={}, ...)
+    album.css                                    # a rule a strip, whatever the number of lists it stands in
+
+A strip is embedded once. When the pictures reach the limit, what comes later is shown by its name.
+"""
+
+import base64
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ...datasets import ReidDataset, ReidkitError, Tracklet, UsageError
+from ...datasets.benches import BENCHES, VARIANTS, load_bench
+from ...datasets.own import read_dataset
+from ...datasets.sampling import spread
+from ..results import Result
+
+WIDTH, HEIGHT = 72, 144  # of a crop, in pixels
+FRAMES = 6  # of a strip
+QUALITY = 72
+LIMIT = 6_000_000  # bytes of all strips, as base64
+
+
+@dataclass(frozen=True)
+class Library:
+    """The tracklets of a result's dataset; `dataset` None and the `reason` where they are not at hand."""
+
+    name: str
+    dataset: ReidDataset | None = None
+    reason: str = ""
+    by_id: dict[str, Tracklet] = field(default_factory=dict, repr=False)
+
+    def camera(self, index: int) -> str:
+        """The camera's name; a number where the dataset gives none."""
+        names = self.dataset.cameras if self.dataset else ()
+        return str(names[index]) if 0 <= index < len(names) else f"camera {index + 1}"
+
+
+def library_of(dataset: ReidDataset) -> Library:
+    """A library of an open dataset."""
+    return Library(dataset.name, dataset, by_id={t.id: t for t in (*dataset.train, *dataset.query, *dataset.gallery)})
+
+
+def open_library(result: Result, data: Path | None = None, near: Path | None = None) -> Library:
+    """The dataset that `result` was computed on, looked for where the result says, below `data`, and beside `near`.
+
+    Its fingerprint must be the result's (of a bench of several splits only the names are compared, later).
+    """
+    name = str(result.dataset.get("name") or result.bench)
+    told = Path(str(result.dataset.get("path") or name))
+    tried, reason = [], ""
+    for path in (told, *([data / name, data / result.bench, data / told.name] if data else []), *_beside(near, told)):
+        if path in tried or not path.is_dir():
+            continue
+        tried.append(path)
+        try:
+            dataset = _read(result.bench, path)
+        except ReidkitError as error:
+            reason = str(error)
+            continue
+        if not result.splits and dataset.fingerprint != result.fingerprint:
+            reason = f"'{path}' has another fingerprint than the result: it was changed, or built anew."
+            continue
+        return library_of(dataset)
+    return Library(name, reason=reason or f"there is no dataset at '{told}'; --data gives the folder it lies in.")
+
+
+def _beside(near: Path | None, told: Path) -> list[Path]:
+    """A relative path was written by a command that ran elsewhere, maybe above the results."""
+    return [] if near is None or told.is_absolute() else [folder / told for folder in near.resolve().parents[:3]]
+
+
+def _read(bench: str, path: Path) -> ReidDataset:
+    if bench in BENCHES:
+        return BENCHES[bench](path, 0)
+    if bench in VARIANTS:
+        return VARIANTS[bench][1](path, 0)
+    return read_dataset(path) if (path / "dataset.json").is_file() else load_bench(str(path))
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A tracklet on the page. `verdict`: "query", "right", "wrong", or "unknown" where its identity is not known."""
+
+    id: str
+    verdict: str
+    strip: str = ""  # the class of its strip; "" without a picture
+    identity: int | None = None
+    camera: str = ""
+    place: int = 0  # in the list, from 1
+    distance: float | None = None
+
+    @property
+    def words(self) -> str:
+        """What a screen reader says."""
+        place = f"rank {self.place}, " if self.place else ""
+        who = "" if self.identity is None else f", identity {self.identity}"
+        where = f", {self.camera}" if self.camera else ""
+        return f"{place}tracklet {self.id}{who}{where}: {self.verdict}"
+
+
+class Album:
+    """The strips of a page, each made once, up to `limit` bytes."""
+
+    def __init__(self, limit: int = LIMIT):
+        self.limit, self.bytes = limit, 0
+        self.left_out: set[tuple[str, str]] = set()
+        self.broken: dict[str, str] = {}
+        self._strips: dict[tuple[str, str], tuple[str, str]] = {}
+
+    @property
+    def css(self) -> str:
+        """A rule a strip. Base64 and our own class names: nothing in it needs escaping."""
+        return "\n".join(
+            f".{name}{{background-image:url(data:image/jpeg;base64,{data})}}" for name, data in self._strips.values()
+        )
+
+    def strip(self, library: Library, tracklet: Tracklet) -> str:
+        """The class of the tracklet's strip; "" where there is no room left, or a crop can't be read."""
+        key = (library.dataset.fingerprint, tracklet.id)
+        if key in self._strips:
+            return self._strips[key][0]
+        if key in self.left_out or tracklet.id in self.broken:
+            return ""
+        try:
+            data = base64.b64encode(make_strip(tracklet)).decode()
+        except UsageError as error:
+            self.broken[tracklet.id] = str(error)
+            return ""
+        if self.bytes + len(data) > self.limit:
+            self.left_out.add(key)
+            return ""
+        self.bytes += len(data)
+        self._strips[key] = (f"strip{len(self._strips)}", data)
+        return self._strips[key][0]
+
+
+def make_strip(tracklet: Tracklet) -> bytes:
+    """JPEG of `FRAMES` crops side by side, evenly spread over the tracklet.
+
+    Each is stretched to 1:2, as the models see it.
+
+    Raises:
+        UsageError: a crop that is absent, cut, or no picture.
+    """
+    strip = Image.new("RGB", (WIDTH * FRAMES, HEIGHT))
+    for column, index in enumerate(np.asarray(spread(len(tracklet.frames), FRAMES)).ravel().tolist()):
+        try:
+            with Image.open(io.BytesIO(tracklet.frames.read(index))) as crop:
+                small = crop.convert("RGB").resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
+        except (OSError, ValueError, Image.DecompressionBombError) as error:
+            raise UsageError(f"Frame {index} of tracklet '{tracklet.id}' is no whole picture ({error}).") from None
+        strip.paste(small, (column * WIDTH, 0))
+    out = io.BytesIO()
+    strip.save(out, "JPEG", quality=QUALITY, optimize=True)
+    return out.getvalue()

@@ -1,0 +1,409 @@
+"""What the report shows, gathered from the result files and the datasets they were computed on.
+
+    page = gather(results, problems, root=Path("results"), data=None, queries=6)
+    page.sections[0].chart, page.sections[0].blocks, page.runs
+
+Nothing is drawn here: `page.py` puts it into HTML.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from .. import complexity, tables
+from ..protocols import PROTOCOLS
+from ..published import Published, published
+from ..results import Problem, Result, run_id
+from ..tables import Setting, Table, setting_of
+from .crops import Album, Library, Shot, open_library
+from .curves import Chart, chart, cmc
+
+MODELS = 4  # shown in a ranking list: the best of the bench
+HARDEST = 12  # rows of a table of hard queries
+SHOWN = 10  # entries of a list
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What one model found for a query: AP in percent, the rank of the first true match, the nearest."""
+
+    label: str
+    ap: float | None
+    rank: int | None
+    entries: tuple[Shot, ...]
+
+
+@dataclass(frozen=True)
+class Block:
+    """A query and the lists of the models. `kind` says how hard it is."""
+
+    query: Shot
+    kind: str
+    ap: float
+    rankings: tuple[Ranking, ...]
+
+
+@dataclass(frozen=True)
+class HardQuery:
+    """A query, its mean AP over the models, and the rank of each model's first match (None: not among its queries)."""
+
+    query: Shot
+    ap: float
+    ranks: tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Queries of one camera against the entries of another, in percent."""
+
+    mAP: float
+    R1: float
+    queries: int
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Rows are the queries' cameras, columns the gallery's; None where no query has a match there."""
+
+    label: str
+    cameras: tuple[str, ...]
+    cells: tuple[tuple[Pair | None, ...], ...]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Of a dataset. `parts`: (name, identities, tracklets, crops); `lines`: (what, value)."""
+
+    name: str
+    fingerprint: str
+    parts: tuple[tuple[str, int, int, int], ...] = ()
+    lines: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Section:
+    """Everything about one bench under one setting. Figures of two sections don't compare."""
+
+    anchor: str
+    title: str
+    setting: str
+    explanation: str
+    facts: Facts
+    chart: Chart | None
+    curves_of: str
+    blocks: tuple[Block, ...]
+    hardest: tuple[HardQuery, ...]
+    hardest_models: tuple[str, ...]
+    matrices: tuple[Matrix, ...]
+    notes: tuple[str, ...]
+    missing: str  # why the dataset's crops were not at hand
+
+
+@dataclass(frozen=True)
+class Run:
+    """One result: what it was made by, and on what."""
+
+    anchor: str
+    result: Result
+    explanation: str
+    recipe: tuple[tuple[str, str], ...]
+    machine: tuple[tuple[str, str], ...]
+    software: tuple[tuple[str, str], ...]
+    commit: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """The whole report."""
+
+    tables: tuple[Table, ...]
+    sections: tuple[Section, ...]
+    runs: tuple[Run, ...]
+    cited: tuple[Published, ...]
+    problems: tuple[str, ...]
+    newest: str  # day of the newest result
+    album: Album = field(repr=False, default_factory=Album)
+
+    @property
+    def results(self) -> int:
+        return len(self.runs)
+
+
+def gather(
+    results: Sequence[Result],
+    problems: Sequence[Problem] = (),
+    *,
+    root: Path | None = None,
+    data: Path | None = None,
+    queries: int = 6,
+    intervals: bool = False,
+) -> Page:
+    """The report's content. `queries` are shown with crops for each bench; datasets are looked for as `crops` says."""
+    shown, problem_words = _tables(results, problems, root, intervals)
+    settings: dict[Setting, list[Result]] = {}
+    for r in results:
+        settings.setdefault(setting_of(r), []).append(r)
+    order = [*tables.MAIN, *tables.HARD]
+    ordered = sorted(
+        settings, key=lambda s: (order.index(s.bench) if s.bench in order else len(order), s.bench, s.words)
+    )
+    album, libraries, sections = Album(), {}, []
+    for number, setting in enumerate(ordered):
+        mine = settings[setting]
+        key = (setting.bench, setting.fingerprint)
+        if key not in libraries:
+            libraries[key] = open_library(mine[-1], data, root)
+        title = _title(setting, [other for other in ordered if other.bench == setting.bench])
+        sections.append(_section(f"bench-{number}", title, setting, mine, libraries[key], album, queries))
+    return Page(
+        tables=shown,
+        sections=tuple(sections),
+        runs=tuple(_run(r) for r in sorted(results, key=lambda r: (r.bench, r.model, r.size, r.seed, r.created))),
+        cited=published(),
+        problems=problem_words,
+        newest=max((r.created for r in results), default="")[:10],
+        album=album,
+    )
+
+
+def _tables(results, problems, root, intervals) -> tuple[tuple[Table, ...], tuple[str, ...]]:
+    """The tables that have rows, without columns that have no figure; and what was left out, once."""
+    made = [t for kind in ("main", "hard") for t in tables.build(kind, results, intervals=intervals)]
+    # one variant alone is in the tables above
+    made += [t for t in tables.build("ablation", results, intervals=intervals) if len(t.rows) > 1]
+    costs, words = [], [f"Left out: {problem}" for problem in problems]
+    if root is not None:
+        costs = complexity.table(root)
+        words += [problem for t in costs for problem in t.problems]
+    made.sort(key=lambda t: not any(row.ours for row in t.rows))  # stable: those with figures of ours come first
+    return tuple(_without_blanks(t) for t in (*made, *costs) if t.rows), tuple(words)
+
+
+def _without_blanks(t: Table) -> Table:
+    kept = [c for c in range(len(t.columns)) if any(row.cells[c] for row in t.rows)]
+    rows = tuple(replace(row, cells=tuple(row.cells[c] for c in kept)) for row in t.rows)
+    return replace(t, columns=tuple(t.columns[c] for c in kept), rows=rows)
+
+
+def _title(setting: Setting, alike: Sequence[Setting]) -> str:
+    """The bench, and where it has several settings what tells this one from the others."""
+
+    def differs(name: str) -> bool:
+        return len({getattr(s, name) for s in alike}) > 1
+
+    words = [
+        setting.protocol + (f" v{setting.version}" if differs("version") else "")
+        if differs("protocol") or differs("version")
+        else "",
+        f"{setting.sampling} sampling" if differs("sampling") else "",
+        setting.metric if differs("metric") else "",
+        ("re-ranked" if setting.rerank else "not re-ranked") if differs("rerank") else "",
+        f"dataset {setting.fingerprint[:8]}" if differs("fingerprint") else "",
+    ]
+    title = tables.TITLES.get(setting.bench, setting.bench)
+    return f"{title}, {', '.join(w for w in words if w)}" if any(words) else title
+
+
+def _section(anchor, title, setting, results, library, album, queries) -> Section:
+    rule = PROTOCOLS.get(setting.protocol)
+    headline = rule.headline[0] if rule else "mAP"
+    runs = {label: by[setting.bench] for label, by in tables.by_label({setting.bench: results}).items()}
+    labels = sorted(runs, key=lambda label: -float(np.mean([r.metrics.get(headline, 0.0) for r in runs[label]])))
+    curves = [(label, np.mean([cmc(r.per_query) for r in rs], axis=0).tolist()) for label, rs in _counted(labels, runs)]
+    rows = {label: {_key(q): q for q in rs[0].per_query} for label, rs in _counted(labels, runs)}
+    mean_ap = _mean_ap(rows)
+    name_of = _Namer(library, rows, album)
+    chosen = _choose(mean_ap, rows, queries)
+    blocks = tuple(_block(key, kind, mean_ap[key], rows, name_of) for key, kind in chosen)
+    hard = sorted(mean_ap, key=lambda key: (mean_ap[key], key))[:HARDEST]
+    seeds = sum(len(rs) > 1 for rs in runs.values())
+    return Section(
+        anchor=anchor,
+        title=title,
+        setting=setting.words,
+        explanation=rule.explanation if rule else "",
+        facts=_facts(setting, library),
+        chart=chart(curves),
+        curves_of="Means over seeds where a model has several; lists and matrices show its first seed."
+        if seeds
+        else "",
+        blocks=blocks,
+        hardest=tuple(_hard(key, mean_ap[key], rows, name_of) for key in hard),
+        hardest_models=tuple(rows),
+        matrices=tuple(_matrix(label, runs[label][0], library) for label in labels if runs[label][0].camera_pairs),
+        notes=_notes(library, len(rows), album, bool(blocks)),
+        missing=library.reason,
+    )
+
+
+def _counted(labels, runs) -> list[tuple[str, list[Result]]]:
+    """The models whose results all carry per-query figures."""
+    return [(label, runs[label]) for label in labels if all(r.per_query for r in runs[label])]
+
+
+def _key(row: dict) -> tuple[int, str]:
+    return row.get("split", 0), row["query"]
+
+
+def _mean_ap(rows: dict[str, dict]) -> dict[tuple[int, str], float]:
+    found = defaultdict(list)
+    for by_key in rows.values():
+        for key, row in by_key.items():
+            found[key].append(row["ap"])
+    return {key: float(np.mean(aps)) for key, aps in found.items()}
+
+
+def _choose(mean_ap: dict, rows: dict[str, dict], count: int) -> list[tuple[tuple[int, str], str]]:
+    """Half of them the hardest, of different people; the others spread from middling to the easiest."""
+    if not mean_ap or count < 1:
+        return []
+    ordered = sorted(mean_ap, key=lambda key: (mean_ap[key], key))
+    identity = {key: row["identity"] for by_key in rows.values() for key, row in by_key.items()}
+    hard, people = [], set()
+    for key in ordered[: max(1, len(ordered) // 2)]:
+        if len(hard) < (count + 1) // 2 and identity[key] not in people:
+            hard.append(key)
+            people.add(identity[key])
+    rest = [key for key in ordered[len(ordered) // 2 :] if key not in hard]
+    number = min(count - len(hard), len(rest))
+    places = [round(i * (len(rest) - 1) / max(1, number - 1)) for i in range(number)] if number > 1 else [-1][:number]
+    spread = [(rest[p], "easy" if p in (-1, len(rest) - 1) else "middling") for p in places]
+    return [(key, "hard") for key in hard] + spread
+
+
+class _Namer:
+    """Shots of tracklets by id: with identity, camera and strip from the dataset, else what the results tell."""
+
+    def __init__(self, library: Library, rows: dict[str, dict], album: Album):
+        self.library, self.album = library, album
+        self.identities = {row["query"]: row["identity"] for by_key in rows.values() for row in by_key.values()}
+
+    def query(self, row: dict) -> Shot:
+        return self._shot(row["query"], "query", row["identity"])
+
+    def entry(self, id_: str, place: int, wanted: int) -> Shot:
+        tracklet = self.library.by_id.get(id_)
+        identity = tracklet.identity if tracklet else self.identities.get(id_)
+        verdict = "unknown" if identity is None else "right" if identity == wanted else "wrong"
+        return self._shot(id_, verdict, identity, place)
+
+    def _shot(self, id_: str, verdict: str, identity: int | None, place: int = 0) -> Shot:
+        tracklet = self.library.by_id.get(id_)
+        if tracklet is None:
+            return Shot(id_, verdict, identity=identity, place=place)
+        strip = self.album.strip(self.library, tracklet)
+        return Shot(id_, verdict, strip, identity, self.library.camera(tracklet.camera), place)
+
+
+def _block(key, kind, ap, rows, name_of) -> Block:
+    having = [(label, by_key[key]) for label, by_key in rows.items() if key in by_key]
+    rankings = []
+    for label, row in having[:MODELS]:
+        top = row["top"][:SHOWN] if isinstance(row["top"], list) else []
+        entries = (name_of.entry(str(id_), k, row["identity"]) for k, id_ in enumerate(top, start=1))
+        rankings.append(Ranking(label, row["ap"], row["rank"], tuple(entries)))
+    return Block(name_of.query(having[0][1]), kind, ap, tuple(rankings))
+
+
+def _hard(key, ap, rows, name_of) -> HardQuery:
+    having = next(by_key[key] for by_key in rows.values() if key in by_key)
+    ranks = tuple(by_key[key]["rank"] if key in by_key else None for by_key in rows.values())
+    return HardQuery(name_of.query(having), ap, ranks)
+
+
+def _matrix(label: str, result: Result, library: Library) -> Matrix:
+    """Of several splits the mean over their queries."""
+    sums: dict[tuple[int, int], list[tuple[float, float, int]]] = defaultdict(list)
+    for p in result.camera_pairs:
+        if not isinstance(p, dict) or not {"query_camera", "gallery_camera", "mAP", "R1", "queries"} <= set(p):
+            continue
+        sums[p["query_camera"], p["gallery_camera"]].append((p["mAP"], p["R1"], p["queries"]))
+    numbers = sorted({camera for pair in sums for camera in pair})
+
+    def cell(pair: tuple[int, int]) -> Pair | None:
+        if pair not in sums:
+            return None
+        maps, firsts, counts = (np.array(column, float) for column in zip(*sums[pair], strict=True))
+        total = counts.sum()
+        return Pair(float(maps @ counts / total), float(firsts @ counts / total), int(total)) if total else None
+
+    cells = tuple(tuple(cell((row, column)) for column in numbers) for row in numbers)
+    return Matrix(label, tuple(library.camera(n) for n in numbers), cells)
+
+
+def _notes(library: Library, models: int, album: Album, lists: bool) -> tuple[str, ...]:
+    notes = []
+    if models > MODELS and lists:
+        notes.append(f"Ranking lists of the best {MODELS} models; {models - MODELS} further are not drawn.")
+    if library.dataset is None and lists:
+        notes.append(
+            f"The crops of {library.name} were not at hand when this page was made: tracklets are shown by their "
+            "names, and only those known to be queries are judged right or wrong."
+        )
+    if album.left_out and lists:
+        notes.append("Pictures stop at 6 MB a page; tracklets beyond that are shown by their names.")
+    if album.broken and lists:
+        notes.append(f"Crops that can't be read: {', '.join(sorted(album.broken))}.")
+    return tuple(notes)
+
+
+def _facts(setting: Setting, library: Library) -> Facts:
+    d = library.dataset
+    if d is None:
+        return Facts(library.name, setting.fingerprint)
+    parts = []
+    for name, part in (("train", d.train), ("query", d.query), ("gallery", d.gallery)):
+        people = {t.identity for t in part if t.kind == "person"}
+        parts.append((name, len(people), len(part), sum(len(t.frames) for t in part)))
+    lengths = [len(t.frames) for t in (*d.train, *d.test)]
+    lines = [("cameras", ", ".join(map(str, d.cameras)) or str(d.num_cameras))]
+    if lengths:
+        lines.append(
+            ("crops a tracklet", f"{min(lengths)} to {max(lengths)}, median {int(np.median(lengths))}"),
+        )
+    others = {kind: sum(t.kind == kind for t in d.test) for kind in ("junk", "distractor")}
+    lines += [(f"{kind} tracklets in the test set", f"{n:,}") for kind, n in others.items() if n]
+    return Facts(d.name, setting.fingerprint, tuple(parts), (*lines, *_manifest_lines(d.facts)))
+
+
+def _manifest_lines(facts) -> tuple[tuple[str, str], ...]:
+    """What a dataset of ours says about its footage and its own build."""
+    lines = []
+    sources = facts.get("sources")
+    if isinstance(sources, list) and sources:
+        seconds = sum(s.get("seconds") or 0 for s in sources if isinstance(s, dict))
+        lines.append(("footage", f"{len(sources)} sources, {seconds / 60:.1f} minutes"))
+    split = facts.get("split")
+    if isinstance(split, dict) and split.get("by"):
+        lines.append(("train and test divided by", str(split["by"])))
+    scores = facts.get("scores")
+    if isinstance(scores, dict):
+        lines += [(f"build: {k.replace('_', ' ')}", f"{v:.3f}") for k, v in scores.items() if isinstance(v, float)]
+    return tuple(lines)
+
+
+def _run(r: Result) -> Run:
+    environment = r.environment if isinstance(r.environment, dict) else {}
+    rule = PROTOCOLS.get(r.protocol)
+    return Run(
+        anchor=anchor_of(r),
+        result=r,
+        explanation=rule.explanation if rule else "",
+        recipe=tuple((str(k), v if isinstance(v, str) else json.dumps(v)) for k, v in r.recipe.items()),
+        machine=_pairs(environment.get("hardware")),
+        software=_pairs(environment.get("software")),
+        commit=str(environment.get("commit") or ""),
+    )
+
+
+def anchor_of(r: Result) -> str:
+    """Where on the page a result is told about."""
+    return f"run-{run_id(r)}"
+
+
+def _pairs(value: object) -> tuple[tuple[str, str], ...]:
+    return tuple((str(k), str(v)) for k, v in value.items()) if isinstance(value, dict) else ()

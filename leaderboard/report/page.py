@@ -1,0 +1,69 @@
+"""HTML of the report and of a search, whole in one file: styles, script and pictures inside, nothing fetched.
+
+    html = report_page(gather(results))
+    html = search_page(block, title="…", album=album)
+
+Everything that comes from a file is escaped. The page forbids itself the network by its content security policy.
+"""
+
+from collections.abc import Sequence
+from importlib.resources import files
+
+import jinja2
+from markupsafe import Markup
+
+from ..tables import Cell, Table
+from .crops import FRAMES, HEIGHT, WIDTH, Album
+from .data import Block, Page, anchor_of
+
+METRICS = ("mAP", "R1", "R5", "R10", "R20", "mINP")
+
+
+def report_page(page: Page) -> str:
+    """The report."""
+    return _template("report.html.j2").render(page=page, title="reidkit report", **_shared(page.album))
+
+
+def search_page(block: Block, album: Album, title: str, facts: Sequence[tuple[str, str]], notes: Sequence[str]) -> str:
+    """One tracklet's ranking list."""
+    return _template("search.html.j2").render(block=block, title=title, facts=facts, notes=notes, **_shared(album))
+
+
+def _template(name: str) -> jinja2.Template:
+    loader = jinja2.FunctionLoader(_text)
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template(name)
+
+
+def _text(name: str) -> str:
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def _shared(album: Album) -> dict:
+    """What every template uses. Only our own files and base64 go in unescaped."""
+    size = f":root{{--strip-frames:{FRAMES};--crop-width:{WIDTH}px;--crop-height:{HEIGHT}px}}\n"
+    return {
+        "style": Markup(size + _text("report.css") + album.css),
+        "script": Markup(_text("report.js")),
+        "spans": _spans,
+        "link": _link,
+        "metrics": METRICS,
+    }
+
+
+def _spans(table: Table) -> list[tuple[str, int]]:
+    """(group, number of columns) of neighbouring columns of one group."""
+    found: list[tuple[str, int]] = []
+    for group, _ in table.columns:
+        if found and found[-1][0] == group:
+            found[-1] = (group, found[-1][1] + 1)
+        else:
+            found.append((group, 1))
+    return found
+
+
+def _link(cell: Cell) -> str:
+    """Anchor of the newest result behind a figure; "" for a published one."""
+    return anchor_of(max(cell.of, key=lambda r: r.created)) if cell.of else ""
