@@ -27,7 +27,7 @@ WEIGHTS = click.option(
 )
 
 
-def _workers(given: int | None) -> int:
+def worker_count(given: int | None) -> int:
     import os
 
     return min(len(os.sched_getaffinity(0)), 8) if given is None else max(given, 0)
@@ -85,7 +85,7 @@ def run(
     ]
     here = parallel.start(device)
     try:
-        done, failed = _run_cells(cells, Places(results, runs, data), here, again=again, workers=_workers(workers))
+        done, failed = _run_cells(cells, Places(results, runs, data), here, again=again, workers=worker_count(workers))
     finally:
         parallel.stop()
     if not here.first:
@@ -200,9 +200,15 @@ def evaluate(model, weights, bench, size, overrides, split, protocol, device, da
 
     here = Parallel(pick_device(device))
     dataset = _dataset_of_run(bench, data, split, weights)
-    built, recipe, about = _open(model, weights, size, overrides, dataset, here.device)
+    built, recipe, about = open_model(model, weights, size, overrides, dataset, here.device)
     scores = score_model(
-        built, dataset, recipe, here, protocol=protocol, workers=_workers(workers), title=f"{model} on {dataset.name}"
+        built,
+        dataset,
+        recipe,
+        here,
+        protocol=protocol,
+        workers=worker_count(workers),
+        title=f"{model} on {dataset.name}",
     )
     figures = scores.metrics
     if as_json:
@@ -245,7 +251,7 @@ def _dataset_of_run(bench, data, split, weights):
     return load_datasets(bench, data, split or 0)[split or 0]
 
 
-def _open(model, weights, size, overrides, dataset, device):
+def open_model(model, weights, size, overrides, dataset, device):
     """The model in test mode, its recipe, and what to report about the weights."""
     from . import zoo
     from .training.recipe import override
@@ -314,8 +320,10 @@ def embed(model, weights, source, output, part, size, overrides, device, data, w
     else:
         tracklets = read_folder(source)
     chosen = pick_device(device)
-    built, recipe, _ = _open(model, weights, size, overrides, dataset, chosen)
-    features = extract_features(built, tracklets, recipe, chosen, workers=_workers(workers), title=f"embed {source}")
+    built, recipe, _ = open_model(model, weights, size, overrides, dataset, chosen)
+    features = extract_features(
+        built, tracklets, recipe, chosen, workers=worker_count(workers), title=f"embed {source}"
+    )
     queries = {t.id for t in dataset.query} if dataset and part == "test" else set()
     with atomic_path(output) as temporary, open(temporary, "wb") as file:
         np.savez(

@@ -124,7 +124,7 @@ class Album:
 
     def strip(self, library: Library, tracklet: Tracklet) -> str:
         """The class of the tracklet's strip; "" where there is no room left, or a crop can't be read."""
-        key = (library.dataset.fingerprint, tracklet.id)
+        key = (library.dataset.fingerprint if library.dataset else library.name, tracklet.id)
         if key in self._strips:
             return self._strips[key][0]
         if key in self.left_out or tracklet.id in self.broken:
