@@ -1,23 +1,15 @@
 """Template captions and the caption file."""
 
-import polars as pl
 import pytest
-from click.testing import CliRunner
 
 from reidkit.datasets import UsageError
-from reidkit.datasets.format import TRACKLET_COLUMNS
-from reidkit.toolkit.captioning.command import caption as command
+from reidkit.toolkit.captioning.captioner import Request
 from reidkit.toolkit.captioning.store import Caption, append, open_captions, read_captions
-from reidkit.toolkit.captioning.template import caption, captions_for, phrases, read_attributes
+from reidkit.toolkit.captioning.template import Template, caption, phrases, read_attributes
 
 
 @pytest.fixture
 def dataset(tmp_path):
-    rows = [("a", 1, "person"), ("b", 1, "person"), ("c", 2, "person"), ("d", 3, "person"), ("j", -1, "junk")]
-    columns = {"id": [r[0] for r in rows], "identity": [r[1] for r in rows], "kind": [r[2] for r in rows]}
-    schema = {name: TRACKLET_COLUMNS[name] for name in columns}
-    pl.DataFrame(columns, schema=schema).write_parquet(tmp_path / "tracklets.parquet")
-    (tmp_path / "dataset.json").write_text("{}")
     (tmp_path / "attributes.csv").write_text("identity,shoes,hair,number\n1,red,long blond hair,7\n2,blue,,\n")
     return tmp_path
 
@@ -37,20 +29,12 @@ def test_phrases(attributes, expected):
 
 def test_captions_of_one_identity_differ_in_wording(dataset):
     table = read_attributes(dataset / "attributes.csv")
-    texts = captions_for([("a", 1), ("b", 1), ("d", 3)], table)
-    assert set(texts) == {"a", "b"}
-    assert texts["a"] != texts["b"]
-    assert all("red shoes" in text and "number 7" in text for text in texts.values())
-    assert caption(table[1], 0) == texts["a"]
-
-
-def test_command_writes_once(dataset):
-    first = CliRunner().invoke(command, [str(dataset), "--json"])
-    assert '"written": 3' in first.output
-    assert '"without_attributes": 1' in first.output
-    again = CliRunner().invoke(command, [str(dataset), "--json"])
-    assert '"written": 0' in again.output
-    assert [c.tracklet for c in read_captions(dataset)] == ["a", "b", "c"]
+    captioner = Template(table, {"a": 1, "b": 1, "d": 3})
+    answers = {a.tracklet: a for a in captioner.answers(iter([Request(i, ()) for i in "abd"]), 3)}
+    assert answers["a"].text != answers["b"].text
+    assert all("red shoes" in answers[i].text and "number 7" in answers[i].text for i in "ab")
+    assert answers["a"].text == caption(table[1], 0)
+    assert "identity 3" in answers["d"].failure
 
 
 def test_a_cut_last_line_is_dropped_and_the_rest_kept(dataset):
