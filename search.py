@@ -33,8 +33,8 @@ VERDICTS = {"right": "✓ right", "wrong": "✗ wrong"}
 def search(model, weights, source, wanted, top, output, size, overrides, device, data, workers, as_json):
     """Rank a gallery for one tracklet: the test set of a dataset (of its training set for a training tracklet).
 
-    As under the dataset's protocol, junk and tracklets of the query's own identity and camera are left out. In a FOLDER of crops
-    nobody's identity is known, and everything but the query is ranked.
+    As under the dataset's protocol, junk and tracklets of the query's own identity and camera are left out. In a
+    FOLDER of crops nobody's identity is known, and everything but the query is ranked.
     """
     from .training.extraction import extract_features
     from .training.parallel import pick_device
