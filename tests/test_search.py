@@ -1,0 +1,138 @@
+"""`reidkit search`, from the command line to the list and the page."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from reidkit import search
+from reidkit.datasets import Frames, ReidDataset, Tracklet, UsageError
+from reidkit.datasets.benches import load_bench
+from reidkit.leaderboard.results import load_results
+
+SPEC = importlib.util.spec_from_file_location("runs_made_up", Path(__file__).parent / "test_runs.py")
+runs_made_up = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(runs_made_up)
+call, here, trained = runs_made_up.call, runs_made_up.here, runs_made_up.trained
+
+
+def ask(capsys, run, source, *arguments):
+    common = ("--device", "cpu", "--workers", 0)
+    return call(capsys, "search", "resnet50", "--weights", run, source, *arguments, *common)
+
+
+def test_the_list_is_that_of_the_result(trained, here, capsys):
+    (result,), _ = load_results(here / "results")
+    dataset = load_bench(str(trained[0]))
+    identity = {t.id: t.identity for t in dataset.test}
+    for row in result.per_query[:3]:
+        code, out, err = ask(capsys, trained[1], trained[0], "--query", row["query"], "--json")
+        assert code == 0, err
+        told = json.loads(out)
+        assert [s["tracklet"] for s in told["top"]] == row["top"]
+        assert [s["rank"] for s in told["top"]] == list(range(1, len(row["top"]) + 1))
+        assert [s["verdict"] == "right" for s in told["top"]] == [identity[i] == row["identity"] for i in row["top"]]
+        assert told["top"][row["rank"] - 1]["verdict"] == "right"
+        distances = [s["distance"] for s in told["top"]]
+        assert distances == sorted(distances)
+
+
+def test_table_and_page(trained, here, capsys):
+    dataset = load_bench(str(trained[0]))
+    query = dataset.query[0]
+    page = here / "found.html"
+    code, out, err = ask(capsys, trained[1], trained[0], "--query", query.id, "--top", 3, "-o", page)
+    assert code == 0, err
+    assert f"Nearest to {query.id}, identity {query.identity}" in out
+    assert out.count("wrong") + out.count("right") == 3
+    html = page.read_text()
+    assert html.count("data:image/jpeg") == 4  # the query and three
+    assert "<script" in html
+    assert "right: the query's identity" in html.replace("&#39;", "'")
+
+
+def test_a_training_tracklet_is_looked_for_among_the_training_tracklets(trained, here, capsys):
+    dataset = load_bench(str(trained[0]))
+    code, out, err = ask(capsys, trained[1], trained[0], "--query", dataset.train[0].id, "--json", "--top", 1000)
+    assert code == 0, err
+    found = {s["tracklet"] for s in json.loads(out)["top"]}
+    assert found == {t.id for t in dataset.train} - {dataset.train[0].id}
+
+
+def test_a_folder_of_crops_has_no_verdicts(trained, here, capsys):
+    for number, name in enumerate(("a/1.jpg", "a/2.jpg", "b/1.jpg", "c.png")):
+        path = here / "crops" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (20, 40), (200, 60 * number, 30)).save(path)
+    page = here / "found.html"
+    code, out, err = ask(capsys, trained[1], here / "crops", "--query", "a", "--json", "-o", page)
+    assert code == 0, err
+    told = json.loads(out)
+    assert {s["tracklet"] for s in told["top"]} == {"b", "c.png"}
+    assert {(s["verdict"], s["identity"], s["camera"]) for s in told["top"]} == {("unknown", None, "")}
+    assert page.read_text().count("data:image/jpeg") == 3
+    assert ask(capsys, trained[1], here / "crops", "--query", "a")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--query", "p7c"], "no tracklet 'p7c' among its"),
+        (["--query", "p7c0", "-o", "found.png"], "End it in .html"),
+        (["--query", "p7c0", "--top", "0"], "--top"),
+        ([], "--query"),
+    ],
+)
+def test_wrong_usage_is_one_sentence(trained, here, capsys, arguments, words):
+    code, out, err = ask(capsys, trained[1], trained[0], *arguments)
+    assert (code, out) == (2, "")
+    assert words in " ".join(err.split())
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_nearest_against_its_slow_twin(metric):
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(30, 5)).astype(np.float32)
+    features[20:25] = features[3:8]  # ties keep their order
+    order, distances = search.nearest(features, metric, 12)
+    slow = []
+    for row in features[1:].astype(float):
+        asked = features[0].astype(float)
+        if metric == "cosine":
+            slow.append(1 - row @ asked / np.linalg.norm(row) / np.linalg.norm(asked))
+        else:
+            slow.append(np.sqrt(sum((a - b) ** 2 for a, b in zip(row, asked, strict=True))))
+    assert order == sorted(range(29), key=lambda i: (round(slow[i], 9), i))[:12]
+    assert distances == pytest.approx([slow[i] for i in order])
+
+
+def made_up_dataset(protocol):
+    def one(id_, identity, camera, kind="person"):
+        return Tracklet(id_, identity, camera, Frames(("x.jpg",)), kind=kind)
+
+    q1, q2 = one("q1", 1, 0), one("q2", 2, 0)
+    others = (one("same-view", 1, 0), one("match", 1, 1), one("junk", -1, 1, "junk"), one("crowd", 0, 1, "distractor"))
+    return ReidDataset("d", (), (q1, q2), (q1, q2, *others), protocol)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "ranked"),
+    [
+        ("video-reid", ["q2", "match", "crowd"]),
+        ("ls-vid", ["match", "crowd"]),  # queries are no part of its gallery
+    ],
+)
+def test_what_is_ranked(protocol, ranked):
+    dataset = made_up_dataset(protocol)
+    query, gallery = search._divide(dataset.test, "q1", "d", dataset)
+    assert query.id == "q1"
+    assert [t.id for t in gallery] == ranked
+
+
+def test_nothing_to_rank():
+    alone = Tracklet("a", -1, 0, Frames(("x.jpg",)), kind="junk")
+    with pytest.raises(UsageError, match="nothing to rank"):
+        search._divide((alone,), "a", "folder", None)
