@@ -34,6 +34,8 @@ def steps(out: Path, people: int, seconds: int) -> list[tuple[str, list[str], Pa
     arguments = ["run", "resnet50,cgclip", "--bench", benches, "--size", "tiny", *places]
     plan.append(("Train and test two models on both", arguments, None))
     plan.append(("The table", ["table", "hard", "--results", str(out / "results")], None))
+    page = str(out / "report.html")
+    plan.append(("The report", ["report", "-o", page, "--results", str(out / "results")], None))
     return plan
 
 
@@ -42,7 +44,7 @@ def steps(out: Path, people: int, seconds: int) -> list[tuple[str, list[str], Pa
 @click.option("--people", type=click.IntRange(4, 40), default=12, show_default=True, help="In each event.")
 @click.option("--seconds", type=click.IntRange(4, 600), default=12, show_default=True, help="Of footage a camera.")
 def demo(out: Path, people: int, seconds: int) -> None:
-    """Simulate footage, build two datasets, caption them, train and test two models, print the table.
+    """Simulate footage, build two datasets, caption them, train and test two models, print the table, write the report.
 
     Everything lands under OUT. Its numbers are whatever comes out: they show that the path runs, not what the models
     can do.
@@ -73,6 +75,7 @@ def demo(out: Path, people: int, seconds: int) -> None:
         (out / "data", "the two datasets; dataset.json holds the build's scores"),
         (out / "sports-sheet.jpg", "contact sheets: identities by cameras (and dance-sheet.jpg)"),
         (out / "results", "one JSON a result; `reidkit table --results` reads them"),
+        (out / "report.html", "all results on one page, for a browser"),
         (out / "runs", "checkpoints and logs"),
     ):
         click.echo(f"  {path!s:28} {what}")

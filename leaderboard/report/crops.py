@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from ...datasets import ReidDataset, ReidkitError, Tracklet, UsageError
-from ...datasets.benches import BENCHES, VARIANTS, load_bench
+from ...datasets.benches import BENCHES, VARIANTS
 from ...datasets.own import read_dataset
 from ...datasets.sampling import spread
 from ..results import Result
@@ -82,7 +82,7 @@ def _read(bench: str, path: Path) -> ReidDataset:
         return BENCHES[bench](path, 0)
     if bench in VARIANTS:
         return VARIANTS[bench][1](path, 0)
-    return read_dataset(path) if (path / "dataset.json").is_file() else load_bench(str(path))
+    return read_dataset(path)
 
 
 @dataclass(frozen=True)
