@@ -26,7 +26,7 @@ COMMANDS = {
     "table": (".leaderboard.commands:table", "The paper's tables, ours beside the published."),
     "compare": (".leaderboard.commands:compare", "Is one model significantly better than another?"),
     "report": (".leaderboard.report.command:report", "One self-contained HTML page of all results."),
-    "models": (".runs:models", "The models, their papers and sizes."),
+    "models": (".model_list:models", "The models, their papers and sizes; what they cost here."),
     "benches": (".datasets.commands:benches", "The datasets, their terms, and which are here."),
     "doctor": (".doctor:doctor", "What is installed, what is missing, how to get it."),
 }

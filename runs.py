@@ -3,7 +3,6 @@
 reidkit run cgclip,resnet50 --bench mars,demo/sports --seeds 0,1,2
 reidkit evaluate tfclip --weights TF-CLIP_MARS.pth --bench mars
 reidkit embed resnet50 --weights runs/mars/resnet50/seed0 demo/sports -o features.npz
-reidkit models
 """
 
 import dataclasses
@@ -33,11 +32,11 @@ def worker_count(given: int | None) -> int:
     return min(len(os.sched_getaffinity(0)), 8) if given is None else max(given, 0)
 
 
-def _print_json(value: object) -> None:
+def print_json(value: object) -> None:
     print(json.dumps(value, allow_nan=False))
 
 
-def _show(table) -> None:
+def show(table) -> None:
     """On stdout; where that is no terminal, wide enough for every column."""
     from rich.console import Console
 
@@ -73,7 +72,7 @@ def run(
 
     if from_scratch and any(o.startswith("pretrained=") for o in overrides):
         raise UsageError("--from-scratch and --set pretrained=… contradict each other; leave one out.")
-    recipes = {name: zoo.recipe(name, size, overrides) for name in _split(models, list(zoo.MODULES))}
+    recipes = {name: zoo.recipe(name, size, overrides) for name in names_in(models, list(zoo.MODULES))}
     if from_scratch:
         recipes = {name: dataclasses.replace(r, pretrained="") for name, r in recipes.items()}
     present, absent = _benches(benches, data)
@@ -91,7 +90,7 @@ def run(
     if not here.first:
         return
     if as_json:
-        _print_json(
+        print_json(
             {
                 "results": [_summary(r) for r in done],
                 "failed": [{"cell": c.title, "error": e} for c, e in failed],
@@ -129,7 +128,7 @@ def _run_cells(cells, places, here, *, again, workers):
     return done, failed
 
 
-def _split(names: str, known: list[str]) -> list[str]:
+def names_in(names: str, known: list[str]) -> list[str]:
     listed = [n.strip() for n in names.split(",") if n.strip()]
     if listed == ["all"]:
         return known
@@ -153,7 +152,7 @@ def _benches(text: str, data: Path | None) -> tuple[list[str], dict[str, str]]:
     """
     from .datasets import benches
 
-    listed = _split(text, list(benches.BENCHES))
+    listed = names_in(text, list(benches.BENCHES))
     if text.strip() != "all":
         return listed, {}
     root = data or benches.data_root()
@@ -212,7 +211,7 @@ def evaluate(model, weights, bench, size, overrides, split, protocol, device, da
     )
     figures = scores.metrics
     if as_json:
-        _print_json(
+        print_json(
             {
                 "model": model,
                 "bench": dataset.name,
@@ -231,7 +230,7 @@ def evaluate(model, weights, bench, size, overrides, split, protocol, device, da
     counted = str(scores.queries) + (f" ({scores.skipped} skipped)" if scores.skipped else "")
     row = [f"{value:.1f}" for value in figures.values()]
     table.add_row(model, dataset.name, *row, counted, protocol or dataset.protocol, recipe.test_sampling)
-    _show(table)
+    show(table)
 
 
 def _dataset_of_run(bench, data, split, weights):
@@ -335,50 +334,9 @@ def embed(model, weights, source, output, part, size, overrides, device, data, w
             ids=np.array([t.id for t in tracklets]),
         )
     if as_json:
-        _print_json({"output": str(output), "tracklets": len(tracklets), "dimensions": features.shape[1]})
+        print_json({"output": str(output), "tracklets": len(tracklets), "dimensions": features.shape[1]})
     else:
         say(f"{output}: {features.shape[0]} tracklets, {features.shape[1]} dimensions")
-
-
-@click.command()
-@JSON
-def models(as_json):
-    """The models, their papers and sizes."""
-    from rich.table import Table
-
-    from . import zoo
-
-    rows = []
-    for name in zoo.MODULES:
-        module = zoo.module(name)
-        rows.append(
-            {
-                "name": name,
-                **dataclasses.asdict(module.INFO),
-                "parameters": {size: _parameters(module, recipe) for size, recipe in module.RECIPES.items()},
-                "variants": sorted(getattr(module, "VARIANTS", {})),
-            }
-        )
-    if as_json:
-        _print_json({"models": rows})
-        return
-    table = Table("name", "model", "published", "paper", "backbone", "M parameters", "licence", "parity")
-    for row in rows:
-        counts = ", ".join(f"{size} {count / 1e6:.1f}" for size, count in row["parameters"].items())
-        published = f"{row['venue']} {row['year']}"
-        about = (row["title"], published, row["paper"], row["backbone"], counts, row["licence"], row["parity"])
-        table.add_row(row["name"], *about)
-    _show(table)
-    for row in rows:
-        if row["variants"]:
-            print(f"Variants: {', '.join(row['name'] + '/' + variant for variant in row['variants'])}")
-
-
-def _parameters(module, recipe) -> int:
-    """Of the model as a user of MARS (625 identities, 6 cameras) would build it."""
-    from .training.trained import outline
-
-    return sum(p.numel() for p in outline(module, recipe, 625, 6).parameters())
 
 
 METRICS = ("mAP", "R1", "R5", "R10", "R20", "mINP")
@@ -392,4 +350,4 @@ def _print_table(found: list) -> None:
         figures = [f"{result.metrics[m]:.1f}" if m in result.metrics else "" for m in METRICS]
         counted = str(result.queries) + (f" ({result.skipped} skipped)" if result.skipped else "")
         table.add_row(result.model, result.size, result.bench, str(result.seed), *figures, counted, result.protocol)
-    _show(table)
+    show(table)

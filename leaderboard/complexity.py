@@ -1,16 +1,20 @@
 """What a model costs: parameters, GFLOPs a clip, milliseconds a clip, memory. `reidkit table complexity` shows it.
 
+    reidkit models --measure all                # writes results/complexity/<model>.json
     cost = measure(model, (8, 3, 256, 128), "cpu", name="cgclip")
-    save("results", cost)                       # results/complexity/cgclip.json
+    save("results", cost)                       # the same, for one model
 
-GFLOPs are those of torch's own counter (`torch.utils.flop_counter`): a multiply and an add count as two.
+GFLOPs are those of torch's own counter (`torch.utils.flop_counter`): a multiply and an add count as two. Papers of this
+field mostly print multiply-adds under that name, so the table has them too, for one frame.
 """
 
+import contextlib
 import dataclasses
 import json
 import math
-import resource
+import re
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +23,13 @@ from .results import environment
 from .tables import Cell, Row, Table
 
 FORMAT = 1
+NOTES = (
+    "GFLOPs count a multiply-add as two (torch.utils.flop_counter; matrix products, attention, convolutions). "
+    "Papers count it as one: their GFLOPs a frame compare with the last column.",
+    "Test time, from a clip to its feature: what serves training only has parameters here but no operations. "
+    "Memory: the most that tensors took at once, the model's parameters included.",
+)
+LONGEST = 5.0  # seconds; a slow model is repeated less, three times at least
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,10 +38,10 @@ class Complexity:
 
     Attributes:
         parameters: of the whole module, training-only parts included.
-        gflops: 10^9 operations a clip.
+        gflops: 10^9 operations a clip, matrix products and convolutions; a multiply-add is two.
         milliseconds: median a clip.
-        memory_mib: on a GPU the peak of allocated memory, on the CPU what the process grew by to its peak (a lower
-            bound: memory it already had is used again).
+        memory_mib: the most that tensors took at once, the model included.
+        precision: fp32, or bf16 under autocast.
     """
 
     model: str
@@ -42,29 +53,48 @@ class Complexity:
     memory_mib: float
     device: str
     environment: dict
+    precision: str = "fp32"
     format: int = FORMAT
+
+
+def gigaflops(model: object, clip_shape: tuple[int, int, int, int], device: str = "meta") -> float:
+    """10^9 operations of `model.embed` on one clip [T, 3, H, W]; on the meta device nothing is computed."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    clip, camera = _input(clip_shape, device)
+    # the counter looks for the gradient of whatever wants one, which a view made without gradients doesn't have
+    with torch.no_grad(), _frozen(model), FlopCounterMode(display=False) as counter:
+        model.embed(clip, camera)
+    return counter.get_total_flops() / 1e9
 
 
 def measure(
     model: object, clip_shape: tuple[int, int, int, int], device: str = "cpu", *, name: str = "", size: str = "full",
-    repeats: int = 10,
+    repeats: int = 10, precision: str = "fp32",
 ) -> Complexity:  # fmt: skip
     """Measures `model.embed(clips, cameras)` on a clip of `clip_shape` [T, 3, H, W]. The model is put on `device`."""
     import torch
-    from torch.utils.flop_counter import FlopCounterMode
+
+    from .tensor_memory import TensorMemory
 
     on_gpu = str(device).startswith("cuda")
     model = model.to(device).eval()
-    clip = torch.zeros(1, *clip_shape, device=device)
-    camera = torch.zeros(1, dtype=torch.int64, device=device)
+    clip, camera = _input(clip_shape, device)
+    operations = gigaflops(model, clip_shape, device)  # also warms up
     if on_gpu:
-        torch.cuda.reset_peak_memory_stats()
-    before = _peak_mib()
-    with torch.no_grad():
-        with FlopCounterMode(display=False) as counter:
+        torch.cuda.reset_peak_memory_stats(device)
+    casting = torch.autocast("cuda", torch.bfloat16, enabled=on_gpu and precision == "bf16")
+    with torch.inference_mode(), casting:
+        if on_gpu:
             model.embed(clip, camera)
-        times = []
-        for _ in range(repeats):
+            memory = torch.cuda.max_memory_allocated(device)
+        else:
+            with TensorMemory(model, clip, camera) as watched:
+                model.embed(clip, camera)
+            memory = watched.peak
+        times: list[float] = []
+        while len(times) < repeats and (len(times) < 3 or sum(times) < LONGEST):
             if on_gpu:
                 torch.cuda.synchronize()
             started = time.perf_counter()
@@ -72,27 +102,46 @@ def measure(
             if on_gpu:
                 torch.cuda.synchronize()
             times.append(time.perf_counter() - started)
-    memory = torch.cuda.max_memory_allocated() / 2**20 if on_gpu else _peak_mib() - before
     return Complexity(
         model=name or type(model).__name__,
         size=size,
         clip=list(clip_shape),
         parameters=sum(p.numel() for p in model.parameters()),
-        gflops=counter.get_total_flops() / 1e9,
+        gflops=operations,
         milliseconds=1e3 * sorted(times)[len(times) // 2],
-        memory_mib=memory,
-        device=torch.cuda.get_device_name() if on_gpu else "cpu",
+        memory_mib=memory / 2**20,
+        device=torch.cuda.get_device_name(device) if on_gpu else "cpu",
         environment=environment(),
+        precision=precision if on_gpu else "fp32",
     )
 
 
-def _peak_mib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def _input(clip_shape: tuple[int, int, int, int], device: str) -> tuple:
+    import torch
+
+    return torch.zeros(1, *clip_shape, device=device), torch.zeros(1, dtype=torch.int64, device=device)
+
+
+@contextlib.contextmanager
+def _frozen(model: object) -> Iterator[None]:
+    """No parameter wants a gradient inside."""
+    wanted = [p for p in model.parameters() if p.requires_grad]
+    for parameter in wanted:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in wanted:
+            parameter.requires_grad_(True)
 
 
 def save(root: Path | str, cost: Complexity) -> Path:
-    """Writes `results/complexity/<model>.json` (`<model>-<size>.json` where the size is not full)."""
+    """Writes `results/complexity/<model>[-<size>][-<GPU>].json`: the size where it is not full, the GPU if on one.
+
+    An older measurement of the same is replaced.
+    """
     name = cost.model + ("" if cost.size == "full" else f"-{cost.size}")
+    name += "" if cost.device == "cpu" else "-" + re.sub(r"[^a-z0-9]+", "-", cost.device.lower()).strip("-")
     path = Path(root) / "complexity" / f"{name}.json"
     write_json(path, dataclasses.asdict(cost))
     return path
@@ -100,14 +149,19 @@ def save(root: Path | str, cost: Complexity) -> Path:
 
 def load(root: Path | str) -> tuple[list[Complexity], list[str]]:
     """All stored figures, and what is wrong with the files that are left out."""
+
+    def needed(field: dataclasses.Field, record: dict) -> bool:
+        return field.default is dataclasses.MISSING or field.name in record
+
     costs, problems = [], []
     for path in sorted((Path(root) / "complexity").rglob("*.json")):
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
-            cost = Complexity(**{f.name: record[f.name] for f in dataclasses.fields(Complexity)})
+            cost = Complexity(**{f.name: record[f.name] for f in dataclasses.fields(Complexity) if needed(f, record)})
             numbers = (cost.parameters, cost.gflops, cost.milliseconds, cost.memory_mib)
             good = cost.format <= FORMAT and all(math.isfinite(n) and n >= 0 for n in numbers)
-            good = good and len(cost.clip) == 4 and isinstance(cost.model, str)
+            good = good and len(cost.clip) == 4 and all(isinstance(n, int) and n > 0 for n in cost.clip)
+            good = good and isinstance(cost.model, str)
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             good = False
         if good:
@@ -122,6 +176,7 @@ def table(root: Path | str) -> list[Table]:
     costs, problems = load(root)
     devices = sorted({_machine(c) for c in costs})
     columns = (("", "M parameters"), ("", "GFLOPs a clip"), ("", "ms a clip"), ("", "memory, MiB"), ("", "T"))
+    columns += (("", "G multiply-adds a frame"),)
     tables = []
     for device in devices or [""]:
         rows = []
@@ -133,9 +188,12 @@ def table(root: Path | str) -> list[Table]:
                 Cell(c.milliseconds),
                 Cell(c.memory_mib, digits=0),
                 Cell(c.clip[0], digits=0),
+                Cell(c.gflops / 2 / c.clip[0], digits=2),
             )
             rows.append(Row(label, cells))
-        notes = (f"One clip a time on {device}.",) if device else ("No model was measured yet.",)
+        notes = (f"One clip a time on {device}.", *NOTES)
+        if not device:
+            notes = ("No model was measured yet: `reidkit models --measure all` does it.",)
         tables.append(Table("Complexity", columns, tuple(rows), notes, tuple(problems)))
         problems = []
     return tables
@@ -143,6 +201,6 @@ def table(root: Path | str) -> list[Table]:
 
 def _machine(cost: Complexity) -> str:
     if cost.device != "cpu":
-        return cost.device
+        return f"{cost.device}, {cost.precision}"
     hardware = cost.environment.get("hardware", {})
-    return f"{hardware.get('cpu', 'a CPU')}, {hardware.get('cores', '?')} cores"
+    return f"{hardware.get('cpu', 'a CPU')}, {hardware.get('cores', '?')} cores, {cost.precision}"

@@ -264,14 +264,3 @@ def test_embed_a_folder_of_crops(trained, here, capsys):
     code, _, err = call(capsys, "embed", "resnet50", "--weights", trained[1], here / "nothing", "-o", out)
     assert code == 2
     assert "There is no folder" in err
-
-
-def test_models_lists_sizes(here, capsys):
-    code, out, _ = call(capsys, "models", "--json")
-    assert code == 0
-    (row,) = json.loads(out)["models"]
-    assert row["name"] == "resnet50"
-    assert row["parameters"]["full"] == 23_508_032 + 2 * 2048 + 625 * 2048  # torchvision's backbone, neck, classifier
-    code, out, _ = call(capsys, "models")
-    assert code == 0
-    assert "resnet50" in out
