@@ -6,7 +6,8 @@
 
 Of every four frames the first goes through the detail branch, three through the context branch, on the same ResNet-50.
 Maps of the first reach the three others after each stage (CSP); TKS mixes frames over time after the second stage, DAO
-makes the four look at different stripes of the body after the third. A clip has a multiple of four frames.
+makes the four look at different stripes of the body after the third. A clip has a multiple of four frames. The
+formula of the diversity loss that drives them apart is our choice (`attention_overlap`).
 """
 
 from dataclasses import dataclass
@@ -186,8 +187,9 @@ class DiverseAttentionsOperation(nn.Module):
 def attention_overlap(masks: list[Tensor]) -> Tensor:
     """How much attentions [N, S] agree, averaged over pairs: 1 where they are equal, 0 where they share no stripe.
 
-    One minus the squared Hellinger distance, sum_s sqrt(a_s b_s), with which Li et al. (CVPR 2018, §3.3) measure how
-    diverse attentions are. The earlier attention of a pair gets no gradient: each one moves away from those before it.
+    The formula is our choice, not one taken from the paper: one minus the squared Hellinger distance,
+    sum_s sqrt(a_s b_s), with which Li et al. (CVPR 2018, §3.3) measure how diverse attentions are. The earlier
+    attention of a pair gets no gradient: each one moves away from those before it.
     """
     pairs = [(later, earlier.detach()) for i, later in enumerate(masks) for earlier in masks[:i]]
     return torch.stack([(a.float() * b.float()).clamp(min=1e-12).sqrt().sum(-1).mean() for a, b in pairs]).mean()

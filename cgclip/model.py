@@ -137,16 +137,24 @@ class Cgclip(nn.Module):
             features["tfe"] = self.tfe(final) if self.tfe is not None else final.mean((1, 2))
         return features, video
 
+    def memory_logits(self, projection: Tensor, tokens: Tensor, memory: Tensor) -> Tensor:
+        """Video-to-memory scores v . CMR(M, tokens): [B, E], [B, 1+P, E], [Y, E] -> float32 [B, Y]; no temperature."""
+        refined = None
+        if self.cmr is not None:
+            refined = self.cmr(memory, self.bank.tokens, self.bank.mask, tokens).float()
+        # scores of features that aren't normalised reach the hundreds, where bf16 has steps of one
+        with torch.autocast(projection.device.type, enabled=False):
+            if refined is None:
+                return projection.float() @ memory.T
+            return torch.einsum("be,bye->by", projection.float(), refined)
+
     def forward(self, clips: Tensor, cameras: Tensor, labels: Tensor) -> TrainingOutput:
         """clips [B, T, 3, H, W], cameras [B], labels [B]; `prepare` or a checkpoint has filled memory and captions."""
         recipe = self.recipe
         features, video = self.features(clips)
         v = features["projection"]
-        memory = self.memory.clone()  # `follow` below must not change what the backward pass reads
-        logits = v.float() @ memory.T
-        if self.cmr is not None:
-            refined = self.cmr(memory, self.bank.tokens, self.bank.mask, video)
-            logits = torch.einsum("bd,byd->by", v.float(), refined.float())
+        # a copy, because `follow` below must not change what the backward pass reads
+        logits = self.memory_logits(v, video, self.memory.clone())
         losses = {"memory": recipe.memory_weight * smoothed_cross_entropy(logits, labels, recipe.label_smoothing)}
         if self.with_captions and recipe.caption_weight:
             losses["captions"] = recipe.caption_weight * self.bank.contrast(v, labels, recipe.caption_temperature)

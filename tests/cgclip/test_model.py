@@ -49,6 +49,26 @@ def test_every_variant_builds_and_takes_a_step(variant, recipe, dataset, extract
         assert model.eval().embed(*batch()[:2]).shape == (8, 192 + 128 + (0 if alone else 192))
 
 
+@pytest.mark.parametrize("variant", ["", "no-cmr"])
+def test_memory_logits_are_float32_under_autocast(variant, recipe, dataset, extract, batch) -> None:
+    model = ready(dataclasses.replace(recipe, **cgclip.VARIANTS.get(variant, {})), dataset, extract).eval()
+    if model.cmr is not None:
+        torch.nn.init.constant_(model.cmr.gate, 0.5)
+    clips, cameras, labels = batch()
+    # scores of some hundreds, where neighbouring bf16 numbers are 1 or 2 apart
+    projection, memory = 30 * torch.randn(len(clips), 128), 3 * torch.randn(4, 128)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        tokens = model.features(clips)[1]
+        scores = model.memory_logits(projection, tokens, memory)
+        refined = memory[None]
+        if model.cmr is not None:
+            refined = model.cmr(memory, model.bank.tokens, model.bank.mask, tokens).float()
+        output = model(clips, cameras, labels)
+    assert scores.dtype == torch.float32
+    torch.testing.assert_close(scores, (refined * projection[:, None]).sum(2), atol=1e-2, rtol=1e-4)
+    assert all(bool(torch.isfinite(loss)) for loss in output.losses.values())
+
+
 CAPTIONERS = ("template", "attributes", "transformers")
 
 
