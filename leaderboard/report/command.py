@@ -47,4 +47,4 @@ def report(output: Path, results_folder: Path, data: Path | None, queries: int, 
         }  # fmt: skip
         print(json.dumps(record, ensure_ascii=False))
     else:
-        say(f"{output}: {len(results)} results on {len(page.sections)} benches, {size / 1e6:.1f} MB.")
+        say(f"{output}: {len(results)} results, {size / 1e6:.1f} MB.")

@@ -216,7 +216,7 @@ def _section(anchor, title, setting, results, library, album, queries) -> Sectio
     curves = [(label, np.mean([cmc(r.per_query) for r in rs], axis=0).tolist()) for label, rs in _counted(labels, runs)]
     rows = {label: {_key(q): q for q in rs[0].per_query} for label, rs in _counted(labels, runs)}
     mean_ap = _mean_ap(rows)
-    name_of = _Namer(library, rows, album)
+    name_of = _Namer(library, rows, album if queries else Album(limit=0))  # without lists, no picture at all
     chosen = _choose(mean_ap, rows, queries)
     blocks = tuple(_block(key, kind, mean_ap[key], rows, name_of) for key, kind in chosen)
     hard = sorted(mean_ap, key=lambda key: (mean_ap[key], key))[:HARDEST]

@@ -148,9 +148,11 @@ def test_hard_queries_come_first_and_of_different_people(scored):
 
 @pytest.mark.parametrize("count", [0, 1, 2, 100])
 def test_any_number_of_lists(scored, count):
-    blocks = data.gather([scored()], queries=count).sections[0].blocks
+    page = data.gather([scored()], queries=count)
+    blocks = page.sections[0].blocks
     assert len(blocks) <= count
-    assert bool(blocks) == bool(count)
+    assert bool(blocks) == bool(count) == bool(page.album.bytes)
+    assert ("data:image" in report_page(page)) == bool(count)
     assert len({b.query.id for b in blocks}) == len(blocks)
 
 
