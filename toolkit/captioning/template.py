@@ -17,7 +17,8 @@ from .captioner import Answer, Request
 
 # CLIP reads 77 tokens, and what comes first weighs most: what nobody else in the kit has comes before the kit.
 TELLING_FIRST = ("number", "hair", "accessory", "accessories", "shoes", "socks", "sleeves", "skin", "build", "height")
-NOT_TOLD = ("identity", "event", "team_id", "gait", "stride", "seed")
+# what no single picture shows, or nobody says in such words
+NOT_TOLD = ("identity", "event", "team_id", "gait", "stride", "seed", "height_m")
 OPENINGS = ("a photo of a person with {}", "a person with {}", "{}", "the same person has {}")
 
 
