@@ -21,6 +21,7 @@ MODULES = {
     "bicnet": ".baselines.bicnet",
     "psta": ".baselines.psta",
     "stmn": ".baselines.stmn",
+    "sinet": ".baselines.sinet",
     "resnet50": ".baselines.resnet50",
 }
 
