@@ -31,7 +31,7 @@ from . import truth as scoring
 from .detect import Detector
 from .embed import Embedder, embed_source
 from .events import EventSettings, Proposals, SourceWork, propose
-from .footage import Extracted, FootageSettings, extract_source, source_slug
+from .footage import Extracted, FootageSettings, extract_source, settled, source_slug
 from .manifest import counts, write_attributes, write_manifest, write_tables
 from .sheets import write_sheets
 from .sources import Discovery, Source, discover
@@ -105,6 +105,7 @@ def build(
     _refuse_other(out)
     # What can go wrong for want of a file goes wrong before anything is written.
     detector = load_detector(None) if any(source.kind != "mot" for source in found.sources) else None
+    settings = replace(settings, footage=settled(settings.footage, detector))
     embedder = load_embedder(None)
     infos = [probe(source) for source in found.sources]
     for note in found.notes:

@@ -28,6 +28,10 @@ SIMULATED = "simulated"
 DEFAULT = "yolo11m.pt"
 # Low, because ByteTrack's second association lives on boxes that no track may start from.
 DEFAULT_CONFIDENCE = 0.1
+# Where tracks start, for detectors that don't say otherwise.
+TRACK_CONFIDENCE = 0.5
+# The detector of simulated footage is small and cautious: at this confidence its precision and recall are about equal.
+SIMULATED_TRACK_CONFIDENCE = 0.3
 
 # sha256 of checkpoints that Ultralytics released. Ultralytics publishes no list of them; an entry is added only after
 # the file was fetched from their release page and compared by us. It is empty: every .pt needs --trust-weights.
@@ -38,6 +42,8 @@ _FAMILIES = ("yolov8", "yolov9", "yolov10", "yolo11", "yolo12", "yolo26")
 
 class Detector(Protocol):
     """What the builder asks of a detector.
+
+    It may say with an attribute `track_confidence` which of its boxes a track may start from (`TRACK_CONFIDENCE` else).
 
     Attributes:
         name: for the manifest. sha256: of the weights.
@@ -79,7 +85,9 @@ def load_detector(
             raise UsageError(
                 f"The detector of simulated footage is not installed ('{path.name}'); install reidkit again."
             )
-        return _onnx(path, SIMULATED, confidence, threads)
+        detector = _onnx(path, SIMULATED, confidence, threads)
+        detector.track_confidence = SIMULATED_TRACK_CONFIDENCE
+        return detector
     path = Path(text).expanduser()
     if path.suffix == "" and not path.exists() and text.startswith(_FAMILIES):
         path = path.with_name(path.name + ".pt")

@@ -16,7 +16,7 @@ import queue
 import re
 import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,14 +26,14 @@ from ..datasets.files import atomic_path, sha256_file, write_json
 from ..datasets.format import FRAME_COLUMNS
 from ..datasets.progress import progress
 from .crops import choose, crop_quality, cut, difference, encode, judge, sharpness, thumbnail, write_shard
-from .detect import Detector
+from .detect import TRACK_CONFIDENCE, Detector
 from .sources import Source
-from .track import BOX, cut_tracks, drop_short, track_boxes, truth_tracks
+from .track import BOX, cut_ambiguous, cut_tracks, drop_short, track_boxes, truth_tracks
 from .video import DecodeCount, Frame, Segment, VideoInfo, read_frames, segments
 
 BATCH = 8  # frames given to the detector at once
 # Raised when the same input and settings give other files than before: work of older versions is then not taken up.
-REVISION = 1
+REVISION = 2
 
 DETECTION_COLUMNS = {
     "frame": pl.Int64,
@@ -52,7 +52,7 @@ class FootageSettings:
 
     Attributes:
         tracker: bytetrack, ocsort or botsort.
-        confidence: of the boxes that a track may start from.
+        confidence: of the boxes that a track may start from. None: the detector's own (`Detector.track_confidence`).
         min_height: pixels; smaller boxes give no crop.
         min_length: seconds; shorter tracks are dropped.
         max_gap: seconds; a track ends where its person was unseen for longer.
@@ -66,7 +66,7 @@ class FootageSettings:
     """
 
     tracker: str = "bytetrack"
-    confidence: float = 0.5
+    confidence: float | None = None
     min_height: float = 48.0
     min_length: float = 0.5
     max_gap: float = 1.0
@@ -90,9 +90,9 @@ class Extracted:
         tracks: TRACK_COLUMNS, every box of the kept tracks, `track` being the tracklet's number.
         detections: frame, time, box, confidence of every detection; a frame without any has a row with nulls.
         counts: frames_expected, frames_read, frames_damaged, frames_lost; boxes (detections or annotated boxes),
-            boxes_ignored (in a region to ignore), tracks, tracks_short, boxes_small, crops_chosen, crops_lost (their
-            frame didn't decode, or nothing of the box lies inside it), crops_duplicate, crops, tracklets,
-            tracklets_empty.
+            boxes_ignored (in a region to ignore), cuts_ambiguous, tracks, tracks_short, boxes_small, crops_chosen,
+            crops_lost (their frame didn't decode, or nothing of the box lies inside it), crops_duplicate, crops,
+            tracklets, tracklets_empty.
     """
 
     frames: pl.DataFrame
@@ -100,6 +100,13 @@ class Extracted:
     tracks: pl.DataFrame
     detections: pl.DataFrame
     counts: dict[str, int]
+
+
+def settled(settings: FootageSettings, detector: Detector | None) -> FootageSettings:
+    """The settings with the detector's confidence where they leave it open."""
+    if settings.confidence is not None:
+        return settings
+    return replace(settings, confidence=getattr(detector, "track_confidence", TRACK_CONFIDENCE))
 
 
 def extract_source(
@@ -115,6 +122,7 @@ def extract_source(
         work: folder for the durable pieces of work of any number of sources.
         crops: folder for the tar shards of any number of sources.
     """
+    settings = settled(settings, detector)
     pieces = segments(info, settings.segment_seconds)
     home = Path(work) / source_slug(source)
     if source.kind == "mot":
@@ -136,6 +144,7 @@ def extract_source(
             confidence=settings.confidence,
             max_gap=settings.max_gap,
         )
+        tracks, counts["cuts_ambiguous"] = cut_ambiguous(tracks, detections)
     tracks = cut_tracks(tracks, max_gap=settings.max_gap, max_length=settings.max_length)
     counts["tracks"] = tracks["track"].n_unique()
     # Whoever is dropped as too short still stands in front of others.

@@ -25,6 +25,9 @@ TRACK_COLUMNS = {
 }
 BOX = ("x1", "y1", "x2", "y2")
 REFERENCE_RATE = 30.0  # the rate in which `trackers` states its buffer of lost frames
+# A box that overlaps less with where its person should be, or last was, is rather somebody else's. The library's 0.1
+# lets a track whose person is hidden slide onto the neighbour.
+LEAST_OVERLAP = 0.3
 
 
 def _bytetrack(fps: float, confidence: float, buffer: int):
@@ -35,6 +38,7 @@ def _bytetrack(fps: float, confidence: float, buffer: int):
         frame_rate=fps,
         track_activation_threshold=confidence,
         high_conf_det_threshold=confidence,
+        minimum_iou_threshold=LEAST_OVERLAP,
     )
 
 
@@ -128,6 +132,64 @@ def cut_tracks(tracks: pl.DataFrame, *, max_gap: float, max_length: float | None
     keys = tracks.select("track", "part", "piece").unique().sort("track", "part", "piece").with_row_index("id", 1)
     tracks = tracks.join(keys, on=["track", "part", "piece"], how="left", maintain_order="left")
     return renumber(tracks.with_columns(track=pl.col("id").cast(pl.Int64)))
+
+
+def cut_ambiguous(tracks: pl.DataFrame, detections: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+    """Cuts tracks where somebody else's box fits as well as the one they went on with, and says how many cuts that is.
+
+    A tracker must decide when people cross; a dataset's tracklet needn't. A step from box p to box q of a track is cut
+    where another box of q's frame overlaps p at least as much as q does (p's person may be there), where another box of
+    p's frame overlaps q at least as much as p does (q's person may come from there), or where q hardly overlaps p.
+    Linking joins the parts again by their looks.
+
+    Args:
+        tracks: TRACK_COLUMNS.
+        detections: frame, box; all of them, as the unfollowed box may be the right one.
+    """
+    tracks = tracks.sort("track", "frame")
+    if not len(tracks):
+        return tracks, 0
+    box, frame = tracks.select(BOX).to_numpy().astype(np.float64), tracks["frame"].to_numpy()
+    track = tracks["track"].to_numpy()
+    step = np.flatnonzero(track[1:] == track[:-1]) + 1  # rows that go on from the row before
+    overlap = box_iou(box[step - 1], box[step])
+    rivals = _by_frame(detections.drop_nulls("x1"))
+    best = np.maximum(
+        _best_rival(box[step - 1], box[step], frame[step], rivals),
+        _best_rival(box[step], box[step - 1], frame[step - 1], rivals),
+    )
+    cut = np.zeros(len(box), np.int64)
+    cut[step] = (overlap < LEAST_OVERLAP) | (best >= overlap)
+    # Sorted by track, so a number that rises at births and at cuts names the parts.
+    born = np.concatenate([[1], (track[1:] != track[:-1]).astype(np.int64)])
+    return renumber(tracks.with_columns(track=pl.Series((born + cut).cumsum()))), int(cut.sum())
+
+
+def _by_frame(boxes: pl.DataFrame) -> dict[int, np.ndarray]:
+    """frame -> boxes [n, 4]."""
+    groups = boxes.group_by("frame", maintain_order=True)
+    return {int(frame): group.select(BOX).to_numpy().astype(np.float64) for (frame,), group in groups}
+
+
+def _best_rival(of: np.ndarray, own: np.ndarray, frame: np.ndarray, rivals: dict[int, np.ndarray]) -> np.ndarray:
+    """[N] highest overlap of each box `of` [N, 4] with a box of `frame` [N] that isn't `own` [N, 4]; 0 for none."""
+    best = np.zeros(len(of))
+    order = np.argsort(frame, kind="stable")
+    for rows in np.split(order, np.flatnonzero(np.diff(frame[order])) + 1) if len(order) else ():
+        others = rivals.get(int(frame[rows[0]]))
+        if others is None:
+            continue
+        itself = (np.abs(others[None] - own[rows, None]) < 1e-3).all(axis=2)
+        best[rows] = np.where(itself, 0.0, box_iou(of[rows, None], others[None])).max(axis=1)
+    return best
+
+
+def box_iou(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Intersection over union of boxes [..., 4] that broadcast against each other."""
+    sides = np.minimum(one[..., 2:], other[..., 2:]) - np.maximum(one[..., :2], other[..., :2])
+    inside = np.clip(sides, 0, None).prod(axis=-1)
+    areas = [np.clip(boxes[..., 2:] - boxes[..., :2], 0, None).prod(axis=-1) for boxes in (one, other)]
+    return inside / np.maximum(areas[0] + areas[1] - inside, 1e-9)
 
 
 def drop_short(tracks: pl.DataFrame, seconds: float) -> tuple[pl.DataFrame, int]:

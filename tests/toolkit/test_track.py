@@ -1,5 +1,6 @@
 """Tracks: people are followed at the true rate; long gaps end a track; annotation keeps its ids."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,18 @@ import polars as pl
 import pytest
 
 from reidkit.datasets.errors import UsageError
-from reidkit.toolkit.track import TRACK_COLUMNS, TRACKERS, cut_tracks, drop_short, renumber, track_boxes, truth_tracks
+from reidkit.toolkit.track import (
+    BOX,
+    LEAST_OVERLAP,
+    TRACK_COLUMNS,
+    TRACKERS,
+    cut_ambiguous,
+    cut_tracks,
+    drop_short,
+    renumber,
+    track_boxes,
+    truth_tracks,
+)
 
 SHARED = Path(__file__).resolve().parents[2] / ".." / "shared" / "mot" / "sportsmot"
 COLUMNS = ["frame", "time", "x1", "y1", "x2", "y2", "confidence"]
@@ -117,6 +129,74 @@ def test_cutting(frames, max_gap, max_length, parts):
     found = [one["frame"].to_list() for _, one in table.group_by("track", maintain_order=True)]
     assert found == parts
     assert table["track"].unique().sort().to_list() == list(range(1, len(parts) + 1))
+
+
+def moving(boxes: dict[int, list[tuple[int, float]]]) -> pl.DataFrame:
+    """track -> (frame, left edge) of boxes 40 x 100 at 10 frames a second."""
+    rows = [(f, f / 10, t, x, 0.0, x + 40, 100.0, 0.9, None) for t, path in boxes.items() for f, x in path]
+    return pl.DataFrame(rows, schema=TRACK_COLUMNS, orient="row")
+
+
+@pytest.mark.parametrize(
+    ("paths", "extra", "parts"),
+    [
+        # alone: never cut
+        ({1: [(0, 0), (1, 5), (2, 10)]}, [], [[0, 1, 2]]),
+        # side by side, but each fits its own best
+        ({1: [(0, 0), (1, 2), (2, 4)], 2: [(0, 30), (1, 32), (2, 34)]}, [], [[0, 1, 2], [0, 1, 2]]),
+        # the two change places between frames 1 and 2: each one's new box fits the other better
+        ({1: [(0, 0), (1, 0), (2, 20)], 2: [(0, 20), (1, 20), (2, 0)]}, [], [[0, 1], [0, 1], [2], [2]]),
+        # an unfollowed box of frame 2 fits better than the one that the track went on with
+        ({1: [(0, 0), (1, 0), (2, 15)]}, [(2, 3)], [[0, 1], [2]]),
+        # an unfollowed box of frame 1 is where the box of frame 2 may come from
+        ({1: [(0, 0), (1, 0), (2, 15)]}, [(1, 16)], [[0, 1], [2]]),
+        # as much on either side is no reason to choose one
+        ({1: [(0, 0), (1, 0), (2, 10)]}, [(2, -10)], [[0, 1], [2]]),
+        # a gap: the frames on its two sides are compared, not those between
+        ({1: [(0, 0), (3, 10)]}, [(1, 9), (2, 9)], [[0, 3]]),
+        # a jump away from where the person was
+        ({1: [(0, 0), (1, 30), (2, 30)]}, [], [[0], [1, 2]]),
+    ],
+)
+def test_cuts_where_somebody_else_fits_as_well(paths, extra, parts):
+    table = moving(paths)
+    others = moving({99: extra}) if extra else moving({})
+    seen = pl.concat([table, others]).select("frame", *BOX)
+    found, cuts = cut_ambiguous(table, seen)
+    assert sorted(g["frame"].to_list() for _, g in found.group_by("track")) == sorted(parts)
+    assert cuts == len(parts) - len(paths)
+    assert found.schema == pl.Schema(TRACK_COLUMNS)
+
+
+def test_no_tracks_are_cut_into_none():
+    assert cut_ambiguous(moving({}), moving({}).select("frame", *BOX))[1] == 0
+
+
+def test_ambiguous_steps_against_plain_loops():
+    rng = np.random.default_rng(5)
+    paths = {
+        t: [
+            (f, float(x))
+            for f, x in enumerate(rng.uniform(0, 300) + rng.normal(0, 12, 40).cumsum())
+            if rng.random() < 0.9
+        ]
+        for t in range(1, 7)
+    }
+    table = moving(paths)
+
+    def overlap(a: float, b: float) -> float:
+        inside = max(0.0, 40 - abs(a - b))
+        return inside / (80 - inside)
+
+    expected = 0
+    for track, path in paths.items():
+        for (f, a), (g, b) in itertools.pairwise(path):
+            own = overlap(a, b)
+            there = [overlap(a, x) for t, p in paths.items() if t != track for h, x in p if h == g]
+            before = [overlap(b, x) for t, p in paths.items() if t != track for h, x in p if h == f]
+            expected += own < LEAST_OVERLAP or max(there + before, default=0.0) >= own
+    assert 10 < expected < 200
+    assert cut_ambiguous(table, table.select("frame", *BOX))[1] == expected
 
 
 def test_short_tracks_are_counted():
