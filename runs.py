@@ -8,6 +8,7 @@ reidkit embed resnet50 --weights runs/mars/resnet50/seed0 demo/sports -o feature
 import dataclasses
 import json
 import sys
+import time
 from pathlib import Path
 
 import click
@@ -19,6 +20,7 @@ SIZE = click.option("--size", default="full", show_default=True, help="Recipe by
 SET = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a recipe key; repeatable.")
 DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 DATA = click.option("--data", type=click.Path(path_type=Path), help="Benches' folder. [default: $REIDKIT_DATA or data]")
+RESULTS = click.option("--results", type=click.Path(path_type=Path), default="results", show_default=True)
 WORKERS = click.option("--workers", type=int, help="Decoding threads. [default: one a core, 8 at most]")
 JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 WEIGHTS = click.option(
@@ -53,7 +55,7 @@ def show(table) -> None:
 @SET
 @DEVICE
 @click.option("--from-scratch", is_flag=True, help="Train without pretrained weights.")
-@click.option("--results", type=click.Path(path_type=Path), default="results", show_default=True)
+@RESULTS
 @click.option("--runs", type=click.Path(path_type=Path), default="runs", show_default=True, help="Checkpoints, logs.")
 @DATA
 @WORKERS
@@ -189,14 +191,21 @@ def _summary(result) -> dict:
 @click.option("--split", type=int, help="Of iLIDS-VID's ten, from 0. [default: the one trained on, or 0]")
 @click.option("--protocol", help="Another protocol than the bench's own, e.g. mars-torchreid.")
 @DEVICE
+@RESULTS
 @DATA
 @WORKERS
 @JSON
-def evaluate(model, weights, bench, size, overrides, split, protocol, device, data, workers, as_json):
-    """Test MODEL with WEIGHTS: a folder that `run` wrote, or the authors' released file."""
-    from .training.experiment import score_model
+def evaluate(model, weights, bench, size, overrides, split, protocol, device, results, data, workers, as_json):
+    """Test MODEL with WEIGHTS: a folder that `run` wrote, or the authors' released file.
+
+    The result is stored as MODEL@WEIGHTS, so that tables tell it from what `run` trained.
+    """
+    from . import zoo
+    from .leaderboard.results import save_result
+    from .training.experiment import Cell, make_evaluation, score_model
     from .training.parallel import Parallel, pick_device
 
+    started = time.monotonic()
     here = Parallel(pick_device(device))
     dataset = _dataset_of_run(bench, data, split, weights)
     built, recipe, about = open_model(model, weights, size, overrides, dataset, here.device)
@@ -210,10 +219,18 @@ def evaluate(model, weights, bench, size, overrides, split, protocol, device, da
         title=f"{model} on {dataset.name}",
     )
     figures = scores.metrics
+    command = "reidkit " + " ".join(sys.argv[1:])
+    cell = Cell(zoo.module(model), about.pop("title"), about.pop("size"), recipe, bench)
+    mark = about.get("trained_on", weights.stem)
+    seconds = time.monotonic() - started
+    result = make_evaluation(cell, dataset, scores, weights, mark, seconds=seconds, command=command)
+    path = save_result(results, result)
     if as_json:
         print_json(
             {
                 "model": model,
+                "stored": str(path),
+                "weights_sha256": result.recipe["weights_sha256"],
                 "bench": dataset.name,
                 "protocol": protocol or dataset.protocol,
                 "sampling": recipe.test_sampling,
@@ -231,6 +248,7 @@ def evaluate(model, weights, bench, size, overrides, split, protocol, device, da
     row = [f"{value:.1f}" for value in figures.values()]
     table.add_row(model, dataset.name, *row, counted, protocol or dataset.protocol, recipe.test_sampling)
     show(table)
+    say(f"Stored as {result.model} in {path}.")
 
 
 def _dataset_of_run(bench, data, split, weights):
@@ -262,6 +280,7 @@ def open_model(model, weights, size, overrides, dataset, device):
     if is_run(weights):
         trained = open_run(module, weights, device)
         about = {"weights": str(weights), "trained_on": trained.facts["dataset"]["name"]}
+        about |= {"title": trained.facts["model"], "size": trained.facts["size"]}
         if trained.facts["model"].partition("/")[0] != model.partition("/")[0]:
             raise UsageError(
                 f"'{weights}' is a run of {trained.facts['model']}. Name that model, or give other weights."
@@ -283,7 +302,8 @@ def open_model(model, weights, size, overrides, dataset, device):
     for title, names in (("the model has and the file lacks", report.missing), ("the model lacks", report.unexpected)):
         if names:
             say(f"{weights.name}: {len(names)} names that {title}: {', '.join(names)}")
-    return built, recipe, {"weights": str(weights), "missing": report.missing, "unexpected": report.unexpected}
+    about = {"weights": str(weights), "missing": report.missing, "unexpected": report.unexpected}
+    return built, recipe, about | {"title": zoo.title(model), "size": size or "full"}
 
 
 @click.command()

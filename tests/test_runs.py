@@ -1,6 +1,7 @@
 """`reidkit run`, `evaluate`, `embed` and `models`, from the command line to the files."""
 
 import dataclasses
+import hashlib
 import importlib.util
 import json
 import tarfile
@@ -199,6 +200,35 @@ def test_evaluate_gives_the_figures_of_the_run(trained, here, capsys):
     assert "mine" in out
 
 
+def test_evaluate_stores_its_result_apart_from_the_run(trained, here, capsys):
+    path, folder = trained
+    options = ["evaluate", "resnet50", "--weights", folder, "--bench", path, "--device", "cpu"]
+    code, out, err = call(capsys, *options, "--json")
+    assert code == 0, err
+    assert "title" not in json.loads(out)
+    results, problems = experiment.results.load_results(here / "results")
+    assert not problems
+    run_result, stored = sorted(results, key=lambda r: len(r.model))
+    assert (run_result.model, stored.model, stored.size) == ("resnet50", "resnet50@mine", "tiny")
+    assert json.loads(out)["stored"] == f"results/mine/resnet50@mine/{Path(json.loads(out)['stored']).name}"
+    weights = (folder / "model.safetensors").read_bytes()
+    assert stored.recipe["weights_sha256"] == hashlib.sha256(weights).hexdigest()
+    assert stored.metrics == pytest.approx(run_result.metrics, abs=1e-3)
+    assert len(stored.per_query) == stored.queries
+    # a second time is a second file; elsewhere, under another protocol
+    code, out, err = call(capsys, *options, "--protocol", "mars", "--results", here / "other")
+    assert code == 0, err
+    (other,) = experiment.results.load_results(here / "other")[0]
+    assert other.protocol == "mars"
+    code, out, err = call(capsys, "table", "hard", "--format", "csv")
+    assert code == 0, err
+    assert "resnet50@mine" in out
+    # and no run takes it for its own
+    code, out, err = run(capsys, "resnet50", "--bench", path, "--json")
+    assert code == 0, err
+    assert json.loads(out)["results"][0]["model"] == "resnet50"
+
+
 def test_evaluate_foreign_weights_lists_unmatched_names(trained, here, capsys):
     path, _ = trained
     recipe = zoo.recipe("resnet50", "tiny", SMALL)
@@ -211,6 +241,8 @@ def test_evaluate_foreign_weights_lists_unmatched_names(trained, here, capsys):
     found = json.loads(out)
     assert found["missing"] == ["neck.norm.weight"]
     assert found["unexpected"] == ["their.extra"]
+    (stored,) = [r for r in experiment.results.load_results(here / "results")[0] if "@" in r.model]
+    assert (stored.model, stored.recipe["weights"]) == ("resnet50@theirs", "theirs.pth")
     assert "neck.norm.weight" in err
     assert "their.extra" in err
 

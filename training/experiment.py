@@ -9,6 +9,7 @@ import dataclasses
 import fcntl
 import hashlib
 import json
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -176,6 +177,28 @@ def make_result(
         environment=results.environment(),
         command=command,
         seconds=round(seconds, 2),
+    )
+
+
+def make_evaluation(
+    cell: Cell, dataset: ReidDataset, scores: ranking.Scores, weights: Path, mark: str, *, seconds: float, command: str
+) -> results.Result:
+    """The record of a test with weights from elsewhere: model `NAME@mark`, the weights' sha256 in the recipe.
+
+    So neither a table nor a later run takes it for a cell that was trained.
+    """
+    folder = weights if weights.is_dir() else weights.parent
+    file = folder / checkpoint.manifest(folder)["weights"] if weights.is_dir() else weights
+    with open(file, "rb") as opened:
+        digest = hashlib.file_digest(opened, "sha256").hexdigest()
+    made = make_result(cell, [dataset], [scores], seconds=seconds, command=command)
+    protocol = PROTOCOLS[scores.protocol]
+    return dataclasses.replace(
+        made,
+        model=f"{cell.name}@{re.sub(r'[^A-Za-z0-9._-]+', '-', mark)}",
+        protocol=protocol.name,
+        protocol_version=protocol.version,
+        recipe=made.recipe | {"weights": weights.name, "weights_sha256": digest},
     )
 
 
