@@ -195,7 +195,9 @@ def _table(
     rows, tested = _tied(rows, columns, groups)
     if any(row.dagger for row in rows):
         notes.append("† second-hand or derived, not verified.")
-    if seeds:
+    if seeds and intervals:
+        notes.append("± is the standard deviation over seeds; of one seed, half the 95 % bootstrap interval.")
+    elif seeds:
         notes.append("± is the standard deviation over seeds.")
     elif intervals and groups:
         notes.append("± is half the 95 % bootstrap interval over identities.")

@@ -43,7 +43,7 @@ def report(output: Path, results_folder: Path, data: Path | None, queries: int, 
     if as_json:
         record = {
             "output": str(output), "bytes": size, "results": len(results), "left_out": list(page.problems),
-            "benches": len(page.sections), "lists": sum(len(s.blocks) for s in page.sections), "no_crops": absent,
+            "benches": page.benches, "lists": sum(len(s.blocks) for s in page.sections), "no_crops": absent,
         }  # fmt: skip
         print(json.dumps(record, ensure_ascii=False))
     else:

@@ -129,8 +129,9 @@ class Page:
     album: Album = field(repr=False, default_factory=Album)
 
     @property
-    def results(self) -> int:
-        return len(self.runs)
+    def benches(self) -> int:
+        """How many benches there are results on; a bench under two settings has two sections."""
+        return len({run.result.bench for run in self.runs})
 
 
 def gather(
