@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from reidkit.datasets.errors import UsageError
-from reidkit.toolkit.detect import load_detector
+from reidkit.toolkit.detect import TRACK_CONFIDENCE, load_detector
+from reidkit.toolkit.footage import FootageSettings, settled
 from reidkit.toolkit.sources import Source
 from reidkit.toolkit.video import read_frames
 from reidkit.toolkit.yolo_onnx import _grid, decode_yolox, letterbox
@@ -206,3 +207,13 @@ def test_real_people_in_real_footage():
     small = cv2.resize(frame.image, (236, 416), interpolation=cv2.INTER_AREA)
     (shrunk,) = detector.detect([small])
     assert shrunk.xyxy * (1088 / 236) == pytest.approx(full.xyxy, abs=40)
+
+
+def test_the_simulated_detector_says_where_its_tracks_start():
+    """Its boxes are less sure than those of a large detector; a confidence that is asked for is kept."""
+    detector = load_detector("simulated", threads=1)
+    assert detector.confidence < detector.track_confidence < TRACK_CONFIDENCE
+    assert settled(FootageSettings(), detector).confidence == detector.track_confidence
+    assert settled(FootageSettings(confidence=0.7), detector).confidence == 0.7
+    assert settled(FootageSettings(), object()).confidence == TRACK_CONFIDENCE
+    assert load_detector("simulated", confidence=0.2, threads=1).confidence == 0.2
