@@ -1,6 +1,7 @@
 """`reidkit models`: what is listed, and what `--measure` stores for `reidkit table complexity`."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -97,3 +98,12 @@ def test_wrong_names_are_one_sentence_and_nothing_is_stored(here, capsys, argume
     assert (code, out) == (2, "")
     assert words in " ".join(err.split())
     assert not (here / "results").exists()
+
+
+def test_parity_is_claimed_where_the_committed_table_shows_it():
+    root = Path(__file__).resolve().parents[1]
+    rows = (root / "benchmarks" / "results" / "parity.md").read_text().splitlines()
+    shown = {row.split("|")[1].strip() for row in rows if row.endswith("| holds |")}
+    assert shown == {folder.name for folder in (root / "tests" / "golden").iterdir() if folder.is_dir()}
+    for name in zoo.MODULES:
+        assert bool(zoo.module(name).INFO.parity) == (name in shown), name

@@ -82,3 +82,25 @@ def test_the_exit_status(parity, golden_folder, monkeypatch, capsys, off, unexpe
     printed = capsys.readouterr().out
     assert "get_image_512" in printed
     assert all(name in printed for name in unexpected)
+
+
+def test_all_models_make_one_table_and_a_failure_shows(parity, golden, tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(Path(parity.__file__).parent))
+    monkeypatch.setattr(parity, "TABLE", tmp_path / "parity.md")
+    differences = {"psta": {"feature": 2e-6, "x": 3e-5, "y": None}, "bicnet": {"feature": 2e-3}}
+
+    def check(name, folder, seed, bound):
+        assert folder.name == name
+        made = parity.Golden(name, folder, seed)
+        made.missing = ["memory"]
+        return parity.Checked(made, 1e-4, differences.get(name, {"feature": 0.0}))
+
+    monkeypatch.setattr(parity, "check", check)
+    monkeypatch.setattr(sys, "argv", ["parity.py", "all", str(golden.folder.parent), "0"])
+    assert parity.main() == 1
+    lines = (tmp_path / "parity.md").read_text().splitlines()
+    assert "| psta | 2 of 3 | 2.0e-06 | 3.0e-05 | `x` | 0.0001 | holds |" in lines
+    assert "| bicnet | 1 of 1 | 2.0e-03 | 2.0e-03 | `feature` | 0.0001 | above the bound |" in lines
+    assert "- psta, entries of the state dict not in theirs: `memory`" in lines
+    del differences["bicnet"]
+    assert parity.main() == 0
