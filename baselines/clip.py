@@ -3,12 +3,13 @@
     clip = load_clip("ViT-B-16-quickgelu", "openai", height=256, width=128)
     tokens = clip.image(images, class_offset=camera_embedding)      # before the last block, after ln_post, projected
     outputs, feature = clip.text(tokenize(["A photo of a person."]))
-    tiny = load_clip("tiny", "", height=128, width=64, seed=0)      # 7.7 M parameters, from scratch
+    tiny = load_clip("tiny", "simulated", height=128, width=64)     # 7.7 M parameters, pretrained on simulated people
 
 Configurations are open_clip's (Radford et al. 2021 for the models); `TINY` is one more of the same form. All attention
 is `scaled_dot_product_attention`, activations are QuickGELU, layer norms compute in float32 whatever the stream is.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -21,10 +22,10 @@ from ..datasets import UsageError
 from ..datasets.errors import choices
 from ..datasets.progress import say
 from ..training.recipe import CLIP_MEAN, CLIP_STD, Recipe
-from .clip_weights import read_weights
+from .clip_weights import EMBEDDING, ROWS, read_weights
 
-# 128 x 64 pixels in patches of 8: the same 16 x 8 grid as ViT-B/16 at 256 x 128. Two blocks: from scratch, in the
-# minute that two cores have, twice the steps are worth more than four blocks, and large patches miss shoes and numbers
+# 128 x 64 pixels in patches of 8: the same 16 x 8 grid as ViT-B/16 at 256 x 128. Two blocks: in the minutes
+# that two cores have, twice the steps are worth more than four blocks, and large patches miss shoes and numbers
 TINY = {
     "embed_dim": 128,
     "quick_gelu": True,
@@ -36,7 +37,7 @@ CONTEXT = 77  # tokens of a text
 # what every CLIP model's recipe of size tiny has in common, so that their figures at that size can be compared
 TINY_SETTINGS = {
     "backbone": "tiny",
-    "pretrained": "",
+    "pretrained": "simulated",
     "frames": 4,
     "test_frames": 4,
     "height": 128,
@@ -44,7 +45,7 @@ TINY_SETTINGS = {
     "pad": 5,
     "erase": 0.0,  # a hundred-odd steps are too few to learn from what is erased
     "optimizer": "adamw",
-    "lr": 2e-3,
+    "lr": 5e-4,
     "bias_lr_factor": 1.0,
     "weight_decay": 0.05,
     "epochs": 40,
@@ -293,7 +294,8 @@ def load_clip(name: str, pretrained: str, height: int, width: int, seed: int = 0
 
     Args:
         name: open_clip's name ("ViT-B-16-quickgelu") or "tiny".
-        pretrained: open_clip's tag ("openai"), the path of a weights file, or "" to start from `seed`.
+        pretrained: open_clip's tag ("openai"), "simulated" for the tiny one, the path of a weights file, or "" to start
+            from `seed`. Words that a file has no embedding for keep the one from `seed`.
 
     Raises:
         UsageError: unknown name, or the weights are absent, unreadable or of another model.
@@ -303,8 +305,6 @@ def load_clip(name: str, pretrained: str, height: int, width: int, seed: int = 0
         torch.manual_seed(seed)
         clip = Clip(config, ImageTower(config), TextTower(config))
     if pretrained:
-        if name == "tiny" and "/" not in pretrained and "." not in pretrained:
-            raise UsageError(f"There are no weights '{pretrained}' for the tiny CLIP; use --set pretrained= (empty).")
         _fill(clip, read_weights(name, pretrained), pretrained)
     return clip
 
@@ -312,6 +312,8 @@ def load_clip(name: str, pretrained: str, height: int, width: int, seed: int = 0
 def _fill(clip: Clip, weights: dict[str, Tensor], source: str) -> None:
     image = {key.removeprefix("visual."): value for key, value in weights.items() if key.startswith("visual.")}
     text = {key: value for key, value in weights.items() if not key.startswith("visual.") and key != "logit_scale"}
+    if ROWS in text:
+        text[EMBEDDING] = _spread_rows(clip.text.token_embedding.weight, text.pop(ROWS), text[EMBEDDING], source)
     if "positional_embedding" in image:
         image["positional_embedding"] = resize_positions(image["positional_embedding"], clip.config.grid)
     for tower, state, what in ((clip.image, image, "image"), (clip.text, text, "text")):
@@ -328,15 +330,31 @@ def _fill(clip: Clip, weights: dict[str, Tensor], source: str) -> None:
         tower.load_state_dict({key: state[key] for key in wanted})
 
 
+def _spread_rows(table: Tensor, rows: Tensor, values: Tensor, source: str) -> Tensor:
+    """A copy of `table` [V, W] with `values` [R, W] in the rows [R]."""
+    rows = rows.long()
+    inside = len(rows) > 0 and 0 <= int(rows.min()) <= int(rows.max()) < len(table)
+    if values.shape != (len(rows), table.shape[1]) or not inside:
+        raise UsageError(
+            f"'{source}' is not of this backbone: its {len(rows)} token embeddings are {tuple(values.shape)} for a "
+            f"table of {tuple(table.shape)}; choose the matching --set backbone=NAME."
+        )
+    return table.detach().clone().index_copy_(0, rows, values)
+
+
 def resize_positions(positions: Tensor, grid: tuple[int, int]) -> Tensor:
     """Position embedding [1+S*S, W] of a square grid -> [1+rows*columns, W], bilinear without antialiasing.
 
     The class token's row stays; one that has the grid's length already, or is of no square, comes back as it is.
-    This is how CLIP-ReID and TF-CLIP resize, so their figures depend on it.
+    This is how CLIP-ReID and TF-CLIP resize, so their figures depend on it. [1+2*S*S, W] is a grid twice as high as
+    wide, as the tiny CLIP's.
     """
-    side = round((len(positions) - 1) ** 0.5)
-    if len(positions) == 1 + grid[0] * grid[1] or len(positions) != 1 + side * side:
+    patches = len(positions) - 1
+    columns = math.isqrt(patches)
+    if columns * columns != patches:
+        columns = math.isqrt(patches // 2)
+    if patches == grid[0] * grid[1] or patches not in (columns**2, 2 * columns**2):
         return positions
-    square = positions[1:].T.reshape(1, -1, side, side)
+    square = positions[1:].T.reshape(1, -1, patches // columns, columns)
     resized = F.interpolate(square, size=grid, mode="bilinear", align_corners=False)
     return torch.cat([positions[:1], resized[0].flatten(1).T])

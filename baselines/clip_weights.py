@@ -17,6 +17,9 @@ from ..datasets import UsageError
 from ..datasets.errors import choices
 
 HUB_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+# trained by benchmarks/train_tiny_clip.py; of the token embeddings it holds some rows, and says which
+SIMULATED = Path(__file__).parent / "assets" / "tiny_clip.safetensors"
+EMBEDDING, ROWS = "token_embedding.weight", "token_embedding.rows"
 NOT_WEIGHTS = {"input_resolution", "context_length", "vocab_size"}  # scalars that OpenAI's archive carries as entries
 
 
@@ -24,8 +27,9 @@ def read_weights(name: str, pretrained: str) -> dict[str, Tensor]:
     """State dict of a CLIP model in open_clip's names, float32, on the CPU.
 
     Args:
-        name: open_clip's model name.
-        pretrained: a tag of open_clip for that model ("openai"), or the path of a .safetensors, .pt, .pth or .bin file.
+        name: open_clip's model name, or "tiny".
+        pretrained: a tag of open_clip for that model ("openai"), "simulated" for the tiny one, or the path of a
+            .safetensors, .pt, .pth or .bin file.
 
     Raises:
         UsageError: unknown tag, absent or unreadable file, or a file that would have to be unpickled.
@@ -40,6 +44,13 @@ def _find(name: str, pretrained: str) -> Path:
         return Path(pretrained)
     if "/" in pretrained or Path(pretrained).suffix in {".safetensors", ".pt", ".pth", ".bin"}:
         raise UsageError(f"There is no file '{pretrained}'. Give the path of CLIP weights, or a tag such as 'openai'.")
+    if name == "tiny":
+        if pretrained != "simulated":
+            raise UsageError(
+                f"There are no weights '{pretrained}' for the tiny CLIP; choose simulated, or train without "
+                "(--from-scratch)."
+            )
+        return SIMULATED
     import open_clip
 
     tags = open_clip.list_pretrained_tags_by_model(name)

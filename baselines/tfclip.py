@@ -64,7 +64,7 @@ RECIPES = {
         ssp_dropout=0.0,
         tmd_heads=6,
         tmd_classifier_lr_factor=1.0,
-        memory_momentum=0.8,  # a tower from scratch leaves its first prototypes behind
+        memory_momentum=0.8,  # so small a tower leaves its first prototypes behind
     ),
 }
 

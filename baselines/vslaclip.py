@@ -47,7 +47,7 @@ class VslaclipRecipe(PromptRecipe):
 
 RECIPES = {
     "full": VslaclipRecipe(),
-    # a tower from scratch is nothing to adapt: it trains too
+    # the tiny tower was pretrained for minutes only: it trains too
     "tiny": VslaclipRecipe(
         **TINY_SETTINGS, identities=4, prompt_epochs=30, prompt_lr=3e-3, adapter_width=64, adapter_heads=2, frozen=False
     ),

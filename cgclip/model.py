@@ -74,7 +74,7 @@ class CgclipRecipe(ClipRecipe):
 
 RECIPES = {
     "full": CgclipRecipe(),
-    # 128x64 pixels in 8x8 patches, from scratch
+    # 128x64 pixels in 8x8 patches, on the tiny CLIP that was pretrained on simulated people
     "tiny": CgclipRecipe(
         **TINY_SETTINGS,
         tfe_heads=6,
@@ -82,7 +82,7 @@ RECIPES = {
         caption_temperature=0.1,
         memory_momentum=0.8,
         memory_frames=4,
-        new_lr_factor=1.0,
+        new_lr_factor=3.0,
         gate_lr_factor=10.0,
     ),
 }

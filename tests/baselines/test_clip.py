@@ -102,14 +102,14 @@ def test_layer_norm_computes_in_float32():
 
 def slow_resize(square, rows, columns):
     """Bilinear with half-pixel centres and clamped borders, value by value."""
-    side = len(square)
+    height, width = square.shape[:2]
     out = torch.zeros(rows, columns, square.shape[2])
     for r in range(rows):
         for c in range(columns):
-            y, x = ((r + 0.5) * side / rows - 0.5, (c + 0.5) * side / columns - 0.5)
+            y, x = ((r + 0.5) * height / rows - 0.5, (c + 0.5) * width / columns - 0.5)
             y, x = max(y, 0.0), max(x, 0.0)
             y0, x0 = int(y), int(x)
-            y1, x1 = min(y0 + 1, side - 1), min(x0 + 1, side - 1)
+            y1, x1 = min(y0 + 1, height - 1), min(x0 + 1, width - 1)
             top = square[y0, x0] * (1 - (x - x0)) + square[y0, x1] * (x - x0)
             bottom = square[y1, x0] * (1 - (x - x0)) + square[y1, x1] * (x - x0)
             out[r, c] = top * (1 - (y - y0)) + bottom * (y - y0)
@@ -123,6 +123,51 @@ def test_positions_are_resized_bilinearly_without_antialiasing():
     expected = slow_resize(positions[1:].view(14, 14, 6), 16, 8).view(128, 6)
     torch.testing.assert_close(resized[1:], expected, atol=1e-5, rtol=1e-5)
     assert torch.equal(resize_positions(resized, (16, 8)), resized)
+
+
+def test_a_grid_twice_as_high_as_wide_is_resized_too():
+    positions = torch.randn(1 + 16 * 8, 6)
+    expected = slow_resize(positions[1:].view(16, 8, 6), 4, 2).view(8, 6)
+    torch.testing.assert_close(resize_positions(positions, (4, 2))[1:], expected, atol=1e-5, rtol=1e-5)
+    odd = torch.randn(1 + 12, 6)
+    assert resize_positions(odd, (4, 2)) is odd  # neither a square nor two: left as it is
+
+
+@torch.no_grad()
+def test_simulated_weights_are_the_same_each_time_and_the_seed_gives_the_words_they_lack():
+    first, again, other = (load_clip("tiny", "simulated", 128, 64, seed) for seed in (0, 0, 1))
+    images = torch.randn(2, 3, 128, 64, generator=torch.Generator().manual_seed(0))
+    texts = ["number 23 on the back, red shoes", "zebra"]
+    features = first.image(images).projected[:, 0]
+    assert torch.equal(features, again.image(images).projected[:, 0])
+    assert torch.equal(encode_text(first, texts)[1], encode_text(again, texts)[1])
+    # nothing of the image tower is left to the seed, and of the words only those that never occurred
+    assert torch.equal(features, other.image(images).projected[:, 0])
+    seen, unseen = encode_text(first, texts)[1]
+    assert torch.equal(seen, encode_text(other, texts)[1][0])
+    assert not torch.equal(unseen, encode_text(other, texts)[1][1])
+    scratch = load_clip("tiny", "", 128, 64, seed=1).text.token_embedding.weight
+    assert not torch.equal(first.image.proj, load_clip("tiny", "", 128, 64).image.proj)
+    word = tokenize(["zebra"])[0, 1]
+    assert torch.equal(other.text.token_embedding.weight[word], scratch[word])
+
+
+@pytest.mark.parametrize(
+    ("rows", "width"),
+    [
+        ([3, 70000], 128),  # a row that the table hasn't got
+        ([3, 5], 64),  # embeddings of another width
+        ([3, 5, 7], 128),  # more rows than embeddings
+        ([], 128),  # no row
+    ],
+)
+def test_rows_that_do_not_fit_are_refused(tiny, tmp_path, rows, width):
+    state = {f"visual.{name}": value for name, value in tiny.image.state_dict().items()} | tiny.text.state_dict()
+    state["token_embedding.weight"] = torch.zeros(min(len(rows), 2), width)
+    state["token_embedding.rows"] = torch.tensor(rows, dtype=torch.int32)
+    torch.save(state, tmp_path / "clip.pt")
+    with pytest.raises(UsageError, match="token embeddings are"):
+        load_clip("tiny", str(tmp_path / "clip.pt"), height=128, width=64)
 
 
 @pytest.mark.parametrize("layout", ["open_clip", "openai", "wrapped"])

@@ -196,3 +196,17 @@ def test_a_step_at_full_size(dataset) -> None:
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters() if p.requires_grad)
     with torch.inference_mode():
         assert model.eval().embed(*batch[:2]).shape == (4, 768 + 512 + 768)
+
+
+def test_captions_go_through_the_trained_text_tower_and_from_scratch_through_words(
+    recipe, dataset, extract, monkeypatch
+) -> None:
+    took = []
+    for name in ("encode_clip", "encode_words"):
+        real = getattr(cgclip, name)
+        monkeypatch.setattr(cgclip, name, lambda *a, real=real, name=name: took.append(name) or real(*a))
+    assert recipe.pretrained == "simulated"
+    prototypes = ready(recipe, dataset, extract).bank.prototypes
+    assert prototypes[:3].norm(dim=1).allclose(torch.ones(3))
+    ready(dataclasses.replace(recipe, pretrained=""), dataset, extract)
+    assert took == ["encode_clip", "encode_words"]
