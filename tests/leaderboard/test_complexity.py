@@ -51,6 +51,27 @@ def test_fused_attention_counts_as_two_matrix_products():
         assert complexity.gigaflops(Attending().to(device), (7, 2, 5, 8), device) == pytest.approx(wanted)
 
 
+def test_a_fused_lstm_is_counted():
+    class Recalling(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.lstm = nn.LSTM(24, 6, batch_first=True)
+
+        def embed(self, clips, cameras):
+            return self.lstm(clips.flatten(2))[0][:, -1]
+
+    cost = complexity.measure(Recalling(), (7, 3, 4, 2), repeats=1)
+    assert cost.gflops == pytest.approx(7 * 2 * 4 * 6 * (24 + 6) / 1e9)
+
+
+def test_a_model_that_reads_values_is_counted_on_its_device():
+    class Reading(Linear):
+        def embed(self, clips, cameras):
+            return super().embed(clips, cameras) * (1 if clips.sum().item() == 0 else 0)
+
+    assert complexity.measure(Reading(), (7, 3, 4, 2), repeats=1).gflops == pytest.approx(2 * 7 * 24 * 5 / 1e9)
+
+
 def test_a_view_of_a_parameter_given_to_a_layer_is_counted():
     class Expanding(Linear):
         def embed(self, clips, cameras):
