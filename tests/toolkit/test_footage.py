@@ -289,7 +289,7 @@ def test_real_footage_gives_each_person_a_tracklet(tmp_path):
     done = extract(source, tmp_path, detector, FootageSettings())
     spans = (done.tracklets["end"] - done.tracklets["start"]).sort().to_list()
     assert len(spans) == 4
-    assert done.counts["cuts_ambiguous"] == 1
+    assert done.counts["cuts_ambiguous"] >= 1
     assert spans[-2] > 1.5
     assert spans[0] + spans[1] > 1.5
     assert done.tracklets["quality"].min() > 0.7
