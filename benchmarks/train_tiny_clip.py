@@ -333,7 +333,7 @@ def main() -> None:
             "steps": steps,
             "crops_a_step": WORLDS_A_BATCH * PEOPLE_A_BATCH * CROPS * here.world,
             "minutes": arguments.minutes,
-            "started_from": arguments.weights or "random weights",
+            "started_from": Path(arguments.weights).name or "random weights",
             "held_out": evaluate(clip, folders[HELD]),
             "held_out_random_weights": before,
             "bytes": arguments.output.stat().st_size,
