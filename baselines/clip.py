@@ -48,7 +48,7 @@ TINY_SETTINGS = {
     "lr": 5e-4,
     "bias_lr_factor": 1.0,
     "weight_decay": 0.05,
-    "epochs": 40,
+    "epochs": 30,
     "schedule": "cosine",
     "warmup_epochs": 3,
     "id_weight": 1.0,
