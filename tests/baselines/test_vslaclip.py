@@ -52,7 +52,7 @@ def test_as_built_it_is_clip():
     torch.manual_seed(0)
     model = vslaclip.build(TINY, CLASSES, CAMERAS).eval()
     clips, cameras, _ = batch()
-    plain = load_clip("tiny", "", 128, 64).image
+    plain = load_clip("tiny", TINY.pretrained, 128, 64).image
     expected = plain(clips.flatten(0, 1)).final[:, 0].unflatten(0, (4, 2)).mean(1)
     torch.testing.assert_close(model.clip_features(clips, cameras)["image"], expected, atol=1e-5, rtol=1e-5)
     # and stage 1 reads CLIP even when the adapters do something
