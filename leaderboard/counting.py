@@ -1,12 +1,12 @@
-"""Ranks by counting: how many gallery entries are nearer than each true match. Nothing is sorted that need not be.
+"""Ranks by counting: how many gallery entries are nearer than each true match. Their order is never needed.
 
     ranks = rank_matches(source, queries, matches, removed)
 
 An entry is nearer than match m when its distance is smaller, or equal and it stands earlier in the gallery (a stable
-sort's order). The matches of a query are ranked among themselves; the other entries are counted with one `<` a match,
-booleans being added eight at a time as bytes of 64-bit words. Ties are rare and found by one `==`, whose hits are then
-looked at one by one. Blocks before m's own count with the next float above its distance, so that ties fall on the right
-side.
+sort's order). The matches of a query are ranked among themselves. For the other entries there are two ways. With few
+matches a query they are counted with one `<` a match, booleans being added eight at a time as bytes of 64-bit words;
+ties are rare and found by one `==`, whose hits are then looked at one by one. With more matches the distances alone
+are sorted (an argsort takes several times as long) and each match looked up. Blocks before m's own count ties in.
 """
 
 import os
@@ -19,7 +19,7 @@ import numpy as np
 STRIP = 1024  # columns; at most 255 strips a block, so that a byte holds the count of a column over the strips
 BLOCK_COLUMNS = 12 * STRIP
 BLOCK_QUERIES = 1024
-SORT_FROM = 16  # matches a query, from which sorting its row costs less than counting for each
+SORT_FROM = 8  # matches a query, from which sorting its row costs less than counting for each
 GROUP_ENTRIES = 192  # query-match pairs counted at once: their booleans fit a core's second-level cache
 GROUP_QUERIES = 32
 TOP = 10
@@ -109,11 +109,12 @@ def rank_matches(
 
 def _among_matches(matches: Ragged, limits: np.ndarray) -> np.ndarray:
     """How many matches of the same query are nearer than each: its place in a stable sort of them."""
-    owner = np.repeat(np.arange(len(matches.counts)), matches.counts)
-    order = np.lexsort((matches.columns, limits, owner))
-    place = np.empty(len(owner), np.int64)
-    place[order] = np.arange(len(owner))
-    return place - matches.start[owner]
+    counts, place = matches.counts, np.empty(len(limits), np.int64)
+    for number in np.unique(counts[counts > 0]):
+        at = matches.start[:-1][counts == number][:, None] + np.arange(number)
+        order = np.argsort(limits[at], axis=1, kind="stable")  # columns ascend: ties go to the earlier
+        place[np.take_along_axis(at, order, axis=1)] = np.arange(number)
+    return place
 
 
 def _groups(counts: np.ndarray) -> list[np.ndarray]:
@@ -121,7 +122,10 @@ def _groups(counts: np.ndarray) -> list[np.ndarray]:
     order = np.argsort(counts, kind="stable")
     groups = []
     for same in np.split(order, np.flatnonzero(np.diff(counts[order])) + 1):
-        size = int(min(max(1, GROUP_ENTRIES // max(1, counts[same[0]])), GROUP_QUERIES)) if len(same) else 1
+        matches = counts[same[0]] if len(same) else 0
+        size = GROUP_QUERIES
+        if 0 < matches < SORT_FROM:
+            size = int(min(max(1, GROUP_ENTRIES // matches), GROUP_QUERIES))
         groups += [same[i : i + size] for i in range(0, len(same), size)]
     return groups
 
@@ -148,7 +152,6 @@ class _Scratch:
 
     def __init__(self, strips: int):
         self.rows = np.empty(GROUP_QUERIES * strips * STRIP, np.float32)
-        self.row = np.empty(strips * STRIP, np.float32)
         self.flags = np.empty(GROUP_ENTRIES * strips * STRIP, bool)
         self.words = np.empty((GROUP_ENTRIES, STRIP // 8), np.uint64)
 
@@ -182,9 +185,7 @@ class _Block:
             at = self.matches.start[self.q0 + group][:, None] + np.arange(matches)
             limits, columns = self.limits[at], self.matches.columns[at] - self.g0
             if matches >= SORT_FROM:
-                counted = np.stack(
-                    [self._sorted(*row, scratch.row) for row in zip(distances, limits, columns, strict=True)]
-                )
+                counted = self._sorted(distances[:, : self.width], limits, columns, group)
             else:
                 counted = self._counted(distances, limits, columns, scratch)
             self.nearer[at] += counted
@@ -219,15 +220,17 @@ class _Block:
                 counted[i, j] += np.count_nonzero(flags[i, j, : columns[i, j]])
         return counted
 
-    def _sorted(self, distances: np.ndarray, limits: np.ndarray, columns: np.ndarray, row: np.ndarray) -> np.ndarray:
-        ordered = row[: len(distances)]
-        ordered[:] = distances
-        ordered.sort()
-        below, upto = ordered.searchsorted(limits, "left"), ordered.searchsorted(limits, "right")
-        counted = np.where(columns >= self.width, upto, below)  # ties stand before a match that lies behind the block
-        inside = (columns >= 0) & (columns < self.width)
-        for k in np.flatnonzero(inside & (upto > below)):
-            counted[k] = below[k] + np.count_nonzero(distances[: columns[k]] == limits[k])
+    def _sorted(self, distances: np.ndarray, limits: np.ndarray, columns: np.ndarray, group: np.ndarray) -> np.ndarray:
+        # all rows in one call, in place: threads get in each other's way between calls, not in them
+        distances.sort(axis=1)
+        counted = np.stack([row.searchsorted(bounds) for row, bounds in zip(distances, limits, strict=True)])
+        tied = np.take_along_axis(distances, np.minimum(counted, self.width - 1), axis=1) == limits
+        for i in np.flatnonzero(tied.any(axis=1)):
+            row = self.block[group[i : i + 1]]  # a copy, in the gallery's order
+            self._remove(row, group[i : i + 1], self.removed)
+            self._remove(row, group[i : i + 1], self.matches)
+            for k in np.flatnonzero(tied[i] & (columns[i] >= 0)):  # columns behind the block: all its ties stand before
+                counted[i, k] += np.count_nonzero(row[0, : columns[i, k]] == limits[i, k])
         return counted
 
 
