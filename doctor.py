@@ -76,9 +76,7 @@ def machine() -> list[Finding]:
     found = [
         Finding("Python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
         Finding("processor", "ok", f"{cores} cores, {memory:.0f} GB memory, {free:.0f} GB of disk free here"),
-        _probe(
-            "GPU", _gpus, "faster training; nothing needs it", "Everything runs on the CPU, at size tiny in minutes."
-        ),
+        _probe("GPU", _gpus, "faster training; nothing needs it", ""),
         _probe("ffmpeg", _ffmpeg, "simulate", "pip install imageio-ffmpeg, or your system's ffmpeg package."),
         _probe("H.264 decoding", _decoder, "build-dataset", "pip install av"),
     ]
@@ -170,7 +168,7 @@ def weights() -> list[Finding]:
         detail = f"{(ASSETS / asset).stat().st_size / 1e6:.1f} MB" if there else ""
         found.append(Finding(asset, "ok" if there else "broken", detail, needed_by, "" if there else "Install again."))
     there = Path(DEFAULT).is_file()
-    fix = f"fetch {DEFAULT} from Ultralytics' releases into this folder, or use --detector PATH.onnx (YOLOX)."
+    fix = f"fetch {DEFAULT} from Ultralytics' releases and add --trust-weights, or use --detector PATH.onnx (YOLOX)."
     found.append(Finding(DEFAULT, "ok" if there else "absent", "", "build-dataset by default", "" if there else fix))
     return found
 
