@@ -31,7 +31,7 @@ from . import truth as scoring
 from .detect import Detector
 from .embed import Embedder, embed_source
 from .events import EventSettings, Proposals, SourceWork, propose
-from .footage import Extracted, FootageSettings, extract_source, settled, source_slug
+from .footage import Extracted, FootageSettings, extract_source, settled, source_slug, work_key
 from .manifest import counts, write_attributes, write_manifest, write_tables
 from .sheets import write_sheets
 from .sources import Discovery, Source, discover
@@ -112,7 +112,7 @@ def build(
         say(note)
     with _claim(out):
         facts = [_identity_of(source, info) for source, info in _zip(found, infos)]
-        key = _key(REVISION, _settings_facts(settings, detector, embedder), facts)
+        key = work_key(REVISION, _settings_facts(settings, detector, embedder), facts)
         _invalidate(out, key)
         if workers > 1 and len(found.sources) > 1:
             _extract_in_pool(found, infos, settings, load_detector, out, workers)
@@ -304,7 +304,7 @@ def _extract_alone(
 def _embed(source: Source, info: VideoInfo, extracted: Extracted, embedder: Embedder, out: Path) -> SourceWork:
     """The source's work with its crops embedded; a cache of other crops or another embedder is replaced."""
     rows = extracted.frames.write_csv(float_precision=4)
-    key = _key(REVISION, info.sha256, hashlib.sha256(rows.encode()).hexdigest(), embedder.sha256)
+    key = work_key(REVISION, info.sha256, hashlib.sha256(rows.encode()).hexdigest(), embedder.sha256)
     folder = out / WORK / "embed"
     cache = folder / f"{source_slug(source)}-{key}.npz"
     crops = embed_source(extracted.frames, embedder, out, cache, source.key)
@@ -449,8 +449,3 @@ def _sum(tables: list[dict[str, int]]) -> dict[str, int]:
 
 def _rounded(values: dict) -> dict:
     return {name: round(value, 4) if isinstance(value, float) else value for name, value in values.items()}
-
-
-def _key(*parts: object) -> str:
-    """Twelve hex digits that stand for `parts`."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]

@@ -115,8 +115,8 @@ def _open_run(context: click.Context):
     def open_run(folder: Path):
         import torch
 
-        from ..training.experiment import open_run as opened
-        from ..training.experiment import read_facts
+        from ..training.trained import open_run as opened
+        from ..training.trained import read_facts
 
         facts = read_facts(folder)
         if facts is None or module_of is None:

@@ -131,7 +131,7 @@ def extract_source(
         kept = _outside(found, source.ignore)
         counts = {"boxes": len(found), "boxes_ignored": len(found) - len(kept)}
         tracks = kept
-        basis = _key(info.sha256, sha256_file(source.truth), source.ignore)
+        basis = work_key(info.sha256, sha256_file(source.truth), source.ignore)
     else:
         if detector is None:
             raise ValueError("only annotated sequences need no detector")
@@ -159,7 +159,7 @@ def extract_source(
     chosen, counts["boxes_small"] = choose(judged, min_height=settings.min_height, stride=settings.stride)
     counts["crops_chosen"] = len(chosen)
 
-    folder = home / f"crop-{_key(basis, REVISION, asdict(settings))}"
+    folder = home / f"crop-{work_key(basis, REVISION, asdict(settings))}"
     tables, decoded = [], DecodeCount()
     with progress(f"{source.key}: crop", total=info.frames, unit="frames") as advance:
         for piece in pieces:
@@ -182,7 +182,7 @@ def extract_source(
 
 def detection_key(source: Source, info: VideoInfo, detector: Detector, settings: FootageSettings) -> str:
     """Names the folder of a source's detections: all that they depend on."""
-    return _key(
+    return work_key(
         REVISION,
         info.sha256,
         source.fps,
@@ -460,6 +460,6 @@ def _write_table(path: Path, table: pl.DataFrame) -> None:
         table.write_parquet(temporary, compression="zstd", statistics=False)
 
 
-def _key(*parts: object) -> str:
-    """Twelve hex digits that stand for `parts`."""
+def work_key(*parts: object) -> str:
+    """Twelve hex digits that stand for `parts`: what a piece of finished work depends on, in its name."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
