@@ -30,9 +30,7 @@ from .extraction import extract_features, frame_extractor
 from .model import prepare
 from .parallel import Parallel
 from .recipe import Recipe, to_dict
-from .trained import RUN, open_run, read_facts
-
-__all__ = ["Cell", "Places", "load_datasets", "open_run", "read_facts", "run_cell", "score_model"]
+from .trained import RUN, read_facts
 
 
 @dataclass(frozen=True)
