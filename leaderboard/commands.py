@@ -103,15 +103,15 @@ def table(kind: str, style: str, results_folder: Path, intervals: bool, as_json:
 def compare(a: str, b: str, bench: str | None, results_folder: Path, seed: int, as_json: bool) -> None:
     """Is A better than B? A and B are models (with variant: cgclip/no-cmr) or result files.
 
-    A paired test on the same queries, resampled by identity.
+    A paired test on the same queries, resampled by identity. Of a model, all seeds of its newest recipe take part.
     """
     from .results import load_results
-    from .significance import compare_results, find_result
+    from .significance import compare_results, find_results
 
     results, problems = load_results(results_folder)
     for problem in problems:
         say(f"Left out: {problem}")
-    first, second = (find_result(name, bench, results, results_folder) for name in (a, b))
+    first, second = (find_results(name, bench, results, results_folder) for name in (a, b))
     comparison = compare_results(first, second, seed=seed)
     if as_json:
         print(json.dumps(comparison.as_object()))

@@ -1,9 +1,11 @@
 """How sure a figure is, and whether one model is really better than another.
 
-    low, high = interval(result.per_query, "mAP")
-    comparison = compare_results(a, b)              # reidkit compare A B --bench NAME
+    low, high = interval([result.per_query], "mAP")
+    comparison = compare_results([a], [b])          # reidkit compare A B --bench NAME
 
 Queries of one person are not independent, so identities are resampled, each with all its queries (a cluster bootstrap).
+Of a model that was trained several times, with other seeds, the runs are resampled too: a model's figure is the mean
+over its runs, and another test set and other runs would have given another one.
 """
 
 from collections.abc import Sequence
@@ -30,33 +32,60 @@ def values_of(per_query: Sequence[dict], metric: str) -> np.ndarray:
 
 
 def resampled_means(values: np.ndarray, identities: np.ndarray, resamples: int, seed: int) -> np.ndarray:
-    """[resamples] means of `values` [Q], identities drawn with replacement."""
+    """[resamples, S] means of S runs' `values` [S, Q], identities [Q] drawn with replacement, the same for all runs."""
     _, cluster = np.unique(identities, return_inverse=True)
-    sums = np.bincount(cluster, weights=values)
+    sums = np.stack([np.bincount(cluster, weights=row) for row in values], axis=1)
     sizes = np.bincount(cluster).astype(float)
     rng = np.random.default_rng(seed)
-    means = np.empty(resamples)
+    means = np.empty((resamples, len(values)))
     step = max(1, 4_000_000 // len(sums))
     for start in range(0, resamples, step):
         draws = rng.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=min(step, resamples - start))
-        means[start : start + len(draws)] = (draws @ sums) / (draws @ sizes)
+        means[start : start + len(draws)] = (draws @ sums) / (draws @ sizes)[:, None]
     return means
 
 
+def over_runs(means: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Means [n, S] of S runs -> [n], each over S runs drawn with replacement."""
+    runs = means.shape[1]
+    return (means * rng.multinomial(runs, np.full(runs, 1 / runs), size=len(means))).sum(1) / runs
+
+
+def aligned(runs: Sequence[Sequence[dict]], metric: str) -> tuple[np.ndarray, np.ndarray]:
+    """The runs' values [S, Q], all in one order of the queries, and these queries' identities [Q].
+
+    Raises:
+        UsageError: a run has other queries than the first.
+    """
+    by_query = [{(row.get("split", 0), row["query"]): row for row in rows} for rows in runs]
+    for other in by_query[1:]:
+        if set(other) != set(by_query[0]):
+            shared = len(set(other) & set(by_query[0]))
+            raise UsageError(
+                f"The results have other queries ({len(by_query[0])} and {len(other)}, {shared} shared). "
+                "Compare results of one dataset and one protocol."
+            )
+    keys = sorted(by_query[0])
+    values = np.stack([values_of([rows[k] for k in keys], metric) for rows in by_query])
+    return values, np.array([int(by_query[0][k]["identity"]) for k in keys])
+
+
 def interval(
-    per_query: Sequence[dict], metric: str, *, resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL
+    runs: Sequence[Sequence[dict]], metric: str, *, resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL
 ) -> tuple[float, float] | None:
-    """The percentile interval of a figure; None where queries, or identities to resample, are lacking."""
-    identities = np.array([_identity(row) for row in per_query])
+    """The percentile interval of a figure, a mean over queries and over `runs` (per-query rows of each).
+
+    None where queries, or identities to resample, are lacking.
+
+    Raises:
+        UsageError: a run has other queries than the first.
+    """
+    values, identities = aligned(runs, metric)
     if len(np.unique(identities)) < 2:
         return None
-    means = resampled_means(values_of(per_query, metric), identities, resamples, seed)
+    means = over_runs(resampled_means(values, identities, resamples, seed), np.random.default_rng([seed, 1]))
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
-
-
-def _identity(row: dict) -> int:
-    return int(row["identity"])
 
 
 @dataclass(frozen=True)
@@ -78,7 +107,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two results on the same queries."""
+    """Two models on the same queries; `runs` are how many results of A and of B."""
 
     a: str
     b: str
@@ -86,6 +115,7 @@ class Comparison:
     protocol: str
     queries: int
     identities: int
+    runs: tuple[int, int]
     differences: tuple[Difference, ...]
 
     def as_object(self) -> dict:
@@ -94,7 +124,8 @@ class Comparison:
     def text(self) -> str:
         lines = [
             f"{self.a} against {self.b} on {self.bench}, protocol {self.protocol}: "
-            f"{self.queries} queries of {self.identities} identities."
+            f"{self.queries} queries of {self.identities} identities"
+            + (f", {self.runs[0]} and {self.runs[1]} runs." if self.runs != (1, 1) else ".")
         ]
         for d in self.differences:
             verdict = "significant" if d.significant else "not significant"
@@ -102,71 +133,73 @@ class Comparison:
                 f"  {d.metric:>4}  {d.a:6.2f}  {d.b:6.2f}  {d.difference:+6.2f}  "
                 f"95 % interval {d.low:+.2f} to {d.high:+.2f}, p = {d.p:.4f}: {verdict}"
             )
-        lines.append("Paired bootstrap over identities; p is two-sided and not corrected for the number of metrics.")
+        what = "identities" if self.runs == (1, 1) else "identities and runs"
+        lines.append(f"Paired bootstrap over {what}; p is two-sided and not corrected for the number of metrics.")
         return "\n".join(lines)
 
 
 def paired_test(
-    a: Sequence[dict], b: Sequence[dict], metric: str, *, resamples: int = RESAMPLES, seed: int = 0
+    a: Sequence[Sequence[dict]], b: Sequence[Sequence[dict]], metric: str, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Difference:
-    """The paired test between two lists of per-query rows on the same queries.
+    """The paired test between two models' runs (per-query rows of each) on the same queries.
 
-    The p-value is that of the bootstrap distribution of the difference, centred at zero (a shift bootstrap).
+    Both see the same resampled identities; their runs are drawn apart, since no run of one belongs to one of the other.
+    The p-value is that of the bootstrap distribution of the difference, centred at zero (a shift bootstrap). Of two or
+    three runs the drawn ones vary less than new ones would: take p as a lower bound there.
 
     Raises:
         UsageError: other queries in one than in the other, or fewer than two identities.
     """
-    first, second = ({(r.get("split", 0), r["query"]): r for r in rows} for rows in (a, b))
-    if set(first) != set(second):
-        raise UsageError(
-            f"The results have other queries ({len(first)} and {len(second)}, {len(set(first) & set(second))} shared). "
-            "Compare results of one dataset and one protocol."
-        )
-    keys = sorted(first)
-    identities = np.array([_identity(first[k]) for k in keys])
+    values, identities = aligned([*a, *b], metric)
     if len(np.unique(identities)) < 2:
         raise UsageError("A comparison needs queries of at least two identities, each with its per-query figures.")
-    x, y = (values_of([rows[k] for k in keys], metric) for rows in (first, second))
-    difference = float((x - y).mean())
-    draws = resampled_means(x - y, identities, resamples, seed)
+    x, y = values[: len(a)].mean(), values[len(a) :].mean()
+    means = resampled_means(values, identities, resamples, seed)
+    rng = np.random.default_rng([seed, 1])
+    draws = over_runs(means[:, : len(a)], rng) - over_runs(means[:, len(a) :], rng)
     low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    difference = float(x - y)
     # one is added to both counts, so that p is never zero for a finite number of draws
-    beyond = np.count_nonzero(np.abs(draws - difference) >= abs(difference) - 1e-12)
+    beyond = np.count_nonzero(np.abs(draws - difference) >= abs(difference) - 1e-9)
     p = (beyond + 1) / (resamples + 1)
-    return Difference(metric, float(x.mean()), float(y.mean()), difference, float(low), float(high), float(min(p, 1.0)))
+    return Difference(metric, float(x), float(y), difference, float(low), float(high), float(min(p, 1.0)))
 
 
-def compare_results(a: Result, b: Result, *, resamples: int = RESAMPLES, seed: int = 0) -> Comparison:
-    """Compares two results in mAP and R1.
+def compare_results(
+    a: Sequence[Result], b: Sequence[Result], *, resamples: int = RESAMPLES, seed: int = 0
+) -> Comparison:
+    """Compares two models, each by its results of one or more seeds, in mAP and R1.
 
     Raises:
         UsageError: another bench, protocol, dataset, sampling or re-ranking, or results without per-query figures.
     """
-    for name in ("bench", "protocol", "protocol_version", "fingerprint", "sampling", "rerank"):
-        left, right = getattr(a, name), getattr(b, name)
-        if left != right:
-            raise UsageError(f"'{a.model}' has {name} {left}, '{b.model}' {right}; compare like with like.")
-    for result in (a, b):
+    first, second = a[0], b[0]
+    for other in (*a[1:], *b):
+        for name in ("bench", "protocol", "protocol_version", "fingerprint", "sampling", "rerank"):
+            left, right = getattr(first, name), getattr(other, name)
+            if left != right:
+                raise UsageError(f"'{first.model}' has {name} {left}, '{other.model}' {right}; compare like with like.")
+    for result in (*a, *b):
         if not result.per_query:
             raise UsageError(
                 f"The result of '{result.model}' on '{result.bench}' holds no per-query figures. Run it with --again."
             )
-    differences = tuple(
-        paired_test(a.per_query, b.per_query, metric, resamples=resamples, seed=seed) for metric in ("mAP", "R1")
-    )
-    people = {_identity(row) for row in a.per_query}
-    return Comparison(a.model, b.model, a.bench, a.protocol, len(a.per_query), len(people), differences)
+    rows = [r.per_query for r in a], [r.per_query for r in b]
+    differences = tuple(paired_test(*rows, metric, resamples=resamples, seed=seed) for metric in ("mAP", "R1"))
+    people = {int(row["identity"]) for row in first.per_query}
+    counts = len(first.per_query), len(people)
+    return Comparison(first.model, second.model, first.bench, first.protocol, *counts, (len(a), len(b)), differences)
 
 
-def find_result(name: str, bench: str | None, results: Sequence[Result], root: Path) -> Result:
-    """A result by file name, or the newest of a model on a bench.
+def find_results(name: str, bench: str | None, results: Sequence[Result], root: Path) -> list[Result]:
+    """A result by file name; or of a model on a bench the newest, and those of other seeds that are otherwise like it.
 
     Raises:
         UsageError: no such file or model, a damaged file, or a model's name without `--bench`.
     """
     if name.endswith(".json"):
         try:
-            return read_result(name)
+            return [read_result(name)]
         except ReidkitError as error:
             raise UsageError(f"'{name}' {error}") from None
     if bench is None:
@@ -181,7 +214,15 @@ def find_result(name: str, bench: str | None, results: Sequence[Result], root: P
                 f"There are no results in '{root}'. `reidkit run` makes them; --results gives another folder."
             )
         raise UsageError(choices(bench, benches, "bench with results"))
-    models = {r.model: r for r in results if r.bench == wanted}  # oldest first: the newest stays
-    if name not in models:
+    mine = [r for r in results if r.bench == wanted and r.model == name]  # oldest first
+    if not mine:
+        models = {r.model for r in results if r.bench == wanted}
         raise UsageError(choices(name, models, f"model with results on {wanted}"))
-    return models[name]
+    newest = _but_for_the_seed(mine[-1])
+    seeds = {r.seed: r for r in mine if _but_for_the_seed(r) == newest}
+    return [seeds[seed] for seed in sorted(seeds)]
+
+
+def _but_for_the_seed(r: Result) -> tuple:
+    recipe = {key: value for key, value in r.recipe.items() if key != "seed"}
+    return r.size, recipe, r.protocol, r.protocol_version, r.fingerprint, r.sampling, r.metric, r.rerank

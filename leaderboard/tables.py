@@ -196,14 +196,13 @@ def _table(
     rows, tested = _tied(rows, columns, groups)
     if any(row.dagger for row in rows):
         notes.append("† second-hand or derived, not verified.")
-    if seeds and intervals:
-        notes.append("± is the standard deviation over seeds; of one seed, half the 95 % bootstrap interval.")
+    drawn = "identities and seeds" if seeds else "identities"
+    if intervals and groups:
+        notes.append(f"± is half the 95 % bootstrap interval over {drawn}.")
     elif seeds:
         notes.append("± is the standard deviation over seeds.")
-    elif intervals and groups:
-        notes.append("± is half the 95 % bootstrap interval over identities.")
     if tested:
-        notes.append("≈ not significantly behind the best of ours in its column (paired bootstrap over identities).")
+        notes.append(f"≈ not significantly behind the best of ours in its column (paired bootstrap over {drawn}).")
     counts = sorted({(r.bench, r.queries, r.skipped) for b in groups.values() for runs in b.values() for r in runs})
     notes += [f"{TITLES.get(b, b)}: {q} queries averaged, {s} skipped." for b, q, s in counts]
     if not rows:
@@ -238,13 +237,14 @@ def _cell(runs: Sequence[Result], metric: str, intervals: bool) -> Cell | None:
     values = [r.metrics[metric] for r in runs if metric in r.metrics]
     if not values or len(values) < len(runs):  # no mean over missing figures
         return None
-    of = tuple(runs)
-    if len(values) > 1:
-        return Cell(float(np.mean(values)), float(np.std(values, ddof=1)), of=of)
-    if intervals and runs[0].per_query:
-        found = interval(runs[0].per_query, metric)
-        return Cell(values[0], (found[1] - found[0]) / 2 if found else None, of=of)
-    return Cell(values[0], of=of)
+    mean, of = float(np.mean(values)), tuple(runs)
+    if intervals and all(r.per_query for r in runs):
+        try:
+            found = interval([r.per_query for r in runs], metric)
+        except UsageError:  # other queries: nothing can be said
+            found = None
+        return Cell(mean, (found[1] - found[0]) / 2 if found else None, of=of)
+    return Cell(mean, float(np.std(values, ddof=1)) if len(values) > 1 else None, of=of)
 
 
 def _ranked(rows: list[Row], columns: Sequence[object]) -> list[Row]:
@@ -272,15 +272,15 @@ def _tied(rows: list[Row], columns: Sequence[tuple[str, str]], groups: dict) -> 
     tested = False
     for c, (bench, metric) in enumerate(columns):
         ours = [(i, groups[row.label].get(bench, [])) for i, row in enumerate(rows) if row.ours and row.cells[c]]
-        ours = [(i, runs[0]) for i, runs in ours if len(runs) == 1 and runs[0].per_query]
+        ours = [(i, [r.per_query for r in runs]) for i, runs in ours if runs and all(r.per_query for r in runs)]
         if len(ours) < 2:
             continue
-        top, best = max(ours, key=lambda pair: pair[1].metrics[metric])
-        for i, result in ours:
+        top, best = max(ours, key=lambda pair: rows[pair[0]].cells[c].value)
+        for i, runs in ours:
             if i == top:
                 continue
             try:
-                test = paired_test(best.per_query, result.per_query, metric, resamples=TEST_RESAMPLES)
+                test = paired_test(best, runs, metric, resamples=TEST_RESAMPLES)
             except UsageError:  # other queries: nothing can be said
                 continue
             if test.p >= 1 - LEVEL:
