@@ -44,6 +44,7 @@ class CgclipRecipe(ClipRecipe):
     cmr_heads: int = 8
     # captions
     captions: Literal["none", "template", "attributes", "mllm", "any"] = "any"
+    captions_swapped: bool = False  # a control: every identity is told by the captions of another
     caption_encoder: Literal["auto", "clip", "words"] = "auto"  # auto: clip with pretrained weights, otherwise words
     captions_per_identity: int = 4
     caption_tokens: int = 160  # room an identity, shared by its captions
@@ -92,6 +93,7 @@ VARIANTS = {
     "no-tfe": {"tfe": False},
     **{f"k{k}": {"tokens": k} for k in (1, 2, 4, 8, 16, 32)},
     **{f"captions-{source}": {"captions": source} for source in ("none", "template", "attributes", "mllm")},
+    "captions-swapped": {"captions_swapped": True},
     "memory-only": {"memory_only": True},
 }
 
@@ -200,6 +202,8 @@ class Cgclip(nn.Module):
         if not self.with_captions:
             return
         by_label = [texts.get(identity, ()) for identity in dataset.identities]
+        if recipe.captions_swapped:
+            by_label = swapped(by_label)
         lost = self.bank.fill(self._encode(by_label), recipe.caption_tokens)
         told = sum(bool(captions) for captions in by_label)
         cut = f", {lost} caption tokens over the room of {recipe.caption_tokens} an identity left out" if lost else ""
@@ -223,6 +227,15 @@ class Cgclip(nn.Module):
         if name.startswith("image."):
             return 1.0
         return self.recipe.gate_lr_factor if name == "cmr.gate" else self.recipe.new_lr_factor
+
+
+def swapped(by_label: Sequence[Sequence[str]]) -> list[Sequence[str]]:
+    """The same captions, each told of another identity: those that have any are shifted by half of them."""
+    told = [label for label, captions in enumerate(by_label) if captions]
+    moved = list(by_label)
+    for place, label in enumerate(told):
+        moved[label] = by_label[told[(place + max(len(told) // 2, 1)) % len(told)]]
+    return moved
 
 
 def build(recipe: CgclipRecipe, num_classes: int, num_cameras: int) -> nn.Module:

@@ -156,11 +156,16 @@ def _headline(bench: str, setting: Setting | None) -> tuple[str, ...]:
 
 
 def _main_setting(bench: str, settings: dict[Setting, list[Result]]) -> Setting | None:
-    """The bench's own protocol without re-ranking where there is such a result, then most results, then the newest."""
+    """The bench's own protocol without re-ranking where there is such a result, then all frames at test time, as papers
+    do it, then most results, then the newest."""
     mine = [s for s in settings if s.bench == bench]
     if bench in PROTOCOLS:  # only its own protocol may stand under published figures
         mine = [s for s in mine if s.protocol == bench and not s.rerank]
-    return max(mine, key=lambda s: (not s.rerank, len(settings[s]), settings[s][-1].created), default=None)
+
+    def rank(s: Setting) -> tuple:
+        return not s.rerank, s.sampling == "dense", len(settings[s]), settings[s][-1].created
+
+    return max(mine, key=rank, default=None)
 
 
 def _table(

@@ -130,6 +130,26 @@ def test_what_captions_say_changes_the_loss(recipe, dataset, extract, batch) -> 
     assert (one["memory"] - other["memory"]).abs() > 1e-6  # through CMR: captions shape the prototypes
 
 
+def test_swapped_captions_are_all_somebody_elses() -> None:
+    told = [("a",), ("b", "bb"), (), ("c",), ("d",), ("e",)]
+    moved = cgclip.swapped(told)
+    assert sorted(moved) == sorted(told)
+    assert moved[2] == ()
+    assert all(new != old for new, old in zip(moved, told, strict=True) if old)
+    assert cgclip.swapped([("a",), (), ("b",)]) == [("b",), (), ("a",)]
+    assert cgclip.swapped([(), ("only",)]) == [(), ("only",)]
+
+
+def test_swapped_captions_reach_the_bank(recipe, dataset, extract) -> None:
+    true, control = (
+        ready(dataclasses.replace(recipe, captions_swapped=s), dataset, extract).bank for s in (False, True)
+    )
+    order = cgclip.swapped([(label,) if known else () for label, known in enumerate(true.known.tolist())])
+    for label, source in enumerate(order):
+        expected = true.prototypes[source[0]] if source else torch.zeros(true.prototypes.shape[1])
+        torch.testing.assert_close(control.prototypes[label], expected)
+
+
 def test_a_checkpoint_carries_memory_and_captions(recipe, dataset, extract, batch, tmp_path) -> None:
     model = ready(recipe, dataset, extract).eval()
     checkpoint.save_weights(tmp_path / "model.safetensors", model)

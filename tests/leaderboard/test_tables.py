@@ -58,6 +58,13 @@ def test_best_and_second_by_the_figure_as_printed(make_result):
     assert marks == {"a": (True, False), "b": (True, False), "c": (False, True)}
 
 
+def test_all_frames_stand_in_the_main_table_however_many_results_sample_fewer(make_result):
+    spread = [make_result(name, sampling="spread") for name in ("x", "y", "z")]
+    made = build("main", [*spread, make_result("a")])
+    assert [row.label for row in made[0].rows if row.ours] == ["a"]
+    assert {row.label for row in made[1].rows} == {"x", "y", "z"}
+
+
 @pytest.mark.parametrize(
     "changes",
     [
