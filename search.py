@@ -2,6 +2,7 @@
 
 reidkit search resnet50 --weights runs/sports/resnet50/seed0 demo/sports --query sports02--cam1--00001 -o found.html
 reidkit search resnet50 --weights runs/sports/resnet50/seed0 crops/ --query someone --top 20
+reidkit search resnet50 --features features.npz demo/sports --query sports02--cam1--00001     # of `reidkit embed`
 """
 
 import difflib
@@ -12,14 +13,20 @@ import click
 
 from .datasets import ReidDataset, Tracklet, UsageError
 from .datasets.progress import say
-from .runs import DATA, DEVICE, JSON, SET, WEIGHTS, WORKERS, open_model, worker_count
+from .runs import DATA, DEVICE, JSON, SET, WORKERS, open_model, worker_count
 
 VERDICTS = {"right": "✓ right", "wrong": "✗ wrong"}
 
 
 @click.command()
 @click.argument("model")
-@WEIGHTS
+@click.option("--weights", type=click.Path(path_type=Path), help="A run's folder, or a .safetensors or .pth file.")
+@click.option(
+    "--features",
+    "stored",
+    type=click.Path(path_type=Path),
+    help="Instead of weights: the .npz that `reidkit embed` made of SOURCE. No tracklet is embedded again.",
+)
 @click.argument("source", metavar="BENCH|DATASET|FOLDER")
 @click.option("--query", "wanted", required=True, metavar="TRACKLET", help="Id of the tracklet that is looked for.")
 @click.option("--top", type=click.IntRange(1, 1000), default=10, show_default=True, help="Entries of the list.")
@@ -30,27 +37,35 @@ VERDICTS = {"right": "✓ right", "wrong": "✗ wrong"}
 @DATA
 @WORKERS
 @JSON
-def search(model, weights, source, wanted, top, output, size, overrides, device, data, workers, as_json):
+def search(model, weights, stored, source, wanted, top, output, size, overrides, device, data, workers, as_json):
     """Rank a gallery for one tracklet: the test set of a dataset (of its training set for a training tracklet).
 
     As under the dataset's protocol, junk and tracklets of the query's own identity and camera are left out. In a
     FOLDER of crops nobody's identity is known, and everything but the query is ranked.
     """
+    from . import zoo
     from .training.extraction import extract_features
     from .training.parallel import pick_device
 
+    if (weights is None) == (stored is None):
+        raise UsageError("Give either --weights, to embed the gallery, or --features, where that is done already.")
     if output is not None and output.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"'{output}' is no page's name. End it in .html.")
     dataset, part = _open_source(source, data)
     query, gallery = _divide(part, wanted, source, dataset)
-    chosen = pick_device(device)
-    built, recipe, _ = open_model(model, weights, size, overrides, dataset, chosen)
-    title = f"search {source}"
-    features = extract_features(built, (query, *gallery), recipe, chosen, workers=worker_count(workers), title=title)
+    if stored is not None:
+        recipe = zoo.recipe(model, size or "full", overrides)
+        features = _stored_features(stored, (query, *gallery), source)
+    else:
+        chosen = pick_device(device)
+        built, recipe, _ = open_model(model, weights, size, overrides, dataset, chosen)
+        features = extract_features(
+            built, (query, *gallery), recipe, chosen, workers=worker_count(workers), title=f"search {source}"
+        )
     order, distances = nearest(features, recipe.metric, top)
     library, shots = _shots(dataset, source, query, gallery, order, distances)
     if output is not None:
-        _write_page(output, library, query, shots, model, weights, source, recipe, len(gallery))
+        _write_page(output, library, query, shots, model, weights or stored, source, recipe, len(gallery))
     if as_json:
         rows = [
             {"rank": s.place, "tracklet": s.id, "identity": s.identity, "camera": s.camera, "distance": s.distance,
@@ -63,6 +78,21 @@ def search(model, weights, source, wanted, top, output, size, overrides, device,
         return
     _print_table(query, shots, library)
     say(f"{len(gallery)} tracklets ranked by {recipe.metric} distance." + (f" Page: {output}" if output else ""))
+
+
+def _stored_features(path: Path, tracklets: tuple[Tracklet, ...], source: str):
+    """The rows of a file of `reidkit embed` that belong to the tracklets, [N, D] in their order."""
+    from .leaderboard.features import read_named_features
+
+    features, ids = read_named_features(path)
+    row_of = {str(name): row for row, name in enumerate(ids)}
+    lacking = [t.id for t in tracklets if t.id not in row_of]
+    if lacking:
+        raise UsageError(
+            f"'{path}' lacks {len(lacking)} of the {len(tracklets)} tracklets of '{source}' that this search ranks, "
+            f"'{lacking[0]}' first. Make it with `reidkit embed` of this SOURCE (--part train for a training query)."
+        )
+    return features[[row_of[t.id] for t in tracklets]]
 
 
 def nearest(features, metric: str, top: int):
@@ -187,8 +217,8 @@ def _write_page(output, library, query, shots, model, weights, source, recipe, r
     asked = drawn(Shot(query.id, "query", identity=_identity(query), camera=camera))
     ranking = Ranking(model, None, None, tuple(drawn(s) for s in shots))
     facts = (
-        ("model", model), ("weights", str(weights)), ("gallery", str(source)), ("tracklets ranked", str(ranked)),
-        ("metric", recipe.metric), ("sampling", recipe.test_sampling),
+        ("model", model), ("weights or features", str(weights)), ("gallery", str(source)),
+        ("tracklets ranked", str(ranked)), ("metric", recipe.metric), ("sampling", recipe.test_sampling),
     )  # fmt: skip
     notes = [f"Crops that can't be read: {', '.join(sorted(album.broken))}."] if album.broken else []
     if album.left_out:

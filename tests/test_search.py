@@ -92,6 +92,42 @@ def test_wrong_usage_is_one_sentence(trained, here, capsys, arguments, words):
     assert words in " ".join(err.split())
 
 
+def test_stored_features_give_the_same_list_without_a_model(trained, here, capsys):
+    dataset, file = load_bench(str(trained[0])), here / "features.npz"
+    common = ("--device", "cpu", "--workers", 0)
+    code, _, err = call(capsys, "embed", "resnet50", "--weights", trained[1], trained[0], "-o", file, *common)
+    assert code == 0, err
+    query = ("--query", dataset.query[0].id, "--top", 20, "--json")
+    _, by_weights, _ = ask(capsys, trained[1], trained[0], *query)
+    code, by_features, err = call(capsys, "search", "resnet50", "--features", file, trained[0], *query)
+    assert code == 0, err
+    first, second = json.loads(by_weights)["top"], json.loads(by_features)["top"]
+    assert [s["tracklet"] for s in second] == [s["tracklet"] for s in first]
+    assert [s["distance"] for s in second] == pytest.approx([s["distance"] for s in first], abs=1e-6)
+
+
+def test_stored_features_that_do_not_fit_are_refused(trained, here, capsys):
+    dataset, file = load_bench(str(trained[0])), here / "some.npz"
+    query = dataset.query[0].id
+
+    def refused(*arguments):
+        code, out, err = call(capsys, "search", "resnet50", trained[0], "--query", query, *arguments)
+        assert (code, out) == (2, "")
+        return " ".join(err.split())
+
+    np.savez(file, features=np.ones((1, 4), np.float32), ids=np.array([query]))
+    assert "lacks" in refused("--features", file)
+    assert "--part train" in refused("--features", file)
+    np.savez(file, features=np.full((1, 4), np.nan, np.float32), ids=np.array([query]))
+    assert f"NaN or infinity in the feature of '{query}'" in refused("--features", file)
+    np.savez(file, features=np.ones(4, np.float32), ids=np.array([query]))
+    assert "they must be floats [N, D]" in refused("--features", file)
+    np.savez(file, features=np.ones((1, 4), np.float32))
+    assert "lacks ids" in refused("--features", file)
+    assert "either --weights" in refused()
+    assert "either --weights" in refused("--weights", trained[1], "--features", file)
+
+
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 def test_nearest_against_its_slow_twin(metric):
     rng = np.random.default_rng(0)
