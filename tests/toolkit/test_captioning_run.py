@@ -14,11 +14,12 @@ from PIL import Image
 from reidkit.datasets import LossError, ReidkitError, UsageError
 from reidkit.datasets.format import FRAME_COLUMNS, TRACKLET_COLUMNS
 from reidkit.datasets.own import read_dataset
-from reidkit.toolkit.captioning.attributes import ZeroShot, read_vocabulary
+from reidkit.toolkit.captioning.attributes import SIMULATED_VOCABULARY, ZeroShot, read_vocabulary
 from reidkit.toolkit.captioning.command import caption
 from reidkit.toolkit.captioning.endpoint import Endpoint
 from reidkit.toolkit.captioning.run import choose_tracklets, run
 from reidkit.toolkit.captioning.store import read_captions
+from reidkit.toolkit.simulator.people import cast
 
 PEOPLE = {1: (200, 30, 30), 2: (30, 30, 200), 3: (30, 160, 30)}
 
@@ -249,6 +250,35 @@ def test_zero_shot_tells_what_leads_and_keeps_silent_otherwise(folder, tmp_path)
     told = {c.tracklet: c.text for c in read_captions(folder)}
     assert told["1-cam1"] == "a person with red shoes"  # the two hair phrases tie: silent
     assert told["2-cam2"] == "a person with blue shoes"
+
+
+def test_the_tiny_clip_asks_for_what_the_simulator_draws():
+    _, questions = read_vocabulary(SIMULATED_VOCABULARY)
+    known = {q.name: set(q.phrases) for q in questions}
+    told = [
+        p.attributes
+        for kind in ("sports", "dance")
+        for s in range(20)
+        for p in cast(kind, 12, 1, np.random.default_rng(s))
+    ]
+    for attributes in told:
+        for name, words in attributes.items():
+            if name in known:
+                assert words in known[name], name
+        assert {attributes.get("shirt"), attributes.get("costume")} & known["clothes"]
+    drawn = {words for attributes in told for words in attributes.values()}
+    assert all(phrase in drawn for name in ("shoes", "skin", "build", "sleeves") for phrase in known[name])
+
+
+def test_attributes_by_the_shipped_tiny_clip(folder):
+    arguments = [str(folder), "--captioner", "attributes", "--weights", "simulated", "--device", "cpu", "--json"]
+    result = CliRunner().invoke(caption, arguments)
+    assert json.loads(result.stdout)["written"] == len(read_captions(folder)) > 0
+    _, questions = read_vocabulary(SIMULATED_VOCABULARY)
+    phrases = {phrase for q in questions for phrase in q.phrases}
+    for written in read_captions(folder):
+        assert written.captioner == "attributes"
+        assert set(written.text.removeprefix("a person with ").split(", ")) <= phrases
 
 
 @pytest.mark.parametrize(

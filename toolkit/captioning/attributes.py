@@ -2,6 +2,7 @@
 
     reidkit caption DIR --captioner attributes                       # toolkit/captioning/vocabulary.toml
     reidkit caption DIR --captioner attributes --vocabulary mine.toml
+    reidkit caption DIR --captioner attributes --weights simulated   # rendered footage, by the tiny CLIP
 
 For each question (hair, shoes, …) the phrase whose text feature is nearest to the tracklet's mean image feature is
 taken, if it leads the second clearly; otherwise the question stays unanswered.
@@ -20,6 +21,7 @@ from ...datasets import UsageError
 from .captioner import Answer, Request
 
 VOCABULARY = Path(__file__).with_name("vocabulary.toml")
+SIMULATED_VOCABULARY = Path(__file__).with_name("simulated.toml")
 TEMPERATURE = 100.0  # CLIP's own, at the end of its training
 
 

@@ -12,24 +12,28 @@ from ...baselines.clip import encode_text, load_clip
 from ...datasets.transforms import normalise
 from ...training.recipe import CLIP_MEAN, CLIP_STD
 
-HEIGHT, WIDTH = 256, 128  # pixels; a person's shape, with the position embedding resized to it
+# (open_clip's name, pixels): a person's shape, with the position embedding resized to it
+FULL = ("ViT-B-16-quickgelu", 256, 128)
+TINY = ("tiny", 128, 64)
+SIMULATED = "simulated"  # the weights of the tiny CLIP, which knows the simulator's people only
 
 
 def encoders(
-    pretrained: str, device: str = "", backbone: str = "ViT-B-16-quickgelu"
+    pretrained: str, device: str = ""
 ) -> tuple[Callable[[list[Image.Image]], np.ndarray], Callable[[list[str]], np.ndarray]]:
-    """(images -> [n, D], texts -> [n, D]), both L2-normalised float32.
+    """(images -> [n, D], texts -> [n, D]), both L2-normalised float32: ViT-B/16, or `SIMULATED`'s tiny CLIP.
 
     Raises:
         UsageError: the weights are absent; the sentence says how to get them.
     """
-    clip = load_clip(backbone, pretrained, HEIGHT, WIDTH)
+    backbone, height, width = TINY if pretrained == SIMULATED else FULL
+    clip = load_clip(backbone, pretrained, height, width)
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     clip.image.to(where).eval()
     clip.text.to(where).eval()
 
     def images(pictures: list[Image.Image]) -> np.ndarray:
-        batch = torch.stack([resize(pil_to_tensor(p), [HEIGHT, WIDTH], antialias=True) for p in pictures])
+        batch = torch.stack([resize(pil_to_tensor(p), [height, width], antialias=True) for p in pictures])
         with torch.inference_mode():
             return _unit(clip.image(normalise(batch.to(where), CLIP_MEAN, CLIP_STD)).projected[:, 0])
 

@@ -28,7 +28,9 @@ PROMPT = Path(__file__).with_name("prompt.txt")
 @click.option("--prompt", type=click.Path(path_type=Path), default=PROMPT, help="Text file [default: ours].")
 @click.option("--attributes", type=click.Path(path_type=Path), help="template: table [default: DIR/attributes.csv].")
 @click.option("--vocabulary", type=click.Path(path_type=Path), help="attributes: phrases [default: ours].")
-@click.option("--weights", default="openai", show_default=True, help="attributes: CLIP weights, a tag or a file.")
+@click.option(
+    "--weights", default="openai", show_default=True, help="attributes: CLIP weights: tag, file, or simulated."
+)
 @click.option("--url", help="endpoint: http://HOST:PORT/v1. The key is read from $REIDKIT_API_KEY only.")
 @click.option("--model", help="endpoint: as the server names it. transformers: name or folder.")
 @click.option("--concurrency", type=click.IntRange(1, 256), default=4, show_default=True, help="endpoint: at once.")
@@ -114,11 +116,12 @@ def make(
         identities = pl.read_parquet(dataset / TRACKLETS).select("id", "identity")
         return Template(read_attributes(attributes or dataset / ATTRIBUTES), dict(identities.iter_rows()))
     if kind == "attributes":
-        from .attributes import VOCABULARY, ZeroShot
-        from .clip_encoder import encoders
+        from .attributes import SIMULATED_VOCABULARY, VOCABULARY, ZeroShot
+        from .clip_encoder import SIMULATED, encoders
 
         images, texts = encoders(weights, device)
-        return ZeroShot(images, texts, f"clip {weights}", vocabulary or VOCABULARY)
+        ours = SIMULATED_VOCABULARY if weights == SIMULATED else VOCABULARY
+        return ZeroShot(images, texts, f"clip {weights}", vocabulary or ours)
     if kind == "endpoint":
         from .endpoint import Endpoint
 
