@@ -1,0 +1,178 @@
+"""CG-CLIP, its ablations and the models it is compared with, on simulated sports and dance, three seeds each.
+
+    python benchmarks/simulated.py WORK                  # an hour on four cores; writes benchmarks/results/simulated.md
+    python benchmarks/simulated.py WORK --models cgclip,tfclip --seeds 0 -o /tmp/look.md
+
+Footage, dataset, captions and runs are those of the command line, at size tiny, and land under WORK; what is finished
+there is not done again. The footage's seeds are used by nothing else: rates were chosen on other footage
+(docs/cgclip.md). `frozen tower` is the pretrained image tower without a single step.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from machine import describe
+
+from reidkit.datasets.files import write_atomic
+from reidkit.datasets.progress import say
+from reidkit.leaderboard import formats, tables
+from reidkit.leaderboard.results import Result, load_results
+from reidkit.leaderboard.significance import compare_results, find_results
+
+SETS = {"sports-sim": ("sports", 41), "dance-sim": ("dance", 42)}  # name: kind and seed of the footage
+EVENTS, CAMERAS, PEOPLE, SECONDS = 6, 3, 12, 12
+FROZEN = "cgclip/memory-only"  # with no epochs: the image tower's two features
+MODELS = (
+    "resnet50",
+    "clipreid",
+    "vslaclip",
+    "tfclip",
+    "cgclip",
+    "cgclip/no-cmr",
+    "cgclip/no-tfe",
+    "cgclip/k1",
+    "cgclip/k32",
+    "cgclip/captions-none",
+    "cgclip/captions-attributes",
+    "cgclip/captions-swapped",
+    "cgclip/memory-only",
+)
+QUESTIONS = (
+    ("cgclip", "cgclip/captions-none", "Do captions help?"),
+    ("cgclip", "cgclip/captions-attributes", "Does it matter who wrote them?"),
+    ("cgclip", "cgclip/captions-swapped", "Does it matter that they are true?"),
+    ("cgclip", "cgclip/no-cmr", "Does CMR help?"),
+    ("cgclip", "cgclip/no-tfe", "Do TFE's tokens help over the mean of all tokens?"),
+    ("cgclip", "cgclip/memory-only", "Does all of it help over the memory alone?"),
+    ("cgclip", "tfclip", "Is it better than TF-CLIP?"),
+)
+RESULT = Path(__file__).parent / "results" / "simulated.md"
+
+
+def reidkit(*arguments: object, threads: int | None = None) -> str:
+    """Runs a command; returns what it said on stderr and stdout, and raises SystemExit with it when it fails."""
+    environment = dict(os.environ) | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
+    command = [sys.executable, "-m", "reidkit", *map(str, arguments)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command[2:])} failed:\n{done.stdout}{done.stderr}")
+    return done.stdout + done.stderr
+
+
+def make_set(work: Path, name: str) -> Path:
+    """Footage, dataset and captions of one of `SETS`; its folder."""
+    kind, seed = SETS[name]
+    raw, folder = work / "raw" / name, work / "data" / name
+    if not (raw / "truth.json").is_file():
+        size = ["--events", EVENTS, "--cameras", CAMERAS, "--people", PEOPLE, "--seconds", SECONDS]
+        reidkit("simulate", raw, "--kind", kind, *size, "--seed", seed)
+    if not (folder / "dataset.json").is_file():
+        reidkit(
+            "build-dataset", raw, "-o", folder, "--name", name, "--detector", "simulated", "--embedder", "simulated"
+        )
+    reidkit("caption", folder, "--captioner", "template")
+    reidkit("caption", folder, "--captioner", "attributes", "--weights", "simulated")
+    return folder
+
+
+def facts(folder: Path) -> list[str]:
+    """What `reidkit inspect` says of a dataset, without its table of tracklets."""
+    lines = reidkit("inspect", folder).splitlines()
+    return [line for line in lines if line.startswith((folder.name, "train:", "  "))]
+
+
+def train(work: Path, folders: list[Path], models: list[str], seeds: list[int], jobs: int, extra: list[str]) -> float:
+    """Trains and tests every cell, `jobs` at a time with a thread each; returns the seconds."""
+
+    def settings(model: str) -> list[str]:
+        if not model.startswith("cgclip") or model in ("cgclip/captions-none", "cgclip/captions-attributes"):
+            return []
+        return ["--set", "captions=template"]  # the set holds those of the attributes captioner too
+
+    cells = [
+        [model, "--bench", folder, "--seeds", seed, *more]
+        for seed in seeds
+        for model, more in [(FROZEN, ["--set", "epochs=0"]), *((m, settings(m)) for m in models)]
+        for folder in folders
+    ]
+    places = ["--results", work / "results", "--runs", work / "runs"]
+    common = ["--size", "tiny", "--device", "cpu", "--workers", 1, *places, *extra]
+    started, done = time.monotonic(), 0
+
+    def cell(arguments: list) -> None:
+        nonlocal done
+        reidkit("run", *arguments, *common, threads=1)
+        done += 1
+        say(f"{done} of {len(cells)} cells, {time.monotonic() - started:.0f} s: {' '.join(map(str, arguments))}")
+
+    with ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(cell, cells))
+    return time.monotonic() - started
+
+
+def answers(results: list[Result], names: list[str]) -> list[str]:
+    """The questions, a line a bench, by paired tests over identities and seeds."""
+    lines = [
+        "| question | set | mAP, first | mAP, second | difference, 95 % interval | p |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    for first, second, question in QUESTIONS:
+        for name in names:
+            trained = [r for r in results if r.recipe["epochs"] > 0]
+            if not all(any(r.model == m and r.bench == name for r in trained) for m in (first, second)):
+                continue
+            pair = (find_results(model, name, trained, Path()) for model in (first, second))
+            d = compare_results(*pair).differences[0]
+            lines.append(
+                f"| {question} ({first} against {second}) | {name} | {d.a:.1f} | {d.b:.1f} | "
+                f"{d.difference:+.1f} ({d.low:+.1f} to {d.high:+.1f}) | {d.p:.3f} |"
+            )
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("-o", "--output", type=Path, default=RESULT)
+    parser.add_argument("--models", default=",".join(MODELS))
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="runs at a time, a thread each")
+    parser.add_argument("--set", action="append", default=[], help="recipe key=value for all runs; repeatable")
+    arguments = parser.parse_args()
+    extra = [part for pair in arguments.set for part in ("--set", pair)]
+    folders = [make_set(arguments.work, name) for name in SETS]
+    seeds = [int(seed) for seed in arguments.seeds.split(",")]
+    seconds = train(arguments.work, folders, arguments.models.split(","), seeds, arguments.jobs, extra)
+    results, problems = load_results(arguments.work / "results")
+    (table,) = [t for t in tables.build("hard", results, problems, intervals=True) if "ours" in t.title]
+    took = f"{len(seeds)} x {len(arguments.models.split(','))} x {len(folders)} runs took {seconds / 60:.0f} min"
+    footage = f"{EVENTS} events, {PEOPLE} people each, {CAMERAS} cameras, {SECONDS} s"
+    lines = [
+        "# CG-CLIP and its relatives on simulated sports and dance, size tiny",
+        "",
+        f"`python benchmarks/simulated.py WORK` on {describe()}; {took}, {arguments.jobs} at a time, a thread each.",
+        f"Footage: {footage}; seeds {', '.join(f'{seed} ({name})' for name, (_, seed) in SETS.items())}.",
+        "",
+        *(f"    {line}" for folder in folders for line in facts(folder)),
+        "",
+        formats.render([table], "markdown").strip(),
+        "",
+        "Rows with `epochs=0` are the frozen tower: the pretrained image tower's features without training.",
+        "",
+        "## Questions",
+        "",
+        *answers(results, [folder.name for folder in folders]),
+        "",
+    ]
+    text = "\n".join(lines) + "\n"
+    write_atomic(arguments.output, text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
