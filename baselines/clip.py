@@ -45,12 +45,13 @@ TINY_SETTINGS = {
     "pad": 5,
     "erase": 0.0,  # a hundred-odd steps are too few to learn from what is erased
     "optimizer": "adamw",
-    "lr": 5e-4,
+    "lr": 1.5e-4,
+    "new_lr_factor": 10.0,
     "bias_lr_factor": 1.0,
     "weight_decay": 0.05,
-    "epochs": 30,
+    "epochs": 20,
     "schedule": "cosine",
-    "warmup_epochs": 3,
+    "warmup_epochs": 2,
     "id_weight": 1.0,
     "precision": "fp32",
 }
@@ -63,6 +64,13 @@ class ClipRecipe(Recipe):
     mean: tuple[float, float, float] = CLIP_MEAN
     std: tuple[float, float, float] = CLIP_STD
     backbone: str = "ViT-B-16-quickgelu"
+    new_lr_factor: float = 1.0  # of lr, for the parts that no weights are there for; the authors have one rate for all
+
+
+def new_part_factor(recipe: ClipRecipe, name: str) -> float:
+    """What multiplies the rate of the parameter `name`: 1 in CLIP's image tower, `new_lr_factor` in what is new."""
+    pretrained = name.startswith("image.") and ".adapter." not in name and ".across." not in name
+    return 1.0 if pretrained else recipe.new_lr_factor
 
 
 class ClipConfig(NamedTuple):

@@ -18,7 +18,7 @@ from ..datasets import ReidDataset
 from ..datasets.progress import progress
 from ..training.losses import smoothed_cross_entropy, supervised_contrast
 from ..training.model import FrameExtractor, TrainingOutput
-from .clip import Clip, ClipRecipe, TextTower, tokenize
+from .clip import Clip, ClipRecipe, TextTower, new_part_factor, tokenize
 from .resnet50 import BnNeck
 
 AT_ONCE = 256  # identities encoded in one pass
@@ -157,6 +157,10 @@ class PromptedClip(nn.Module):
     def clip_features(self, clips: Tensor, cameras: Tensor) -> dict[str, Tensor]:
         """[B, T, 3, H, W], [B] -> [B, D] by name: "penultimate" (before the last block), "image", "projection"."""
         raise NotImplementedError
+
+    def lr_factor(self, name: str) -> float:
+        """CLIP's tower at the recipe's rate, heads, adapters and camera embedding at `new_lr_factor` times that."""
+        return new_part_factor(self.recipe, name)
 
     def stage1_features(self, images: Tensor) -> Tensor:
         """[N, 3, H, W] -> [N, E]: the projected class token that the prompts are fitted to."""

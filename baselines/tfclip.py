@@ -19,7 +19,7 @@ from ..datasets import ReidDataset
 from ..training.losses import smoothed_cross_entropy
 from ..training.model import FrameExtractor, ModelInfo, TrainingOutput
 from ..training.recipe import IMAGENET_MEAN, IMAGENET_STD
-from .clip import TINY_SETTINGS, Attention, Block, ClipRecipe, LayerNorm, QuickGELU, load_clip
+from .clip import TINY_SETTINGS, Attention, Block, ClipRecipe, LayerNorm, QuickGELU, load_clip, new_part_factor
 from .clip_memory import follow, identity_memory
 from .prompts import convert_shared
 from .resnet50 import BnNeck
@@ -253,7 +253,8 @@ class Tfclip(nn.Module):
 
     def lr_factor(self, name: str) -> float:
         """TMD's classifier starts from nothing on features that no other loss shapes."""
-        return self.recipe.tmd_classifier_lr_factor if name.startswith("necks.clip.classifier") else 1.0
+        classifier = name.startswith("necks.clip.classifier")
+        return new_part_factor(self.recipe, name) * (self.recipe.tmd_classifier_lr_factor if classifier else 1.0)
 
 
 def training_output(

@@ -56,6 +56,7 @@ RATE, WEIGHT_DECAY, WARM = 1.5e-3, 0.05, 0.05
 FPS = 5  # of the footage of the worlds before MANY; of the others FEW
 KEEP = 64  # patches of 128
 AT_ONCE = 12  # crops in one pass: what a core's cache holds
+NORM = 4.0  # of projected class tokens and texts, on average
 MAX_BYTES = 4_000_000
 
 
@@ -316,6 +317,20 @@ def occurring(words: Words, data: People) -> Tensor:
     return torch.tensor(sorted(found | {0, words.tokenizer.sot_token_id, words.tokenizer.eot_token_id}))
 
 
+@torch.no_grad()
+def set_norm(clip: Clip, data: People) -> None:
+    """Scales both projections, which the losses above leave free, so that features have `NORM`.
+
+    TF-CLIP and CG-CLIP score v . m, without a temperature: a norm stands for one. These features spread over more of
+    the sphere than CLIP's, whose norm is about ten; at CLIP's norm label smoothing would pull them apart.
+    """
+    images = torch.from_numpy(data.images[:: len(data.images) // 256, 8:136, 4:68].copy()).permute(0, 3, 1, 2)
+    shown = clip.image(normalise(images.float() / 255)).projected[:, 0]
+    told = clip.text(tokenize([caption(one, 0) for one in data.attributes[::8]]))[1]
+    clip.image.proj *= NORM / shown.norm(dim=1).mean()
+    clip.text.text_projection *= NORM / told.norm(dim=1).mean()
+
+
 def save(clip: Clip, rows: Tensor, path: Path) -> None:
     """Float16, open_clip's names; of the token embeddings the given rows."""
     state = {f"visual.{name}": value for name, value in clip.image.state_dict().items()} | clip.text.state_dict()
@@ -382,6 +397,7 @@ def main() -> None:
     clip = load_clip("tiny", arguments.weights, HEIGHT, WIDTH, arguments.seed)
     steps = train(clip, data, arguments.minutes, arguments.seed, here, arguments.output)
     if here.first:
+        set_norm(clip, data)
         save(clip, occurring(Words(), data), arguments.output)
         clip = load_clip("tiny", str(arguments.output), HEIGHT, WIDTH, arguments.seed)
         summary = {

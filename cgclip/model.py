@@ -16,7 +16,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ..baselines.clip import TINY_SETTINGS, ClipRecipe, encode_text, load_clip, tokenize
+from ..baselines.clip import TINY_SETTINGS, ClipRecipe, encode_text, load_clip, new_part_factor, tokenize
 from ..baselines.clip_memory import follow, identity_memory
 from ..baselines.resnet50 import BnNeck
 from ..datasets import ReidDataset
@@ -83,8 +83,7 @@ RECIPES = {
         caption_temperature=0.1,
         memory_momentum=0.8,
         memory_frames=4,
-        new_lr_factor=3.0,
-        gate_lr_factor=10.0,
+        gate_lr_factor=30.0,
     ),
 }
 
@@ -224,9 +223,7 @@ class Cgclip(nn.Module):
 
     def lr_factor(self, name: str) -> float:
         """CLIP's image tower at the recipe's rate, what starts from nothing faster."""
-        if name.startswith("image."):
-            return 1.0
-        return self.recipe.gate_lr_factor if name == "cmr.gate" else self.recipe.new_lr_factor
+        return self.recipe.gate_lr_factor if name == "cmr.gate" else new_part_factor(self.recipe, name)
 
 
 def swapped(by_label: Sequence[Sequence[str]]) -> list[Sequence[str]]:

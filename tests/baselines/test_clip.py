@@ -229,3 +229,21 @@ def test_weights_of_another_model_are_refused(tiny, tmp_path):
     torch.save(state, tmp_path / "clip.pt")
     with pytest.raises(UsageError, match="'proj' first"):
         load_clip("tiny", str(tmp_path / "clip.pt"), height=128, width=64)
+
+
+@pytest.mark.parametrize("model", ["tfclip", "clipreid", "vslaclip", "cgclip"])
+def test_new_parts_have_a_rate_of_their_own_and_pretrained_ones_the_recipes(model):
+    from reidkit import zoo
+
+    recipe = zoo.recipe(model, "tiny", ("pretrained=", "new_lr_factor=7"))
+    built = zoo.module(model).build(recipe, 3, 2)
+    pretrained = {f"image.{name}" for name in load_clip("tiny", "", 128, 64).image.state_dict()}
+    rates = {name: built.lr_factor(name) for name, _ in built.named_parameters() if name != "cmr.gate"}
+    assert {name for name, rate in rates.items() if rate == 1} == pretrained
+    assert {rate for name, rate in rates.items() if name not in pretrained} == {7}
+
+
+def test_published_recipes_have_the_authors_one_rate():
+    from reidkit import zoo
+
+    assert [zoo.recipe(m, "full").new_lr_factor for m in ("tfclip", "clipreid", "vslaclip")] == [1, 1, 1]
