@@ -98,6 +98,8 @@ def train(work: Path, folders: list[Path], models: list[str], seeds: list[int], 
         chosen = [part for pair in EPOCHS for part in ("--set", pair)]
         if model.startswith("cgclip") and model not in ("cgclip/captions-none", "cgclip/captions-attributes"):
             chosen += ["--set", "captions=template"]  # the set holds those of the attributes captioner too
+        if model == "vslaclip":
+            chosen += ["--set", "test_sampling=dense"]  # its authors test a few frames; here all see the same
         return chosen
 
     cells = [[FROZEN, "--bench", folder, "--set", "epochs=0"] for folder in folders] + [
