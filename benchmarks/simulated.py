@@ -91,8 +91,8 @@ def facts(folder: Path) -> list[str]:
     return [line for line in lines if line.startswith((folder.name, "train:", "  "))]
 
 
-def train(work: Path, folders: list[Path], models: list[str], seeds: list[int], jobs: int, extra: list[str]) -> float:
-    """Trains and tests every cell, `jobs` at a time with a thread each; returns the seconds."""
+def train(work: Path, folders: list[Path], models: list[str], seeds: list[int], jobs: int, extra: list[str]) -> None:
+    """Trains and tests every cell, `jobs` at a time with a thread each."""
 
     def settings(model: str) -> list[str]:
         chosen = [part for pair in EPOCHS for part in ("--set", pair)]
@@ -120,7 +120,6 @@ def train(work: Path, folders: list[Path], models: list[str], seeds: list[int], 
 
     with ThreadPoolExecutor(jobs) as pool:
         list(pool.map(cell, cells))
-    return time.monotonic() - started
 
 
 def answers(results: list[Result], names: list[str]) -> list[str]:
@@ -183,15 +182,15 @@ def main() -> None:
     extra = [part for pair in arguments.set for part in ("--set", pair)]
     folders = [make_set(arguments.work, name) for name in SETS]
     seeds = [int(seed) for seed in arguments.seeds.split(",")]
-    seconds = train(arguments.work, folders, arguments.models.split(","), seeds, arguments.jobs, extra)
+    train(arguments.work, folders, arguments.models.split(","), seeds, arguments.jobs, extra)
     results, problems = load_results(arguments.work / "results")
     (table,) = [t for t in tables.build("hard", results, problems, intervals=True) if "ours" in t.title]
-    took = f"{len(seeds)} x {len(arguments.models.split(','))} x {len(folders)} runs took {seconds / 60:.0f} min"
+    took = f"{len(results)} runs took {sum(r.seconds for r in results) / 3600:.1f} hours of a thread each"
     footage = f"{EVENTS} events, {PEOPLE} people each, {CAMERAS} cameras, {SECONDS} s; {', '.join(EPOCHS)}"
     lines = [
         "# CG-CLIP and its relatives on simulated sports and dance, size tiny",
         "",
-        f"`python benchmarks/simulated.py WORK` on {describe()}; {took}, {arguments.jobs} at a time, a thread each.",
+        f"`python benchmarks/simulated.py WORK` on {describe()}; {took}, {arguments.jobs} at a time.",
         f"Footage: {footage}; seeds {', '.join(f'{seed} ({name})' for name, (_, seed) in SETS.items())}.",
         "",
         *(f"    {line}" for folder in folders for line in facts(folder)),
