@@ -1,7 +1,7 @@
 """CG-CLIP, its ablations and the models it is compared with, on simulated sports and dance, three seeds each.
 
     python benchmarks/simulated.py WORK                  # an hour on four cores; writes benchmarks/results/simulated.md
-    python benchmarks/simulated.py WORK --models cgclip,tfclip --seeds 0 -o /tmp/look.md
+    python benchmarks/simulated.py WORK --models cgclip,tfclip --seeds 0 -o look.md
 
 Footage, dataset, captions and runs are those of the command line, at size tiny, and land under WORK; what is finished
 there is not done again. The footage's seeds are used by nothing else: rates were chosen on other footage

@@ -25,7 +25,7 @@ def count_each(row, width, start, end, columns, limits, removed, g0, nearer):
     for m in range(start, end):
         limit = limits[m]
         own = min(max(columns[m] - g0, 0), width)
-        count = np.int32(0)  # kept in 32 bits, so that sixteen lanes fit a register
+        count = np.int32(0)  # kept in 32 bits, so that twice as many lanes fit a register
         before, behind = row[:own], row[own:]
         for j in range(len(before)):
             count = np.int32(count + np.int32(before[j] <= limit))
@@ -101,8 +101,8 @@ def count_rows(
 ):
     """All of the above for some rows of a block of distances: queries q0 + rows, gallery columns from g0.
 
-    Row i of the block is `flat[i * step : i * step + width]`: contiguous even in a part of a matrix, as sixteen lanes
-    need it.
+    Row i of the block is `flat[i * step : i * step + width]`: contiguous even in a part of a matrix, which vector
+    instructions need.
     """
     for i in range(rows[0], rows[1]):
         q = q0 + i

@@ -3,7 +3,7 @@
     ranks, nearest = rank_matches(source, matches, removed)
 
 An entry is nearer than match m when its distance is smaller, or equal and it stands earlier in the gallery (a stable
-sort's order). So up to m's own column `<=` counts, behind it `<`; sixteen entries are compared at once (`count_loops`).
+sort's order). So up to m's own column `<=` counts, behind it `<`; many entries in one instruction (`count_loops`).
 A query with very many matches has each entry looked up among them instead. Nothing is copied, and blocks of any size
 give the same counts.
 """
@@ -95,8 +95,8 @@ def _count(pool, workers, block, q0, g0, matches, limits, removed, nearer, best,
     from .count_loops import count_rows
 
     rows, width = block.shape
-    step, aligned = divmod(block.strides[0], block.itemsize)
-    if block.strides[1] != block.itemsize or aligned or step < width:
+    step, rest = divmod(block.strides[0], block.itemsize)
+    if block.strides[1] != block.itemsize or rest or step < width:
         block, step = np.ascontiguousarray(block), width
     flat = as_strided(block, ((rows - 1) * step + width,), (block.itemsize,), writeable=False)
     lists = matches.start, matches.columns, limits, removed.start, removed.columns
