@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ..training.model import ModelInfo, TrainingOutput
 from ..training.recipe import Recipe
 from .inflated import FeatureNeck, convert_inflated, frame_maxima
-from .resnet import RESNET50_LAYERS, Bottleneck, ResNet, load_pretrained
+from .resnet import RESNET50_LAYERS, TINY_SETTINGS, Bottleneck, ResNet, load_pretrained
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,27 +47,20 @@ class Ap3dRecipe(Recipe):
     test_frames: int = 32
 
 
-# 0.5 M parameters, from scratch
-TINY_SETTINGS = {
-    "train_stride": 0,
-    "height": 128,
-    "width": 64,
-    "identities": 4,
-    "tracklets": 4,
-    "pad": 5,
-    "erase": 0.0,
-    "lr": 3e-3,
-    "epochs": 30,
-    "schedule": "cosine",
-    "warmup_epochs": 2,
-    "pretrained": "",
-    "layers": (1, 1, 1, 1),
-    "backbone_width": 16,
-    "test_frames": 8,
-    "precision": "fp32",
+RECIPES = {
+    "full": Ap3dRecipe(),
+    # 0.5 M parameters, from scratch
+    "tiny": Ap3dRecipe(
+        **TINY_SETTINGS,
+        train_stride=0,
+        tracklets=4,
+        erase=0.0,
+        lr=3e-3,
+        layers=(1, 1, 1, 1),
+        backbone_width=16,
+        test_frames=8,
+    ),
 }
-
-RECIPES = {"full": Ap3dRecipe(), "tiny": Ap3dRecipe(**TINY_SETTINGS)}
 
 # the paper's ablation of the module
 VARIANTS = {"no-alignment": {"align": False}, "no-contrast": {"contrastive": False}}

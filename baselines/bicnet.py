@@ -21,7 +21,7 @@ from ..datasets import UsageError
 from ..training.model import ModelInfo, TrainingOutput
 from ..training.recipe import Recipe
 from .inflated import FeatureNeck, convert_inflated, frame_maxima
-from .resnet import RESNET50_LAYERS, ResNet, load_pretrained
+from .resnet import RESNET50_LAYERS, TINY_SETTINGS, ResNet, load_pretrained
 
 GROUP = 4  # frames: one of detail, three of context
 LOW = GROUP - 1
@@ -55,21 +55,13 @@ RECIPES = {
     "full": BicnetRecipe(),
     # 0.9 M parameters, from scratch
     "tiny": BicnetRecipe(
+        **TINY_SETTINGS,
         train_stride=0,
-        height=128,
-        width=64,
-        identities=4,
         tracklets=4,
-        pad=5,
         erase=0.0,
         lr=3e-3,
-        epochs=30,
-        schedule="cosine",
-        warmup_epochs=2,
-        pretrained="",
         layers=(1, 1, 1, 1),
         backbone_width=16,
-        precision="fp32",
     ),
 }
 

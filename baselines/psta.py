@@ -20,7 +20,7 @@ from ..training.model import ModelInfo, TrainingOutput
 from ..training.recipe import Recipe
 from .inflated import FeatureNeck
 from .prompts import convert_shared
-from .resnet import RESNET50_LAYERS, ResNet, load_pretrained
+from .resnet import RESNET50_LAYERS, TINY_SETTINGS, ResNet, load_pretrained
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,20 +52,12 @@ RECIPES = {
     "full": PstaRecipe(),
     # 1.4 M parameters, from scratch
     "tiny": PstaRecipe(
-        height=128,
-        width=64,
-        identities=4,
+        **TINY_SETTINGS,
         tracklets=2,
-        pad=5,
         lr=1e-3,
-        epochs=30,
-        schedule="cosine",
-        warmup_epochs=2,
-        pretrained="",
         layers=(1, 1, 1, 1),
         backbone_width=24,
         channels=128,
-        precision="fp32",
     ),
 }
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..training.model import ModelInfo, TrainingOutput
 from ..training.recipe import Recipe
-from .resnet import RESNET50_LAYERS, ResNet, load_pretrained
+from .resnet import RESNET50_LAYERS, TINY_SETTINGS, ResNet, load_pretrained
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,20 +35,12 @@ RECIPES = {
     "full": Resnet50Recipe(),
     # 1.2 M parameters, from scratch
     "tiny": Resnet50Recipe(
+        **TINY_SETTINGS,
         frames=4,
-        height=128,
-        width=64,
-        identities=4,
         tracklets=4,
-        pad=5,
         lr=1e-3,
-        epochs=30,
-        schedule="cosine",
-        warmup_epochs=2,
-        pretrained="",
         layers=(1, 1, 1, 1),
         backbone_width=24,
-        precision="fp32",
     ),
 }
 

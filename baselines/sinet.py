@@ -21,7 +21,7 @@ from ..datasets import UsageError
 from ..training.model import ModelInfo, TrainingOutput
 from ..training.recipe import Recipe
 from .inflated import FeatureNeck, convert_inflated, frame_maxima
-from .resnet import RESNET50_LAYERS, ResNet, load_pretrained
+from .resnet import RESNET50_LAYERS, TINY_SETTINGS, ResNet, load_pretrained
 
 GROUP = 4  # frames that an SBM splits into salient and broad
 
@@ -53,19 +53,11 @@ class SinetRecipe(Recipe):
 RECIPES = {
     "full": SinetRecipe(),
     "tiny": SinetRecipe(
-        height=128,
-        width=64,
-        identities=4,
+        **TINY_SETTINGS,
         tracklets=4,
-        pad=5,
         lr=1e-3,
-        epochs=30,
-        schedule="cosine",
-        warmup_epochs=2,
-        pretrained="",
         layers=(1, 2, 4, 1),
         backbone_width=16,
-        precision="fp32",
     ),
 }
 

@@ -21,7 +21,7 @@ from ..datasets import UsageError
 from ..training.model import ModelInfo, TrainingOutput
 from ..training.recipe import Recipe
 from .prompts import convert_shared
-from .resnet import RESNET50_LAYERS, Bottleneck, ResNet, load_pretrained
+from .resnet import RESNET50_LAYERS, TINY_SETTINGS, Bottleneck, ResNet, load_pretrained
 from .resnet50 import BnNeck
 
 
@@ -56,21 +56,13 @@ RECIPES = {
     "full": StmnRecipe(),
     # 3.4 M parameters, 2.1 M of them in the LSTM, from scratch
     "tiny": StmnRecipe(
+        **TINY_SETTINGS,
         frames=4,
         test_frames=4,
-        height=128,
-        width=64,
-        identities=4,
         tracklets=4,
-        pad=5,
         lr=1e-3,
-        epochs=30,
-        schedule="cosine",
-        warmup_epochs=2,
-        pretrained="",
         layers=(1, 1, 1, 1),
         backbone_width=16,
-        precision="fp32",
     ),
 }
 
