@@ -6,7 +6,6 @@
 Nothing is fetched here. A tag whose file is not in a cache is an error that gives the command which fetches it.
 """
 
-import hashlib
 import warnings
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from ..datasets import UsageError
 from ..datasets.errors import choices
+from ..datasets.files import sha256_file
 
 HUB_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 # trained by benchmarks/train_tiny_clip.py; of the token embeddings it holds some rows, and says which
@@ -113,8 +113,7 @@ def _read_script(path: Path) -> dict[str, Tensor]:
     """OpenAI's own files are TorchScript programs: read only where the sha256 is the one in OpenAI's address."""
     import open_clip
 
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = sha256_file(path)
     urls = [open_clip.get_pretrained_cfg(name, tag).get("url", "") for name, tag in open_clip.list_pretrained()]
     if not any(digest in url for url in urls):
         raise UsageError(

@@ -22,7 +22,7 @@ from torch import nn
 
 from ..datasets import ReidDataset, ReidkitError, UsageError
 from ..datasets.benches import BENCHES, VARIANTS, bench_splits, load_bench
-from ..datasets.files import write_json
+from ..datasets.files import sha256_file, write_json
 from ..leaderboard import ranking, results
 from ..leaderboard.protocols import PROTOCOLS
 from . import checkpoint, loop
@@ -187,8 +187,6 @@ def make_evaluation(
     """
     folder = weights if weights.is_dir() else weights.parent
     file = folder / checkpoint.manifest(folder)["weights"] if weights.is_dir() else weights
-    with open(file, "rb") as opened:
-        digest = hashlib.file_digest(opened, "sha256").hexdigest()
     made = make_result(cell, [dataset], [scores], seconds=seconds, command=command)
     protocol = PROTOCOLS[scores.protocol]
     return dataclasses.replace(
@@ -196,7 +194,7 @@ def make_evaluation(
         model=f"{cell.name}@{re.sub(r'[^A-Za-z0-9._-]+', '-', mark)}",
         protocol=protocol.name,
         protocol_version=protocol.version,
-        recipe=made.recipe | {"weights": weights.name, "weights_sha256": digest},
+        recipe=made.recipe | {"weights": weights.name, "weights_sha256": sha256_file(file)},
     )
 
 
