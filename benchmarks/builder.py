@@ -11,12 +11,11 @@ Takes some ten minutes on two cores. Results of other detectors and embedders al
 import argparse
 import json
 import re
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
+from command import reidkit
 from machine import describe
 
 RESULTS = Path(__file__).resolve().parent / "results" / "builder.md"
@@ -39,14 +38,6 @@ links are pairs of tracklets of one event in two cameras; B³ is B-cubed over al
 of their own. `mot` has annotated boxes and tracks: only links can be wrong there.
 
 """
-
-
-def reidkit(*arguments: object) -> str:
-    """Runs a command of reidkit and returns what it printed."""
-    done = subprocess.run([sys.executable, "-m", "reidkit", *map(str, arguments)], capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"reidkit {' '.join(map(str, arguments))}\n{done.stderr}")
-    return done.stdout
 
 
 def row(title: str, raw: Path, detector: str, embedder: str, work: Path) -> str:

@@ -10,13 +10,12 @@ there is not done again. The footage's seeds are used by nothing else: rates wer
 
 import argparse
 import os
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from command import reidkit
 from machine import describe
 from safetensors.torch import load_file
 
@@ -26,6 +25,7 @@ from reidkit.leaderboard import formats, tables
 from reidkit.leaderboard.results import Result, load_results
 from reidkit.leaderboard.significance import compare_results, find_results
 from reidkit.training.loop import LOG, read_log
+from reidkit.training.trained import read_facts
 
 SETS = {"sports-sim": ("sports", 41), "dance-sim": ("dance", 42)}  # name: kind and seed of the footage
 EVENTS, CAMERAS, PEOPLE, SECONDS, TEST_SHARE = 9, 3, 12, 12, 0.33
@@ -54,19 +54,6 @@ QUESTIONS = (
     ("cgclip", "tfclip", "Is it better than TF-CLIP?"),
 )
 RESULT = Path(__file__).parent / "results" / "simulated.md"
-
-
-LOSSES = 3  # exit code: done, and something has been counted as lost
-
-
-def reidkit(*arguments: object, threads: int | None = None, losses: bool = False) -> str:
-    """Runs a command; returns what it said on stdout and stderr, and raises SystemExit with it when it fails."""
-    environment = dict(os.environ) | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
-    command = [sys.executable, "-m", "reidkit", *map(str, arguments)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if done.returncode and not (losses and done.returncode == LOSSES):
-        raise SystemExit(f"{' '.join(command[2:])} failed:\n{done.stdout}{done.stderr}")
-    return done.stdout + done.stderr
 
 
 def make_set(work: Path, name: str) -> Path:
@@ -149,25 +136,23 @@ def inside(runs: Path, names: list[str]) -> list[str]:
         "|---|---|---:|---:|---:|---:|---:|",
     ]
     for name in names:
-        for model in sorted({path.parent.parent.relative_to(runs / name).as_posix() for path in runs_of(runs / name)}):
-            folders = [path.parent for path in runs_of(runs / name) if path.parent.parent == runs / name / model]
-            logs = [log for log in (read_log(folder / LOG) for folder in folders) if log]
-            if not model.startswith("cgclip") or not logs:
+        runs_of: dict[str, list[Path]] = {}
+        for log in sorted((runs / name).rglob(LOG)):
+            if read_log(log):  # the frozen tower's is empty
+                runs_of.setdefault(read_facts(log.parent)["model"], []).append(log.parent)
+        for model, folders in sorted(runs_of.items()):
+            if not model.startswith("cgclip"):
                 continue
-
-            def mean(part: str, epoch: int, logs: list = logs) -> str:
-                values = [log[epoch]["losses"].get(part) for log in logs]
-                return "" if None in values else f"{np.mean(values):.2f}"
-
+            ends = [(log[0]["losses"], log[-1]["losses"]) for log in (read_log(folder / LOG) for folder in folders)]
+            parts = [_mean([run[end].get(part) for run in ends]) for part in ("captions", "memory") for end in (0, 1)]
             gates = [load_file(folder / "model.safetensors").get("cmr.gate") for folder in folders]
-            gate = "" if None in gates else f"{np.mean([abs(g.tanh().item()) for g in gates]):.2f}"
-            parts = [mean(part, epoch) for part in ("captions", "memory") for epoch in (0, -1)]
+            gate = _mean([None if g is None else abs(g.tanh().item()) for g in gates])
             lines.append(f"| {model} | {name} | {' | '.join(parts)} | {gate} |")
     return lines
 
 
-def runs_of(folder: Path) -> list[Path]:
-    return sorted(folder.rglob(LOG))
+def _mean(values: list[float | None]) -> str:
+    return "" if None in values else f"{np.mean(values):.2f}"
 
 
 def main() -> None:

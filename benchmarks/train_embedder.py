@@ -107,6 +107,12 @@ def world(work: Path, kind: str, number: int, seed: int, fps: int) -> Path:
     return crops
 
 
+def training_world(work: Path, kind: str, number: int) -> Path:
+    """`world` of one of the numbered worlds that training sees."""
+    fps = FEW if number >= MANY else FPS
+    return world(work, kind, number, FIRST_SEED + 100 * KINDS.index(kind) + number, fps)
+
+
 def tracks_of(crops: Path) -> dict[tuple[int, str], list[Path]]:
     """(identity, camera) -> its crops in the order of time."""
     found = {}
@@ -434,11 +440,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     work = arguments.work
-    folders = {
-        (kind, n): world(work, kind, n, FIRST_SEED + 100 * k + n, FEW if n >= MANY else FPS)
-        for k, kind in enumerate(KINDS)
-        for n in range(arguments.worlds)
-    }
+    folders = {(kind, n): training_world(work, kind, n) for kind in KINDS for n in range(arguments.worlds)}
     held = {kind: folders.pop((kind, HELD)) for kind in KINDS if (kind, HELD) in folders}
 
     def report(model: Embedder) -> dict:

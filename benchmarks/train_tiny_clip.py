@@ -33,7 +33,7 @@ from machine import describe
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
-from train_embedder import FEW, FIRST_SEED, HELD, KINDS, MANY, contrast, tracks_of, world
+from train_embedder import CAST, GAIN, HEIGHT, HELD, KINDS, OFFSET, WIDTH, contrast, tracks_of, training_world
 
 from reidkit.baselines.clip import CONTEXT, Clip, load_clip, tokenize
 from reidkit.baselines.clip_weights import EMBEDDING, ROWS
@@ -45,15 +45,12 @@ from reidkit.training.losses import supervised_contrast
 from reidkit.training.parallel import Parallel, start, stop
 from reidkit.training.recipe import CLIP_MEAN, CLIP_STD, IMAGENET_MEAN, IMAGENET_STD
 
-HEIGHT, WIDTH = 128, 64
 ROOM = (144, 72)  # crops are kept a little larger, so that they can be moved and zoomed
 PER_TRACK = 16  # crops of an identity in a camera, spread over time
 WORLDS_A_BATCH, PEOPLE_A_BATCH, CROPS = 1, 12, 2  # a process: team mates are the hard negatives
-GAIN, CAST, OFFSET = 0.3, 0.2, 0.3  # largest change of all channels' gain, of one's, and of its offset in deviations
 PHRASES, IDENTITY, TEACHER, MAPS = 20.0, 1.0, 10.0, 3.0  # weights of these losses; the caption loss has 1
 EMBEDDER = Path(__file__).resolve().parents[1] / "toolkit" / "assets" / "embedder.onnx"
 RATE, WEIGHT_DECAY, WARM = 1.5e-3, 0.05, 0.05
-FPS = 5  # of the footage of the worlds before MANY; of the others FEW
 KEEP = 64  # patches of 128
 AT_ONCE = 12  # crops in one pass: what a core's cache holds
 NORM = 4.0  # of projected class tokens and texts, on average
@@ -387,9 +384,9 @@ def main() -> None:
     cv2.setNumThreads(0)  # its threads and those of the tower would get in each other's way
     here = start("cpu")
     if here.first:
-        for k, kind in enumerate(KINDS):
+        for kind in KINDS:
             for n in range(arguments.worlds):
-                world(arguments.work, kind, n, FIRST_SEED + 100 * k + n, FPS if n < MANY else FEW)
+                training_world(arguments.work, kind, n)
     here.barrier()
     folders = {n: [arguments.work / f"{kind}-{n}-crops" for kind in KINDS] for n in range(arguments.worlds)}
     data = People([folder for n, pair in folders.items() if n != HELD for folder in pair])
