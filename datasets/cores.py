@@ -1,0 +1,12 @@
+"""How many processors this process may use: `usable_cores()`."""
+
+import os
+
+
+def usable_cores() -> int:
+    """Processors that this process may run on, at least 1.
+
+    Linux knows a process' own set (`taskset`, a container's); macOS and Windows know the machine's only.
+    """
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
