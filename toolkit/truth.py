@@ -153,8 +153,8 @@ def match(truth: np.ndarray, found: np.ndarray, visible: np.ndarray) -> list[tup
     return [(int(i), int(j)) for i, j in zip(rows, columns, strict=True) if worth[i, j] > 0]
 
 
-def summarise(scores: list[SourceScore]) -> dict[str, float | int]:
-    """Shares in 0..1 over all annotated sources; purity is per box."""
+def summarise(scores: list[SourceScore]) -> dict[str, float | int | None]:
+    """Shares in 0..1 over all annotated sources, None where there was nothing to get right; purity is per box."""
     from trackers.eval import aggregate_hota_metrics, aggregate_identity_metrics
 
     counts = {name: sum(s.detection[name] for s in scores) for name in ("true", "false", "missed")}
@@ -172,8 +172,10 @@ def summarise(scores: list[SourceScore]) -> dict[str, float | int]:
 
 def score_links(
     identity: np.ndarray, truth: np.ndarray, camera: np.ndarray, event: np.ndarray
-) -> dict[str, float | int]:
+) -> dict[str, float | int | None]:
     """Pairs of tracklets of one event, and B-cubed (Bagga and Baldwin 1998), over tracklets that show somebody.
+
+    Precision and recall are shares in 0..1, None where no pair was linked (precision) or is true (recall).
 
     Args:
         identity: [N] as linked; below 0 for junk, each of which counts as a person of its own.
