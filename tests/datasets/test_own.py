@@ -78,7 +78,7 @@ def test_the_fingerprint_of_a_written_down_dataset(tmp_path):
     pl.DataFrame(rows, schema=TRACKLET_COLUMNS).write_parquet(tmp_path / "tracklets.parquet")
     pl.DataFrame(crops, schema=FRAME_COLUMNS).write_parquet(tmp_path / "frames.parquet")
     (tmp_path / "dataset.json").write_text('{"format": 1, "name": "written", "protocol": "video-reid"}')
-    assert read_dataset(tmp_path).fingerprint == ""
+    assert read_dataset(tmp_path).fingerprint == "b02e574ca4435ddd0fb67f63f323c89845db06b8f5755461d2aafb840ef9454f"
 
 
 def test_captions_belong_to_the_identity_sound_ones_first(tmp_path, write_own):
