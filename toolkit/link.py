@@ -23,7 +23,7 @@ UNDECIDED = -1
 # likeness of two different people averages out, while the likeness of one person to himself remains.
 NEARER_DIFFERENT = 0.4
 # Of the mean embedding the share n / (n + COMMON) is subtracted, where n is the number of people seen at once, summed
-# over the cameras, less one. The mean of few people is mostly those people; the mean of many is what all have in common.
+# over the cameras, less one. The mean of few people is mostly those people; that of many is what all have in common.
 COMMON = 4.0
 
 

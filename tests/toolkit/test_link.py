@@ -155,11 +155,10 @@ def test_constraints_hold_where_the_number_of_people_is_given(seed):
     """Fewer people than the cannot-links allow: clusters are dissolved, but never what must be one person."""
     rng = np.random.default_rng(seed)
     people, cameras = 6, 2
-    rows = []
-    for who in range(people):
-        for camera in range(cameras):
-            for piece in range(3):  # of one tracklet, cut where two views meet
-                rows.append((who, camera, 5.0 * piece, 5.0 * piece + 4.9, who * cameras + camera))
+    rows = [  # three pieces of each tracklet, as cuts at the border of two views make them
+        (who, camera, 5.0 * piece, 5.0 * piece + 4.9, who * cameras + camera)
+        for who, camera, piece in itertools.product(range(people), range(cameras), range(3))
+    ]
     who, camera, start, end, must = (np.array(column) for column in zip(*rows, strict=True))
     # As many tracklets without any must-link, some of them too short to found a cluster.
     must = np.concatenate([must, np.full(len(must), -1)])
@@ -225,7 +224,7 @@ def test_two_ids_of_one_annotation_are_two_people_though_never_seen_together():
 
 def test_one_annotated_id_twice_at_a_time_is_an_error():
     seen = observe(np.ones((2, 4)), [0, 0], [0, 1], [5, 6], must=[3, 3], annotated=[0, 0])
-    with pytest.raises(UsageError, match="Tracklets 0 and 1 must be one person.*from 1.00 s on"):
+    with pytest.raises(UsageError, match=r"Tracklets 0 and 1 must be one person.*from 1\.00 s on"):
         link(seen, LinkSettings())
 
 
