@@ -18,13 +18,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 console = Console(stderr=True, highlight=False)
 PLAIN_LINE_SECONDS = 10.0
+_bars = True
+
+
+def plain_lines() -> None:
+    """Lines in place of bars from here on: for a process beside others, whose bars would overwrite each other."""
+    global _bars
+    _bars = False
 
 
 @contextmanager
 def progress(title: str, total: int | None, unit: str = "items") -> Iterator[Callable[..., None]]:
     """Yields `advance(n=1, note="")`; `total` None where the amount of work is not known."""
     started = time.monotonic()
-    if console.is_terminal:
+    if _bars and console.is_terminal:
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
