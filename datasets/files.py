@@ -1,16 +1,22 @@
 """Durable files: everything reidkit writes appears whole or not at all.
 
-`write_atomic(path, data)` writes under a temporary name beside the target, fsyncs and renames.
+    write_atomic(path, data)              # written under a temporary name beside the target, fsynced and renamed
+    with atomic_path(path) as temporary:  # the same for a library that wants a path
+        table.write_parquet(temporary)
 """
 
+import errno
 import hashlib
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import ReidkitError
+
+# Only writing ends so. Polars and safetensors put the system's words into errors of their own kind.
+_WRITING = tuple(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS))
 
 
 @contextmanager
@@ -18,27 +24,48 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     """A temporary path to write to; on leaving without an error it is fsynced and renamed to `path`.
 
     Raises:
-        ReidkitError: the folder can't be made or written.
+        ReidkitError: the folder can't be made, or the file can't be written. Any other error of the body, of a file
+            that it reads for instance, stays as it is.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        sync_folder(path.parent)
-    except OSError as error:
-        raise ReidkitError(
-            f"Cannot write '{path}': {error.strerror or error}. Choose a folder you may write to, with free space."
-        ) from error
+        with _told(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+        except Exception as error:
+            named = str(getattr(error, "filename", None)) == str(temporary)
+            if named or any(words in str(error) for words in _WRITING):
+                raise _cannot_write(path, error) from error
+            raise
+        with _told(path):
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+            sync_folder(path.parent)
     finally:
-        temporary.unlink(missing_ok=True) if temporary.parent.is_dir() else None
+        with suppress(OSError):  # absent after the renaming; on a read-only file system even that can't be asked
+            temporary.unlink()
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def _cannot_write(path: Path, error: Exception) -> ReidkitError:
+    reason = getattr(error, "strerror", None) or error
+    return ReidkitError(f"Cannot write '{path}': {reason}. Choose a folder you may write to, with free space.")
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes a rename in `folder` survive a power cut."""
+    """Makes a rename in `folder` survive a power cut. Windows opens no folders, so nothing is done there."""
+    if os.name == "nt":
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
