@@ -1,8 +1,8 @@
 """Durable files: everything reidkit writes appears whole or not at all.
 
-    write_atomic(path, data)              # written under a temporary name beside the target, fsynced and renamed
-    with atomic_path(path) as temporary:  # the same for a library that wants a path
-        table.write_parquet(temporary)
+write_atomic(path, data)              # written under a temporary name beside the target, fsynced and renamed
+with atomic_path(path) as temporary:  # the same for a library that wants a path
+    table.write_parquet(temporary)
 """
 
 import errno
@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from .errors import ReidkitError
 
@@ -40,10 +40,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
                 raise _cannot_write(path, error) from error
             raise
         with _told(path):
-            with open(temporary, "rb+") as file:
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-            sync_folder(path.parent)
+            publish(temporary, path)
     finally:
         with suppress(OSError):  # absent after the renaming; on a read-only file system even that can't be asked
             temporary.unlink()
@@ -60,6 +57,14 @@ def _told(path: Path) -> Iterator[None]:
 def _cannot_write(path: Path, error: Exception) -> ReidkitError:
     reason = getattr(error, "strerror", None) or error
     return ReidkitError(f"Cannot write '{path}': {reason}. Choose a folder you may write to, with free space.")
+
+
+def publish(temporary: Path, path: Path) -> None:
+    """Renames a finished file to `path` in the same folder, so that neither its bytes nor the rename can be lost."""
+    with open(temporary, "rb+") as file:
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:
@@ -82,6 +87,17 @@ def write_atomic(path: Path | str, data: bytes | str) -> None:
 def write_json(path: Path | str, value: object) -> None:
     """Writes `value` as indented JSON, whole or not at all. NaN is refused (ValueError)."""
     write_atomic(path, json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def lies_below(name: str) -> bool:
+    """Whether `name`, out of a file, is that of a file below a folder, on any system: no root, no drive, no way up."""
+    paths = PurePosixPath(name), PureWindowsPath(name)
+    return (
+        bool(paths[0].parts)
+        and "\0" not in name
+        and not any(path.anchor or ".." in path.parts for path in paths)
+        and all(len(part.encode(errors="surrogatepass")) <= 255 for part in paths[0].parts)
+    )
 
 
 def sha256_file(path: Path | str) -> str:
