@@ -6,7 +6,7 @@ from made_up import write_own
 
 from reidkit.datasets.own import read_dataset
 from reidkit.leaderboard import ranking
-from reidkit.leaderboard.results import Result, pair_rows, query_rows
+from reidkit.leaderboard.results import QueryRow, Result, pair_rows, query_rows
 
 
 @pytest.fixture
@@ -47,14 +47,7 @@ def queries():
 
     def make(aps, ranks=None):
         return [
-            {
-                "query": f"q{i}",
-                "identity": i // 2 + 1,
-                "ap": float(ap),
-                "rank": 1 if ranks is None else ranks[i],
-                "top": [],
-            }
-            for i, ap in enumerate(aps)
+            QueryRow(f"q{i}", i // 2 + 1, float(ap), 1 if ranks is None else ranks[i], []) for i, ap in enumerate(aps)
         ]
 
     return make
