@@ -25,16 +25,21 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        sync_folder(path.parent)
+        publish(temporary, path)
     except OSError as error:
         raise ReidkitError(
             f"Cannot write '{path}': {error.strerror or error}. Choose a folder you may write to, with free space."
         ) from error
     finally:
         temporary.unlink(missing_ok=True) if temporary.parent.is_dir() else None
+
+
+def publish(temporary: Path, path: Path) -> None:
+    """Renames a finished file to `path` in the same folder, so that neither its bytes nor the rename can be lost."""
+    with open(temporary, "rb+") as file:
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:
