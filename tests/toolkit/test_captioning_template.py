@@ -1,11 +1,10 @@
-"""Template captions and the caption file."""
+"""Template captions."""
 
 import numpy as np
 import pytest
 
 from reidkit.datasets import UsageError
 from reidkit.toolkit.captioning.captioner import Request
-from reidkit.toolkit.captioning.store import Caption, append, open_captions, read_captions
 from reidkit.toolkit.captioning.template import Template, caption, phrases, read_attributes
 
 
@@ -30,7 +29,7 @@ def test_phrases(attributes, expected):
 
 def test_of_a_simulated_person_only_the_number_is_told_in_figures():
     """All that the simulator's table has: each attribute is told in words or listed as not told."""
-    from reidkit.toolkit.simulator.people import cast
+    from reidkit.simulator.people import cast
 
     for kind in ("sports", "dance"):
         person = cast(kind, 4, 1, np.random.default_rng(0))[0]
@@ -48,17 +47,6 @@ def test_captions_of_one_identity_differ_in_wording(dataset):
     assert all("red shoes" in answers[i].text and "number 7" in answers[i].text for i in "ab")
     assert answers["a"].text == caption(table[1], 0)
     assert "identity 3" in answers["d"].failure
-
-
-def test_a_cut_last_line_is_dropped_and_the_rest_kept(dataset):
-    line = Caption("a", "red shoes", "template", "", "")
-    with open_captions(dataset) as file:
-        append(file, line)
-        file.write(b'{"tracklet": "b", "te')
-    assert read_captions(dataset) == [line]
-    with open_captions(dataset) as file:
-        append(file, Caption("c", "blue shoes", "template", "", ""))
-    assert [c.tracklet for c in read_captions(dataset)] == ["a", "c"]
 
 
 @pytest.mark.parametrize(
