@@ -7,6 +7,7 @@ Boxes are matched at an intersection over union of 0.5. Annotated people of whom
 found, and a box on them is no mistake. IDF1 (arXiv 1609.01775) and HOTA (arXiv 2009.07736) come from `trackers`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import polars as pl
 from scipy.optimize import linear_sum_assignment
 
 from ..datasets import UsageError
+from .events import SourceWork
 from .footage import Extracted
 from .track import BOX
 
@@ -199,6 +201,46 @@ def score_links(
     out["identities"] = len(np.unique(identity[identity >= 0]))
     out["true_identities"] = len(set(zip(event.tolist(), truth.tolist(), strict=True)))
     return out
+
+
+def score_build(
+    works: Sequence[SourceWork], tracklets: pl.DataFrame, confidence: float, shared_ids: bool
+) -> tuple[dict[str, float | int | None] | None, dict[str, int | None]]:
+    """Scores of a whole build, and the annotated identity of each tracklet.
+
+    Args:
+        tracklets: columns id, source, local, start, end, identity, camera, event; after cutting and linking.
+        confidence: detections below are not counted.
+        shared_ids: an annotated id means one person in all sources, as where a file beside the footage says who the
+            ids are; elsewhere it holds for its own source only, and says nothing about links.
+
+    Returns:
+        `summarise` and `score_links` in one, None where nothing is annotated; and tracklet id -> identity, None where
+        a tracklet shows nobody.
+    """
+    scores: list[SourceScore] = []
+    who: dict[str, int | None] = {}
+    for work in works:
+        source = work.take.source
+        mine = tracklets.filter(source=source.key)
+        if shared_ids:  # annotated tracklets are right in themselves: only their links can be wrong
+            ids = dict(work.extracted.tracklets.drop_nulls("truth").select("tracklet", "truth").iter_rows())
+            who |= {name: ids[local] for name, local in mine.select("id", "local").iter_rows() if local in ids}
+        if source.truth is None:
+            continue
+        spans = [(r["id"], int(r["local"]), r["start"], r["end"]) for r in mine.iter_rows(named=True)]
+        scores.append(score_source(truth_boxes(source.truth), work.extracted, spans, confidence))
+        who |= scores[-1].truth
+    if not who:
+        return None, who
+    known = tracklets.filter(pl.col("id").is_in([name for name, value in who.items() if value is not None]))
+    links = score_links(
+        known["identity"].to_numpy(),
+        np.array([who[name] for name in known["id"].to_list()], np.int64),
+        known["camera"].to_numpy(),
+        known["event"].to_numpy(),
+    )
+    return (summarise(scores) if scores else {}) | links, who
 
 
 def _share(part: float, whole: float) -> float | None:
