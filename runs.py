@@ -319,7 +319,7 @@ def open_model(model, weights, size, overrides, dataset, device):
 @WORKERS
 @JSON
 def embed(model, weights, source, output, part, size, overrides, device, data, workers, as_json):
-    """Features of every tracklet, as .npz: features, pids, camids, is_query (as `score` wants them), and ids.
+    """Features of every tracklet, as .npz: features, pids, camids, is_query, kinds (as `score` wants them), and ids.
 
     A FOLDER holds a folder of crops for each tracklet, or crops that are a tracklet each; its pids are all -1.
     """
@@ -351,6 +351,7 @@ def embed(model, weights, source, output, part, size, overrides, device, data, w
             pids=np.array([t.identity for t in tracklets]),
             camids=np.array([t.camera for t in tracklets]),
             is_query=np.array([t.id in queries for t in tracklets]),
+            kinds=np.array([t.kind for t in tracklets]),
             ids=np.array([t.id for t in tracklets]),
         )
     if as_json:
