@@ -31,6 +31,7 @@ from torch.nn import functional
 
 from reidkit.datasets.clips import IMAGENET_MEAN, IMAGENET_STD
 from reidkit.datasets.files import atomic_path, sha256_file, write_json
+from reidkit.datasets.images import decode
 from reidkit.datasets.progress import say
 from reidkit.leaderboard.ranking import score
 from reidkit.toolkit.embed import load_embedder, normalise, to_batch
@@ -140,11 +141,11 @@ class TrainingSet:
             for (identity, _), paths in tracks_of(crops).items():
                 rows = []
                 for path in paths:
-                    image = cv2.imread(str(path))
+                    image = decode(path.read_bytes())
                     shrinks = image.shape[0] > HEIGHT and image.shape[1] > WIDTH
                     how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
                     rows.append(len(images))
-                    images.append(cv2.resize(image, (WIDTH, HEIGHT), interpolation=how)[:, :, ::-1])
+                    images.append(cv2.resize(image, (WIDTH, HEIGHT), interpolation=how))
                 people[identity].append(rows)
             members = {}
             for identity, cameras in people.items():
@@ -395,7 +396,7 @@ def evaluate(embedder, crops: Path, every: int = 6) -> dict[str, float]:
     features, identities, cameras = [], [], []
     names: list[str] = []
     for (identity, camera), paths in tracks_of(crops).items():
-        images = [cv2.cvtColor(cv2.imread(str(p)), cv2.COLOR_BGR2RGB) for p in paths[::every]]
+        images = [decode(p.read_bytes()) for p in paths[::every]]
         features.append(np.asarray(embedder.embed(images)).mean(0))
         if camera not in names:
             names.append(camera)

@@ -39,6 +39,7 @@ from reidkit.baselines.clip import CONTEXT, Clip, load_clip, tokenize
 from reidkit.baselines.clip_weights import EMBEDDING, ROWS
 from reidkit.datasets.clips import CLIP_MEAN, CLIP_STD, IMAGENET_MEAN, IMAGENET_STD
 from reidkit.datasets.files import atomic_path, write_json
+from reidkit.datasets.images import decode
 from reidkit.datasets.progress import say
 from reidkit.leaderboard.ranking import score
 from reidkit.toolkit.captioning.template import OPENINGS, caption, phrases
@@ -77,7 +78,7 @@ class People:
                     numbers[identity] = len(self.attributes)
                     told = truth["identities"][str(identity)]
                     self.attributes.append({name: str(value) for name, value in told.items()})
-                kept = [cv2.imread(str(path))[:, :, ::-1] for path in paths[:: -(-len(paths) // PER_TRACK)]]
+                kept = [decode(path.read_bytes()) for path in paths[:: -(-len(paths) // PER_TRACK)]]
                 members.setdefault(numbers[identity], []).append(list(range(len(images), len(images) + len(kept))))
                 for image in kept:
                     how = cv2.INTER_AREA if image.shape[0] > ROOM[0] else cv2.INTER_LINEAR

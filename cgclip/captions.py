@@ -9,7 +9,6 @@ that train from scratch, whose text tower knows no language; see `encode_words`.
 """
 
 import itertools
-import json
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -21,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..datasets import ReidDataset, UsageError
+from ..datasets.captions import read_captions
 from ..datasets.format import CAPTIONS
 from ..training.losses import supervised_contrast
 
@@ -59,15 +59,13 @@ def captions_by_identity(dataset: ReidDataset, source: Source, limit: int = 4) -
 
 
 def _written_by(dataset: ReidDataset, source: str) -> dict[str, list[str]]:
-    path = dataset.root / CAPTIONS
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
-    rows = [json.loads(line) for line in lines if line.endswith("\n")]  # a line cut by a kill doesn't count
+    captions = read_captions(dataset.root)
     chosen: dict[str, list[str]] = {}
-    for row in rows:
-        if row["captioner"] in CAPTIONERS[source]:
-            chosen.setdefault(row["tracklet"], []).append(row["text"])
+    for caption in captions:
+        if caption.captioner in CAPTIONERS[source]:
+            chosen.setdefault(caption.tracklet, []).append(caption.text)
     if not chosen:
-        there = ", ".join(sorted({row["captioner"] for row in rows})) or "none"
+        there = ", ".join(sorted({caption.captioner for caption in captions})) or "none"
         raise UsageError(
             f"'{dataset.name}' has no captions by {' or '.join(CAPTIONERS[source])} (captioners in its {CAPTIONS}: "
             f"{there}). Write them with `reidkit caption`, or train with --set captions=any."

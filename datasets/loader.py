@@ -21,6 +21,7 @@ from torch import Tensor
 
 from .clips import ClipSpec
 from .errors import UsageError, choices
+from .images import crop
 from .prefetch import prefetch_map
 from .sampling import chunk_sample, dense_clips, identity_batches, spread, stride_sample, strided_clips
 from .tracklet import Frames, ReidDataset, Tracklet
@@ -43,30 +44,12 @@ def decode_frames(frames: Frames, indices: Iterable[int], height: int, width: in
     indices = [int(i) for i in indices]
     out = np.empty((len(indices), 3, height, width), np.uint8)
     for row, index in enumerate(indices):
-        image = _decode(frames.read(index))
-        if image is None:
-            path = frames.files[index] if frames.offsets is None else frames.files[0]
-            where = "" if frames.offsets is None else f" at byte {frames.offsets[index]}"
-            raise UsageError(
-                f"Frame {index} ('{path}'{where}) is no whole JPEG or PNG; fetch or build that file again."
-            )
+        image = crop(frames, index)
         if image.shape[:2] != (height, width):
-            # The channel order doesn't matter here, so BGR may pass for RGB.
             image = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
-        for channel in range(3):  # OpenCV's BGR to RGB planes
-            cv2.extractChannel(image, 2 - channel, dst=out[row, channel])
+        for channel in range(3):
+            cv2.extractChannel(image, channel, dst=out[row, channel])
     return torch.from_numpy(out)
-
-
-def _decode(data: bytes) -> np.ndarray | None:
-    """BGR [h, w, 3], or None where `data` is no whole image."""
-    # Older OpenCV fills the missing part of a cut JPEG with grey and returns it; the end marker tells.
-    if data[:2] == b"\xff\xd8" and b"\xff\xd9" not in data[-1024:]:
-        return None
-    try:
-        return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error:
-        return None
 
 
 def decode_tracklet(tracklet: Tracklet, indices: Iterable[int], height: int, width: int) -> Tensor:

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 import polars as pl
 
+from .captions import read_captions
 from .errors import UsageError
 from .format import CAPTIONS, FORMAT_VERSION, FRAME_COLUMNS, FRAMES, MANIFEST, TRACKLET_COLUMNS, TRACKLETS
 from .progress import say
@@ -168,24 +169,15 @@ def _check_shards(root: Path, frames: pl.DataFrame) -> None:
 
 def _captions(root: Path, tracklets: pl.DataFrame) -> dict[int, tuple[str, ...]]:
     """identity -> its texts, each once."""
-    path = root / CAPTIONS
-    if not path.is_file():
-        return {}
     identity_of = {i: p for i, p, kind in tracklets.select("id", "identity", "kind").iter_rows() if kind == "person"}
     known = set(tracklets["id"].to_list())
     sound: dict[int, dict[str, None]] = defaultdict(dict)
     doubtful: dict[int, dict[str, None]] = defaultdict(dict)
     strangers = 0
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n")[:-1], start=1):
-        # What stands after the last newline was cut by a kill; the captioner writes it again.
-        try:
-            row = json.loads(line)
-            id_, text, doubts = row["tracklet"], row["text"], row.get("doubts")
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise UsageError(f"Line {number} of '{path}' is no caption. Delete that line, or caption again.") from None
-        strangers += id_ not in known
-        if id_ in identity_of:
-            (doubtful if doubts else sound)[identity_of[id_]].setdefault(text)
+    for caption in read_captions(root):
+        strangers += caption.tracklet not in known
+        if caption.tracklet in identity_of:
+            (doubtful if caption.doubts else sound)[identity_of[caption.tracklet]].setdefault(caption.text)
     if strangers:
-        say(f"{strangers} captions in '{path}' belong to no tracklet of the dataset and are not used.")
+        say(f"{strangers} captions in '{root / CAPTIONS}' belong to no tracklet of the dataset and are not used.")
     return {i: tuple({**sound[i], **doubtful[i]}) for i in sorted({*sound, *doubtful})}

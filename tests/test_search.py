@@ -29,13 +29,13 @@ def test_the_list_is_that_of_the_result(trained, here, capsys):
     dataset = load_bench(str(trained[0]))
     identity = {t.id: t.identity for t in dataset.test}
     for row in result.per_query[:3]:
-        code, out, err = ask(capsys, trained[1], trained[0], "--query", row["query"], "--json")
+        code, out, err = ask(capsys, trained[1], trained[0], "--query", row.query, "--json")
         assert code == 0, err
         told = json.loads(out)
-        assert [s["tracklet"] for s in told["top"]] == row["top"]
-        assert [s["rank"] for s in told["top"]] == list(range(1, len(row["top"]) + 1))
-        assert [s["verdict"] == "right" for s in told["top"]] == [identity[i] == row["identity"] for i in row["top"]]
-        assert told["top"][row["rank"] - 1]["verdict"] == "right"
+        assert [s["tracklet"] for s in told["top"]] == row.top
+        assert [s["rank"] for s in told["top"]] == list(range(1, len(row.top) + 1))
+        assert [s["verdict"] == "right" for s in told["top"]] == [identity[i] == row.identity for i in row.top]
+        assert told["top"][row.rank - 1]["verdict"] == "right"
         distances = [s["distance"] for s in told["top"]]
         assert distances == sorted(distances)
 

@@ -22,6 +22,7 @@ from ..datasets import UsageError
 from ..datasets.clips import IMAGENET_MEAN, IMAGENET_STD
 from ..datasets.errors import choices
 from ..datasets.files import atomic_path, sha256_file
+from ..datasets.images import crop
 from ..datasets.progress import progress
 from ..datasets.tracklet import Frames
 from .crops import crop_quality
@@ -238,9 +239,7 @@ def embed_source(frames: pl.DataFrame, embedder: Embedder, root: Path, cache: Pa
     with progress(f"{title}: embed".lstrip(": "), total=len(rows), unit="crops") as advance:
         for start in range(0, len(rows), 4 * BATCH):
             chunk = rows[start : start + 4 * BATCH]
-            images = [
-                decode(Frames((str(root / shards[i]),), (offsets[i],), (lengths[i],)).read(0), shards[i]) for i in chunk
-            ]
+            images = [crop(Frames((str(root / shards[i]),), (offsets[i],), (lengths[i],)), 0) for i in chunk]
             parts.append(embedder.embed(images))
             advance(len(chunk))
     features = np.concatenate(parts) if parts else np.zeros((0, 1), np.float32)
@@ -266,18 +265,6 @@ def choose_crops(frames: pl.DataFrame, quality: np.ndarray) -> np.ndarray:
             rows = np.sort(rows[best[first]])
         chosen.append(rows)
     return np.concatenate(chosen) if chosen else np.zeros(0, np.int64)
-
-
-def decode(data: bytes, name: str) -> np.ndarray:
-    """A JPEG's pixels, uint8 RGB [H, W, 3].
-
-    Raises:
-        UsageError: the bytes are no image.
-    """
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    if image is None:
-        raise UsageError(f"A crop in '{name}' is damaged. Delete the shard and run the build again.")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def tracklet_embedding(features: np.ndarray, quality: np.ndarray) -> np.ndarray:

@@ -9,8 +9,6 @@ import csv
 import json
 from pathlib import Path
 
-import cv2
-import numpy as np
 import polars as pl
 
 from ..datasets import ReidkitError
@@ -25,6 +23,7 @@ from ..datasets.format import (
     TRACKLET_COLUMNS,
     TRACKLETS,
 )
+from ..datasets.images import decode
 from ..datasets.own import read_dataset, read_manifest, read_tables
 from ..datasets.progress import progress
 from .split import queries
@@ -169,9 +168,7 @@ def _check_crops(root: Path, frames: pl.DataFrame) -> list[str]:
 
 
 def _is_image(data: bytes, length: int) -> bool:
-    if len(data) != length or not length:
-        return False
-    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) is not None
+    return len(data) == length and decode(data) is not None
 
 
 def _check_split(tracklets: pl.DataFrame, frames: pl.DataFrame, manifest: dict) -> list[str]:

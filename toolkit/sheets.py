@@ -10,8 +10,8 @@ import polars as pl
 from PIL import Image, ImageDraw, ImageFont
 
 from ..datasets.files import atomic_path
+from ..datasets.images import crop
 from ..datasets.tracklet import Frames
-from .embed import decode
 
 CROP = (64, 128)  # width, height in pixels
 CROPS = 5  # in a cell
@@ -99,8 +99,8 @@ def _page(
             draw.text((GAP, y + 30 + 16 * k), line, fill=FAINT, font=small)
         for c, camera in enumerate(cameras[event]):
             here = part.filter(camera=camera)
-            for k, crop in enumerate(_crops(root, here, by_id)):
-                image.paste(crop, (LABEL + c * cell + k * CROP[0], y))
+            for k, picture in enumerate(_crops(root, here, by_id)):
+                image.paste(picture, (LABEL + c * cell + k * CROP[0], y))
             if len(here) > 1:
                 draw.text((LABEL + c * cell + 3, y + CROP[1] - 16), f"x{len(here)}", fill=(255, 255, 255), font=small)
         y += height
@@ -116,13 +116,13 @@ def _crops(root: Path, part: pl.DataFrame, by_id: dict[str, pl.DataFrame]) -> li
         table = by_id[name]
         for row in np.unique(np.linspace(0, len(table) - 1, count).round().astype(int)).tolist():
             frames = Frames((f"{root}/{table['shard'][row]}",), (table["offset"][row],), (table["length"][row],))
-            found.append(_fit(decode(frames.read(0), table["shard"][row])))
+            found.append(_fit(crop(frames, 0)))
     return found
 
 
-def _fit(crop: np.ndarray) -> Image.Image:
+def _fit(pixels: np.ndarray) -> Image.Image:
     """The crop inside CROP pixels, its sides' ratio kept."""
-    image = Image.fromarray(crop)
+    image = Image.fromarray(pixels)
     scale = min((CROP[0] - 1) / image.width, CROP[1] / image.height)
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     canvas = Image.new("RGB", CROP, BACKGROUND)

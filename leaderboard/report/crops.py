@@ -18,6 +18,7 @@ from PIL import Image
 
 from ...datasets import ReidDataset, ReidkitError, Tracklet, UsageError
 from ...datasets.benches import BENCHES, VARIANTS
+from ...datasets.images import crop
 from ...datasets.own import read_dataset
 from ...datasets.sampling import spread
 from ..results import Result
@@ -53,8 +54,8 @@ def open_library(result: Result, data: Path | None = None, near: Path | None = N
 
     Its fingerprint must be the result's (of a bench of several splits only the names are compared, later).
     """
-    name = str(result.dataset.get("name") or result.bench)
-    told = Path(str(result.dataset.get("path") or name))
+    name = result.dataset.get("name") or result.bench
+    told = Path(result.dataset.get("path") or name)
     tried, reason = [], ""
     for path in (told, *([data / name, data / result.bench, data / told.name] if data else []), *_beside(near, told)):
         if path in tried or not path.is_dir():
@@ -152,11 +153,7 @@ def make_strip(tracklet: Tracklet) -> bytes:
     """
     strip = Image.new("RGB", (WIDTH * FRAMES, HEIGHT))
     for column, index in enumerate(np.asarray(spread(len(tracklet.frames), FRAMES)).ravel().tolist()):
-        try:
-            with Image.open(io.BytesIO(tracklet.frames.read(index))) as crop:
-                small = crop.convert("RGB").resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
-        except (OSError, ValueError, Image.DecompressionBombError) as error:
-            raise UsageError(f"Frame {index} of tracklet '{tracklet.id}' is no whole picture ({error}).") from None
+        small = Image.fromarray(crop(tracklet.frames, index)).resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
         strip.paste(small, (column * WIDTH, 0))
     out = io.BytesIO()
     strip.save(out, "JPEG", quality=QUALITY, optimize=True)

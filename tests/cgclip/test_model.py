@@ -81,7 +81,7 @@ def test_gradients_reach_every_trainable_parameter_and_no_frozen_one(variant, re
     factors = parameter_factors(model, recipe)
     loss, _ = combine(model(*batch()), batch()[2], recipe)
     loss.backward()
-    without = {name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()}
+    without = {name for name, p in model.named_parameters() if p.grad is None}
     assert without == {name for name in factors if factors[name] == 0}
     assert without == {f"necks.{name}.norm.bias" for name in model.necks}
 

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from reidkit.datasets import UsageError
+from reidkit.datasets.format import FRAME_COLUMNS, TRACKLET_COLUMNS
 from reidkit.datasets.loader import decode_frames
 from reidkit.datasets.own import read_dataset
 
@@ -50,6 +51,34 @@ def test_frames_are_in_time_order_whatever_the_order_of_rows(tmp_path, write_own
     after = read_dataset(root)
     assert after.train == before.train
     assert after.fingerprint == before.fingerprint
+
+
+def test_the_fingerprint_of_a_written_down_dataset(tmp_path):
+    """Results carry it: it may change with the files only, never with reidkit."""
+    (tmp_path / "crops").mkdir()
+    (tmp_path / "crops/a.tar").write_bytes(bytes(60))
+    people = [
+        ("t1", 1, "person", "left", "match", "train", "train"),
+        ("t2", 2, "person", "left", "match", "test", "query"),
+    ]
+    others = [
+        ("t3", 2, "person", "right", "match", "test", "gallery"),
+        ("t4", -1, "junk", "left", "match", "test", "gallery"),
+    ]
+    names = ("id", "identity", "kind", "camera", "event", "split", "role")
+    rows = [
+        dict.fromkeys(TRACKLET_COLUMNS) | dict(zip(names, row, strict=True)) | {"frames": 3} for row in people + others
+    ]
+    crops = [
+        dict.fromkeys(FRAME_COLUMNS, 0.0)
+        | {"tracklet": row["id"], "frame": k, "shard": "crops/a.tar", "offset": 15 * i + 5 * k, "length": 5}
+        for i, row in enumerate(rows)
+        for k in range(3)
+    ]
+    pl.DataFrame(rows, schema=TRACKLET_COLUMNS).write_parquet(tmp_path / "tracklets.parquet")
+    pl.DataFrame(crops, schema=FRAME_COLUMNS).write_parquet(tmp_path / "frames.parquet")
+    (tmp_path / "dataset.json").write_text('{"format": 1, "name": "written", "protocol": "video-reid"}')
+    assert read_dataset(tmp_path).fingerprint == "b02e574ca4435ddd0fb67f63f323c89845db06b8f5755461d2aafb840ef9454f"
 
 
 def test_captions_belong_to_the_identity_sound_ones_first(tmp_path, write_own):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reidkit.leaderboard.results import Result
+from reidkit.leaderboard.results import QueryRow, Result
 
 
 @pytest.fixture
@@ -43,14 +43,7 @@ def queries():
 
     def make(aps, ranks=None):
         return [
-            {
-                "query": f"q{i}",
-                "identity": i // 2 + 1,
-                "ap": float(ap),
-                "rank": 1 if ranks is None else ranks[i],
-                "top": [],
-            }
-            for i, ap in enumerate(aps)
+            QueryRow(f"q{i}", i // 2 + 1, float(ap), 1 if ranks is None else ranks[i], []) for i, ap in enumerate(aps)
         ]
 
     return make

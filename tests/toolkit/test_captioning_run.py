@@ -12,13 +12,13 @@ from click.testing import CliRunner
 from PIL import Image
 
 from reidkit.datasets import LossError, ReidkitError, UsageError
+from reidkit.datasets.captions import read_captions
 from reidkit.datasets.format import FRAME_COLUMNS, TRACKLET_COLUMNS
 from reidkit.datasets.own import read_dataset
 from reidkit.toolkit.captioning.attributes import SIMULATED_VOCABULARY, ZeroShot, read_vocabulary
 from reidkit.toolkit.captioning.command import caption
 from reidkit.toolkit.captioning.endpoint import Endpoint
 from reidkit.toolkit.captioning.run import choose_tracklets, run
-from reidkit.toolkit.captioning.store import read_captions
 from reidkit.toolkit.simulator.people import cast
 
 PEOPLE = {1: (200, 30, 30), 2: (30, 30, 200), 3: (30, 160, 30)}

@@ -1,11 +1,10 @@
-"""Template captions and the caption file."""
+"""Template captions."""
 
 import numpy as np
 import pytest
 
 from reidkit.datasets import UsageError
 from reidkit.toolkit.captioning.captioner import Request
-from reidkit.toolkit.captioning.store import Caption, append, open_captions, read_captions
 from reidkit.toolkit.captioning.template import Template, caption, phrases, read_attributes
 
 
@@ -48,17 +47,6 @@ def test_captions_of_one_identity_differ_in_wording(dataset):
     assert all("red shoes" in answers[i].text and "number 7" in answers[i].text for i in "ab")
     assert answers["a"].text == caption(table[1], 0)
     assert "identity 3" in answers["d"].failure
-
-
-def test_a_cut_last_line_is_dropped_and_the_rest_kept(dataset):
-    line = Caption("a", "red shoes", "template", "", "")
-    with open_captions(dataset) as file:
-        append(file, line)
-        file.write(b'{"tracklet": "b", "te')
-    assert read_captions(dataset) == [line]
-    with open_captions(dataset) as file:
-        append(file, Caption("c", "blue shoes", "template", "", ""))
-    assert [c.tracklet for c in read_captions(dataset)] == ["a", "c"]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,6 @@ from reidkit.toolkit.embed import (
     FEWEST,
     MOST,
     choose_crops,
-    decode,
     embed_source,
     load_embedder,
     to_batch,
@@ -168,11 +167,6 @@ def test_embeddings_are_kept(tmp_path):
 def test_nobody(tmp_path):
     found = embed_source(pl.DataFrame(schema=FRAME_COLUMNS), Counting(), tmp_path, tmp_path / "cache.npz")
     assert len(found.row) == len(found.features) == 0
-
-
-def test_a_damaged_crop_is_named():
-    with pytest.raises(UsageError, match=r"A crop in 'a\.tar' is damaged"):
-        decode(b"no image", "a.tar")
 
 
 def test_a_tracklet_is_the_weighted_mean_of_its_better_half():

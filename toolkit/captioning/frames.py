@@ -6,7 +6,8 @@ import numpy as np
 import polars as pl
 from PIL import Image, ImageOps
 
-from ...datasets import Frames, Tracklet
+from ...datasets import Tracklet
+from ...datasets.images import crop
 
 CANDIDATES = 24  # crops decoded to compare poses
 SHEET_HEIGHT, SHEET_GAP = 336, 8  # pixels; 336 is a tile of the common vision towers
@@ -51,14 +52,10 @@ def best_images(tracklet: Tracklet, frames: pl.DataFrame, count: int) -> list[Im
     """
     scores = judge(frames)
     good = np.sort(np.argsort(-scores, kind="stable")[: max(CANDIDATES, count)])
-    images = [_decode(tracklet.frames, int(i)) for i in good]
+    images = [Image.fromarray(crop(tracklet.frames, int(i))) for i in good]
     looks = np.stack([np.asarray(ImageOps.grayscale(image).resize((8, 16)), np.float32).ravel() for image in images])
     times = frames["time"].to_numpy()[good]
     return [images[i] for i in choose(scores[good], times, looks, count)]
-
-
-def _decode(frames: Frames, index: int) -> Image.Image:
-    return Image.open(io.BytesIO(frames.read(index))).convert("RGB")
 
 
 def side_by_side(images: list[Image.Image]) -> Image.Image:

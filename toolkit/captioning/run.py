@@ -3,19 +3,17 @@
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 import polars as pl
 
 from ...datasets import ReidDataset, Tracklet
-from ...datasets.files import write_atomic
-from ...datasets.format import CAPTIONS, FRAMES, TRACKLETS
+from ...datasets.captions import Caption, CaptionFile, open_captions
+from ...datasets.format import FRAMES, TRACKLETS
 from ...datasets.progress import progress
 from .captioner import Answer, Captioner, Request
-from .check import check, contradictions
+from .check import check, contradictions, count_words
 from .frames import best_images
-from .store import Caption, append, encode, open_captions, read_captions
 
 
 @dataclass(frozen=True)
@@ -70,38 +68,44 @@ def run(
     split: str = "train",
     per_identity: int = 4,
     pictures: int = 4,
-    count_tokens: Callable[[str], int] | None = None,
+    count_tokens: Callable[[str], int] = count_words,
 ) -> Summary:
     """Asks about every chosen tracklet that has no caption of this captioner, model and prompt yet.
 
     Each answer is durable before the next is waited for; a killed run asks nothing twice.
+
+    Args:
+        split: train, test or all.
+        per_identity: captions of one person, at the most.
+        pictures: crops shown of a tracklet; 0 for a captioner that looks at none.
+        count_tokens: of a text, as CLIP counts them.
+
+    Raises:
+        UsageError: another run is at work on the dataset, or its captions.jsonl is damaged.
     """
     started = time.monotonic()
     wanted = choose_tracklets(pl.read_parquet(dataset.root / TRACKLETS), split, per_identity)
     identity_of = dict(wanted)
+    made_by = (captioner.kind, captioner.model, captioner.prompt_sha256)
 
     def mine(caption: Caption) -> bool:
-        made_by = (caption.captioner, caption.model, caption.prompt_sha256)
-        return made_by == (captioner.kind, captioner.model, captioner.prompt_sha256)
+        return (caption.captioner, caption.model, caption.prompt_sha256) == made_by
 
-    done = {c.tracklet for c in read_captions(dataset.root) if mine(c)}
-    todo = [id_ for id_ in identity_of if id_ not in done]
     failures: list[tuple[str, str]] = []
     answers: list[Answer] = []
-    with (
-        open_captions(dataset.root) as file,
-        progress(f"caption ({captioner.kind})", total=len(todo), unit="captions") as advance,
-    ):
-        for answer in captioner.answers(requests(dataset, todo, pictures), len(todo)):
-            if answer.failure:
-                failures.append((answer.tracklet, answer.failure))
-            else:
-                text, doubts = check(answer.text, count_tokens) if count_tokens else check(answer.text)
-                made_by = (captioner.kind, captioner.model, captioner.prompt_sha256)
-                append(file, Caption(answer.tracklet, text, *made_by, doubts))
-                answers.append(answer)
-            advance(1, f"{sum(a.tokens_in + a.tokens_out for a in answers)} tokens" if answers else "")
-    doubtful = mark_contradictions(dataset.root, identity_of, mine)
+    with open_captions(dataset.root) as file:
+        done = {c.tracklet for c in file.read() if mine(c)}
+        todo = [id_ for id_ in identity_of if id_ not in done]
+        with progress(f"caption ({captioner.kind})", total=len(todo), unit="captions") as advance:
+            for answer in captioner.answers(requests(dataset, todo, pictures), len(todo)):
+                if answer.failure:
+                    failures.append((answer.tracklet, answer.failure))
+                else:
+                    text, doubts = check(answer.text, count_tokens)
+                    file.append(Caption(answer.tracklet, text, *made_by, doubts))
+                    answers.append(answer)
+                advance(1, f"{sum(a.tokens_in + a.tokens_out for a in answers)} tokens" if answers else "")
+        doubtful = doubt_contradictions(file, identity_of, mine)
     return Summary(
         wanted=len(wanted),
         written=len(answers),
@@ -114,21 +118,25 @@ def run(
     )
 
 
-def mark_contradictions(root: Path, identity_of: dict[str, int], mine: Callable[[Caption], bool]) -> int:
-    """Rewrites captions.jsonl with a doubt on captions that contradict another of their identity; counts doubtful."""
-    captions = read_captions(root)
+def doubt_contradictions(file: CaptionFile, identity_of: dict[str, int], mine: Callable[[Caption], bool]) -> int:
+    """Marks those of `mine` that contradict another of their identity; counts how many of `mine` are doubtful.
+
+    Args:
+        identity_of: tracklet id -> identity.
+        mine: is a caption this captioner's? Only those are compared and marked.
+    """
     of_identity = defaultdict(list)
-    for caption in captions:
+    for caption in file.read():
         if mine(caption) and caption.tracklet in identity_of:
             of_identity[identity_of[caption.tracklet]].append((caption.tracklet, caption.text))
     found: dict[str, tuple[str, ...]] = {}
     for pairs in of_identity.values():
         found.update(contradictions(pairs))
-    marked = [replace(c, doubts=_with(c, found.get(c.tracklet, ()))) if mine(c) else c for c in captions]
-    if marked != captions:
-        write_atomic(root / CAPTIONS, b"".join(encode(c) for c in marked))
-    return sum(bool(c.doubts) for c in marked if mine(c))
 
+    def doubts(caption: Caption) -> tuple[str, ...]:
+        if not mine(caption):
+            return caption.doubts
+        others = (doubt for doubt in caption.doubts if not doubt.startswith("contradicts "))
+        return (*others, *found.get(caption.tracklet, ()))
 
-def _with(caption: Caption, contradicting: tuple[str, ...]) -> tuple[str, ...]:
-    return (*(d for d in caption.doubts if not d.startswith("contradicts ")), *contradicting)
+    return sum(bool(caption.doubts) for caption in file.doubt(doubts) if mine(caption))

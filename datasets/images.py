@@ -1,0 +1,40 @@
+"""The one decoder of JPEG and PNG crops, strict: a cut file is no image.
+
+image = crop(tracklet.frames, 0)       # uint8 RGB [H, W, 3], or an error that names the file
+image = decode(data)                   # the same of encoded bytes, or None
+"""
+
+import cv2
+import numpy as np
+
+from .errors import UsageError
+from .tracklet import Frames
+
+
+def decode(data: bytes) -> np.ndarray | None:
+    """Encoded JPEG or PNG as uint8 RGB [H, W, 3], at its stored orientation; None where `data` is no whole image."""
+    # Older OpenCV fills the missing part of a cut JPEG with grey and returns it; the end marker tells.
+    if not data or (data[:2] == b"\xff\xd8" and b"\xff\xd9" not in data[-1024:]):
+        return None
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:  # more pixels than OpenCV allows
+        return None
+    return None if image is None else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def crop(frames: Frames, index: int) -> np.ndarray:
+    """Frame `index` of a tracklet, decoded: uint8 RGB [H, W, 3].
+
+    Raises:
+        UsageError: the file is absent, cut, or no JPEG or PNG; it is named.
+    """
+    image = decode(frames.read(index))
+    if image is None:
+        path = frames.files[index] if frames.offsets is None else frames.files[0]
+        where = "" if frames.offsets is None else f" at byte {frames.offsets[index]}"
+        raise UsageError(
+            f"Frame {index} ('{path}'{where}) is no whole JPEG or PNG. Fetch that file again, or delete it and build "
+            "the dataset again."
+        )
+    return image
