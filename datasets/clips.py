@@ -3,7 +3,7 @@
 A recipe holds it; the loaders and the transforms take it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated
 
 from msgspec import Meta
@@ -36,3 +36,6 @@ class ClipSpec:
 
     def __post_init__(self) -> None:
         check_fields(self, "recipe key")
+
+
+CLIP_KEYS = tuple(field.name for field in fields(ClipSpec))  # as recipes store them and `--set` names them

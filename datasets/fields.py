@@ -26,6 +26,7 @@ from .errors import UsageError
 from .text import printable
 
 NOUNS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+UNIONS = (types.UnionType, typing.Union)
 
 
 @functools.cache
@@ -93,20 +94,28 @@ def describe(hint: object) -> str:
 
 def _fitted(name: str, value: object, hint: object, what: str) -> object:
     plain = _bare(hint)
-    if isinstance(plain, type) and isinstance(value, plain) and dataclasses.is_dataclass(plain):
+    if dataclasses.is_dataclass(plain) and isinstance(value, typing.cast(type, plain)):
         return value  # it checked itself
+    if not _can_be_checked(hint):
+        raise UsageError(
+            f"The {what} '{name}' is declared as {getattr(plain, '__name__', plain)}. Declare it as int, float, str, "
+            "bool, Literal, a tuple of these, or None beside one of them."
+        )
     try:
         fitted = msgspec.convert(value, hint)
     except msgspec.ValidationError:
         raise _refused(name, value, hint, what) from None
-    except TypeError:
-        raise UsageError(
-            f"The {what} '{name}' is declared as {plain}; whole numbers, numbers, texts, true or false, and tuples of "
-            "them are possible."
-        ) from None
     if any(isinstance(v, float) and not math.isfinite(v) for v in (fitted if isinstance(fitted, tuple) else [fitted])):
         raise _refused(name, value, hint, what)
     return fitted
+
+
+def _can_be_checked(hint: object) -> bool:
+    plain = _bare(hint)
+    origin, arguments = typing.get_origin(plain), typing.get_args(plain)
+    if origin is tuple or origin in UNIONS:
+        return all(_can_be_checked(part) for part in arguments if part not in (Ellipsis, type(None)))
+    return plain in NOUNS or origin is Literal
 
 
 def _refused(name: str, value: object, hint: object, what: str) -> UsageError:
@@ -123,7 +132,7 @@ def _bare(hint: object) -> object:
 def _some(hint: object) -> object:
     """A hint without its None: `Annotated[float, …] | None` -> `Annotated[float, …]`."""
     plain = _bare(hint)
-    if typing.get_origin(plain) in (types.UnionType, typing.Union):
+    if typing.get_origin(plain) in UNIONS:
         return next(part for part in typing.get_args(plain) if part is not type(None))
     return hint
 

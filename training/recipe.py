@@ -17,13 +17,12 @@ from typing import Annotated, Literal, Self
 from msgspec import Meta
 
 from ..datasets import UsageError
-from ..datasets.clips import ClipSpec, Length
+from ..datasets.clips import CLIP_KEYS, ClipSpec, Length
 from ..datasets.errors import choices
 from ..datasets.fields import check_fields, field_types, parse_field
 
 WHAT = "recipe key"
-CLIP = "clip"
-CLIP_KEYS = tuple(field.name for field in dataclasses.fields(ClipSpec))
+CLIP = "clip"  # the field
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 Weight = Annotated[float, Meta(ge=0, le=1_000_000)]  # of a loss, or a factor of the learning rate
