@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...datasets.manifest import Manifest
 from .. import complexity, tables
 from ..protocols import PROTOCOLS
 from ..published import Published, published
@@ -365,23 +366,22 @@ def _facts(setting: Setting, library: Library) -> Facts:
         )
     others = {kind: sum(t.kind == kind for t in d.test) for kind in ("junk", "distractor")}
     lines += [(f"{kind} tracklets in the test set", f"{n:,}") for kind, n in others.items() if n]
-    return Facts(d.name, setting.fingerprint, tuple(parts), (*lines, *_manifest_lines(d.facts)))
+    if d.manifest:
+        lines += _manifest_lines(d.manifest)
+    return Facts(d.name, setting.fingerprint, tuple(parts), tuple(lines))
 
 
-def _manifest_lines(facts) -> tuple[tuple[str, str], ...]:
+def _manifest_lines(manifest: Manifest) -> list[tuple[str, str]]:
     """What a dataset of ours says about its footage and its own build."""
     lines = []
-    sources = facts.get("sources")
-    if isinstance(sources, list) and sources:
-        seconds = sum(s.get("seconds") or 0 for s in sources if isinstance(s, dict))
-        lines.append(("footage", f"{len(sources)} sources, {seconds / 60:.1f} minutes"))
-    split = facts.get("split")
-    if isinstance(split, dict) and split.get("by"):
-        lines.append(("train and test divided by", str(split["by"])))
-    scores = facts.get("scores")
-    if isinstance(scores, dict):
-        lines += [(f"build: {k.replace('_', ' ')}", f"{v:.3f}") for k, v in scores.items() if isinstance(v, float)]
-    return tuple(lines)
+    if manifest.sources:
+        minutes = sum(source.seconds for source in manifest.sources) / 60
+        lines.append(("footage", f"{len(manifest.sources)} sources, {minutes:.1f} minutes"))
+    if manifest.split and manifest.split.by:
+        lines.append(("train and test divided by", manifest.split.by))
+    scores = (manifest.scores or {}).items()
+    lines += [(f"build: {k.replace('_', ' ')}", f"{v:.3f}") for k, v in scores if isinstance(v, float)]
+    return lines
 
 
 def _run(r: Result) -> Run:
