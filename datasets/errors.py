@@ -40,7 +40,11 @@ class LossError(ReidkitError):
 
 
 def choices(value: object, allowed: object, what: str) -> str:
-    """`Unknown bench 'marz'. Known: ilids-vid, mars. Did you mean 'mars'?`"""
+    """The sentence for a value that is none of the allowed ones.
+
+    >>> choices("marz", ["mars", "ilids-vid"], "bench")
+    "Unknown bench 'marz'. Known: ilids-vid, mars. Did you mean 'mars'?"
+    """
     names = sorted(str(name) for name in allowed)
     close = difflib.get_close_matches(str(value), names, n=1)
     hint = f" Did you mean '{close[0]}'?" if close else ""

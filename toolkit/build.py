@@ -38,7 +38,7 @@ from .settings import FootageSettings
 from .sheets import write_sheets
 from .sources import Discovery, discover
 from .split import SplitSettings, assign
-from .truth import score_build
+from .truth import score_build, truth_boxes
 from .video import Take, probe
 from .work import source_slug, work_key
 from .workers import run_in_processes
@@ -132,6 +132,7 @@ def build(
     settings = replace(settings, name=settings.name or check_name(out.resolve().name, "name of a dataset"))
     settings.split.decided({source.event for source in found.sources})
     known = read_people(found.identities)
+    annotated = {source.key: truth_boxes(source.truth) for source in found.sources if source.truth}
     load_once = cache(partial(load_detector, None))
     boxes = [box_source(source, load_once) for source in found.sources]
     detector = next((one.detector for one in boxes if one.detector), None)
@@ -156,7 +157,9 @@ def build(
         single = _is_single_camera(found, settings.protocol)
         proposals = _link(works, settings.event, divide=single)
         tracklets = _number(pl.concat([one.tracklets for one in proposals.values()]))
-        scores, truth = score_build(works, tracklets, settings.footage.confidence, found.identities is not None)
+        scores, truth = score_build(
+            works, tracklets, annotated, settings.footage.confidence, shared_ids=found.identities is not None
+        )
         tracklets, by = assign(_with_truth(tracklets, truth), settings.split)
 
         write_tables(out, tracklets, pl.concat([one.frames for one in proposals.values()]))

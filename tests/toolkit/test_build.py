@@ -286,6 +286,13 @@ def test_an_unreadable_file_of_people_is_refused_before_any_work(raw, tmp_path):
         build(tmp_path / "raw", tmp_path / "set", SETTINGS, no_work, no_work)
 
 
+def test_an_unreadable_annotation_is_refused_before_any_work(raw, tmp_path):
+    shutil.copytree(raw, tmp_path / "raw")
+    (tmp_path / "raw" / "gala" / "truth" / "left.txt").write_text("1,1,0,0,10,20\n1,two,0,0,10,20\n")
+    with pytest.raises(UsageError, match="Line 2 of"):
+        build(tmp_path / "raw", tmp_path / "set", SETTINGS, no_work, no_work)
+
+
 def test_attributes_of_the_user_outlive_every_build(raw, tmp_path):
     out, plain = tmp_path / "set", tmp_path / "raw"
     shutil.copytree(raw, plain)
