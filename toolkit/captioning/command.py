@@ -108,13 +108,16 @@ def make(
     from ...datasets.errors import choices
 
     if kind == "template":
-        import polars as pl
+        from ...datasets.attributes import read_attributes
+        from ...datasets.format import ATTRIBUTES
+        from ...datasets.own import tracklet_table
+        from .template import Template
 
-        from ...datasets.format import ATTRIBUTES, TRACKLETS
-        from .template import Template, read_attributes
-
-        identities = pl.read_parquet(dataset / TRACKLETS).select("id", "identity")
-        return Template(read_attributes(attributes or dataset / ATTRIBUTES), dict(identities.iter_rows()))
+        words = read_attributes(
+            attributes or dataset / ATTRIBUTES,
+            "Give a table with --attributes FILE.csv, or choose another --captioner.",
+        )
+        return Template(words, dict(tracklet_table(dataset).select("id", "identity").iter_rows()))
     if kind == "attributes":
         from .attributes import SIMULATED_VOCABULARY, VOCABULARY, ZeroShot
         from .clip_encoder import SIMULATED, encoders
