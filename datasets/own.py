@@ -5,12 +5,12 @@ tracklets, frames = tracklet_table(root), frame_table(root)     # its tables alo
 """
 
 import os
-from collections import Counter, defaultdict
+from collections import Counter
 from pathlib import Path
 
 import polars as pl
 
-from .captions import read_captions
+from .captions import read_captions, texts_by_identity
 from .errors import UsageError
 from .files import lies_below
 from .format import CAPTIONS, FRAME_SCHEMA, FRAMES, ROLES, TRACKLET_SCHEMA, TRACKLETS
@@ -158,13 +158,8 @@ def _captions(root: Path, tracklets: pl.DataFrame) -> dict[int, tuple[str, ...]]
     """identity -> its texts, each once."""
     identity_of = {i: p for i, p, kind in tracklets.select("id", "identity", "kind").iter_rows() if kind == "person"}
     known = set(tracklets["id"].to_list())
-    sound: dict[int, dict[str, None]] = defaultdict(dict)
-    doubtful: dict[int, dict[str, None]] = defaultdict(dict)
-    strangers = 0
-    for caption in read_captions(root):
-        strangers += caption.tracklet not in known
-        if caption.tracklet in identity_of:
-            (doubtful if caption.doubts else sound)[identity_of[caption.tracklet]].setdefault(caption.text)
+    captions = read_captions(root)
+    strangers = sum(caption.tracklet not in known for caption in captions)
     if strangers:
         say(f"{strangers} captions in '{root / CAPTIONS}' belong to no tracklet of the dataset and are not used.")
-    return {i: tuple({**sound[i], **doubtful[i]}) for i in sorted({*sound, *doubtful})}
+    return texts_by_identity(captions, identity_of)

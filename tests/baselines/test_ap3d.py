@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from reidkit import zoo
 from reidkit.baselines import ap3d, ap3d_nl
 from reidkit.baselines.resnet import ResNet
+from reidkit.training import zoo
 from reidkit.training.losses import combine
 
 SMALL = dataclasses.replace(ap3d.RECIPES["tiny"], backbone_width=8)

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from reidkit import zoo
 from reidkit.baselines import bicnet
 from reidkit.baselines.resnet import ResNet
 from reidkit.datasets import UsageError
+from reidkit.training import zoo
 from reidkit.training.losses import combine
 
 SMALL = dataclasses.replace(bicnet.RECIPES["tiny"], backbone_width=8)

@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 import torch
 
-from reidkit import zoo
 from reidkit.baselines import clipreid
 from reidkit.datasets import Frames, ReidDataset, Tracklet
+from reidkit.training import zoo
 from reidkit.training.losses import combine
 from reidkit.training.optimiser import make_optimiser
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from reidkit import zoo
 from reidkit.baselines.necks import hold_bias
 from reidkit.cgclip.captions import EncodedCaption
+from reidkit.training import zoo
 from reidkit.training.losses import combine
 from reidkit.training.optimiser import make_optimiser
 from reidkit.training.recipe import Recipe

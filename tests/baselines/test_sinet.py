@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from reidkit import zoo
 from reidkit.baselines import sinet
 from reidkit.datasets import UsageError
+from reidkit.training import zoo
 from reidkit.training.losses import combine
 
 SMALL = dataclasses.replace(sinet.RECIPES["tiny"], backbone_width=8, height=64, width=40)

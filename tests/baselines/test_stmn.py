@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 import torch
 
-from reidkit import zoo
 from reidkit.baselines import stmn
 from reidkit.datasets import UsageError
+from reidkit.training import zoo
 from reidkit.training.losses import combine
 
 SMALL = dataclasses.replace(stmn.RECIPES["tiny"], backbone_width=8)

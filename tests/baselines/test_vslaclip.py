@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 import torch
 
-from reidkit import zoo
 from reidkit.baselines import vslaclip
 from reidkit.baselines.clip import load_clip
+from reidkit.training import zoo
 from reidkit.training.losses import combine
 from reidkit.training.optimiser import make_optimiser
 

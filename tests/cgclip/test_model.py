@@ -6,10 +6,9 @@ import json
 import pytest
 import torch
 
-from reidkit import zoo
 from reidkit.cgclip import model as cgclip
 from reidkit.datasets import UsageError
-from reidkit.training import checkpoint
+from reidkit.training import checkpoint, zoo
 from reidkit.training.losses import combine
 from reidkit.training.model import prepare
 from reidkit.training.optimiser import make_optimiser, parameter_factors

@@ -1,7 +1,6 @@
 """The report's content: curves, lists, matrices, what is left out, and that the page is whole and escaped."""
 
 import dataclasses
-import importlib.util
 import json
 import re
 import tomllib
@@ -11,57 +10,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from reidkit.datasets.own import read_dataset
-from reidkit.leaderboard import ranking
+from reidkit.cli.report import report
 from reidkit.leaderboard.protocols import PROTOCOLS
 from reidkit.leaderboard.report import crops, data
-from reidkit.leaderboard.report.command import report
 from reidkit.leaderboard.report.curves import chart, cmc
 from reidkit.leaderboard.report.page import report_page
-from reidkit.leaderboard.results import PairRow, QueryRow, pair_rows, query_rows, save_result
+from reidkit.leaderboard.results import PairRow, QueryRow, save_result
 
 ROOT = Path(__file__).resolve().parents[2]
-SPEC = importlib.util.spec_from_file_location("runs_made_up", ROOT / "tests" / "test_runs.py")
-runs_made_up = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(runs_made_up)
-
-
-@pytest.fixture
-def dataset(tmp_path):
-    """Four test identities by three cameras, in our format."""
-    return read_dataset(runs_made_up.write_own(tmp_path / "data", "mine", train=2, test=4, cameras=3, frames=3))
-
-
-@pytest.fixture
-def scored(make_result, dataset):
-    """`scored("model", seed=0, noise=2.0)` -> a result of made-up features on `dataset`."""
-
-    def make(model="resnet50", seed=0, noise=2.0, **changes):
-        rng = np.random.default_rng(seed)
-        pids = np.array([t.identity for t in dataset.test])
-        features = rng.normal(size=(100, 8))[pids] + noise * rng.normal(size=(len(pids), 8))
-        queries = {t.id for t in dataset.query}
-        scores = ranking.score(
-            features.astype(np.float32),
-            pids,
-            np.array([t.camera for t in dataset.test]),
-            np.array([t.id in queries for t in dataset.test]),
-            "video-reid",
-        )
-        record = {
-            "protocol": "video-reid",
-            "metrics": scores.metrics,
-            "queries": scores.queries,
-            "per_query": query_rows(scores, dataset.test),
-            "camera_pairs": pair_rows(scores),
-            "dataset": {"name": "mine", "fingerprint": dataset.fingerprint, "path": str(dataset.root)},
-            "environment": {"hardware": {"cpu": "Abacus 3"}, "software": {"torch": "9.9"}, "commit": "abc123"},
-            "command": f"reidkit run {model} --bench mine",
-            "recipe": {"lr": 0.125, "seed": seed},
-        }
-        return make_result(model, bench="mine", seed=seed, **(record | changes))
-
-    return make
 
 
 @pytest.mark.parametrize(

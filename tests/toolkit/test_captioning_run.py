@@ -11,15 +11,15 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from reidkit.cli.caption import caption
 from reidkit.datasets import LossError, ReidkitError, UsageError
 from reidkit.datasets.captions import read_captions
 from reidkit.datasets.format import FRAME_COLUMNS, TRACKLET_COLUMNS
 from reidkit.datasets.own import read_dataset
+from reidkit.simulator.people import cast
 from reidkit.toolkit.captioning.attributes import SIMULATED_VOCABULARY, ZeroShot, read_vocabulary
-from reidkit.toolkit.captioning.command import caption
 from reidkit.toolkit.captioning.endpoint import Endpoint
 from reidkit.toolkit.captioning.run import choose_tracklets, run
-from reidkit.toolkit.simulator.people import cast
 
 PEOPLE = {1: (200, 30, 30), 2: (30, 30, 200), 3: (30, 160, 30)}
 
@@ -216,7 +216,6 @@ def test_template_through_the_command(folder):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--captioner", "phi"], "Unknown captioner 'phi'"),
         (["--captioner", "endpoint"], "needs --url"),
         (["--captioner", "endpoint", "--url", "ftp://x", "--model", "m"], "no http"),
         (["--captioner", "transformers", "--model", "absent/model"], "Cannot load the model 'absent/model'"),
@@ -227,6 +226,12 @@ def test_bad_arguments(folder, arguments, message):
     result = CliRunner().invoke(caption, [str(folder), *arguments])
     assert isinstance(result.exception, UsageError)
     assert message in str(result.exception)
+
+
+def test_an_unknown_captioner_is_refused(folder):
+    result = CliRunner().invoke(caption, [str(folder), "--captioner", "phi"])
+    assert result.exit_code == 2
+    assert "'phi' is not one of 'template', 'attributes'" in result.output
 
 
 def test_zero_shot_tells_what_leads_and_keeps_silent_otherwise(folder, tmp_path):
