@@ -1,6 +1,8 @@
 """`attributes.csv`, what is known of each person in words: its one reader.
 
-words = read_attributes(root / ATTRIBUTES)       # {7: {"shoes": "red", "hair": "long blond hair"}}
+Example:
+
+    words = read_attributes(root / ATTRIBUTES)       # {7: {"shoes": "red", "hair": "long blond hair"}}
 """
 
 import csv

@@ -1,8 +1,10 @@
 """The benches: datasets by name, or by the path of a dataset in our format.
 
-dataset = load_bench("mars")                   # below $REIDKIT_DATA, or data/
-dataset = load_bench("ilids-vid", split=3)
-dataset = load_bench("out/my-dataset")
+Example:
+
+    dataset = load_bench("mars")                   # below $REIDKIT_DATA, or data/
+    dataset = load_bench("ilids-vid", split=3)
+    dataset = load_bench("out/my-dataset")
 """
 
 import os

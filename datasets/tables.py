@@ -1,6 +1,8 @@
 """Name lists and query indices of the public datasets, and what to say where one of their files is missing.
 
-names = read_names(first_file(root, ("info/train_name.txt", "train_name.txt")))
+Example:
+
+    names = read_names(first_file(root, ("info/train_name.txt", "train_name.txt")))
 """
 
 from collections.abc import Sequence
