@@ -3,11 +3,15 @@
 import json
 import shutil
 
+import polars as pl
 import pytest
 from coloured import load_colour_detector, load_colour_embedder, write_footage
 from command_line import call
+from made_up import write_own
 
 from reidkit.toolkit.build import BuildSettings, build
+
+HOSTILE = ["[/oops]", "[left]", "\x1b[31mred", "first\nsecond", "plain"]
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +71,19 @@ def test_commands_and_their_exit_codes(raw, built, tmp_path, capsys, arguments, 
     assert ended == code
     assert sentence in err
     assert not (tmp_path / "out").exists()  # what is refused leaves nothing behind
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_cameras_and_names_are_text(tmp_path, capsys, text):
+    folder = write_own(tmp_path, "mine")
+    path = folder / "tracklets.parquet"
+    table = pl.read_parquet(path)
+    table.with_columns(camera=pl.col("camera") + text).write_parquet(path)
+    manifest = json.loads((folder / "dataset.json").read_text())
+    (folder / "dataset.json").write_text(json.dumps(manifest | {"notes": [f"note {text}"]}))
+    code, out, err = call(capsys, "inspect", folder)
+    assert code == 0, err
+    assert all(c.isprintable() or c == "\n" for c in out + err)
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    assert f"cam0{shown}" in out
+    assert f"note {shown}" in out

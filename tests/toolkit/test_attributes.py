@@ -4,8 +4,8 @@ import polars as pl
 import pytest
 
 from reidkit.datasets import UsageError
+from reidkit.datasets.attributes import read_attributes
 from reidkit.toolkit.attributes import of_identities, read_people, write_attributes
-from reidkit.toolkit.captioning.template import read_attributes
 
 
 def test_attributes_are_read_back_by_the_captioner(tmp_path):
