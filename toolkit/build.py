@@ -25,6 +25,7 @@ from ..datasets.files import sha256_file
 from ..datasets.format import CROPS, FRAMES, TRACKLETS
 from ..datasets.names import check_name
 from ..datasets.progress import say
+from ..training import weights
 from .attributes import of_identities, read_people, write_attributes
 from .boxes import box_source, settled
 from .detect import Detector
@@ -122,6 +123,7 @@ def build(
         workers: number of processes; each takes one source after another through decoding, detection and cropping.
 
     Raises:
+        MissingWeights: the detector's or the embedder's weights are not on this machine; both are named at once.
         UsageError: no footage, the same footage twice, an output folder that holds something else, one event where
             division by event is asked for, or review decisions on another build.
         ReidkitError: nobody was found, or the output can't be written.
@@ -135,9 +137,10 @@ def build(
     annotated = {source.key: truth_boxes(source.truth) for source in found.sources if source.truth}
     load_once = cache(partial(load_detector, None))
     boxes = [box_source(source, load_once) for source in found.sources]
-    detector = next((one.detector for one in boxes if one.detector), None)
+    detector, embedder = weights.together(
+        lambda: next((one.detector for one in boxes if one.detector), None), lambda: load_embedder(None)
+    )
     settings = replace(settings, footage=settled(settings.footage, detector))
-    embedder = load_embedder(None)
     takes = [probe(source) for source in found.sources]
     _refuse_repeated(takes)
     for note in found.notes:
