@@ -9,7 +9,6 @@ An .onnx file is data. An Ultralytics .pt is a pickle, which runs code when it i
 is in `OFFICIAL_RELEASES`, or when the caller trusts it.
 """
 
-import os
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from ..datasets.cores import usable_cores
 from ..datasets.errors import UsageError, choices
 from ..datasets.files import sha256_file
 
@@ -81,7 +81,7 @@ def load_detector(
         confidence = SIMULATED_CONFIDENCE if text == SIMULATED else DEFAULT_CONFIDENCE
     if not 0 < confidence < 1:
         raise UsageError(f"Detector confidence {confidence} is out of range; it lies between 0 and 1, as 0.1.")
-    threads = threads or len(os.sched_getaffinity(0))
+    threads = threads or usable_cores()
     if text == SIMULATED:
         path = ASSETS / "detector.onnx"
         if not path.is_file():
