@@ -26,8 +26,8 @@ TRACK_COLUMNS = {
 BOX = ("x1", "y1", "x2", "y2")
 REFERENCE_RATE = 30.0  # the rate in which `trackers` states its buffer of lost frames
 # Least intersection over union of a box with the place where the tracker expects its person, or where the person's last
-# box was. Below, the box is more likely that of another person: with the library's default of 0.1, the track of a person
-# who is hidden slides onto a neighbour.
+# box was. Below, the box is more likely another person's: with the library's default of 0.1, the track of a person who
+# is hidden slides onto a neighbour.
 LEAST_OVERLAP = 0.3
 
 
