@@ -36,11 +36,11 @@ class Got:
 
 @dataclass(frozen=True)
 class Asset:
-    """A file of a release, as GitHub's API describes it; `digest` is "sha256:…", or null for old files."""
+    """A file of a release, as GitHub's API describes it; old files have no digest."""
 
     name: str
     size: Annotated[int, Meta(ge=0)]
-    digest: str | None = None
+    digest: Annotated[str, Meta(pattern="^sha256:[0-9a-f]{64}$")] | None = None
 
 
 @dataclass(frozen=True)
@@ -111,11 +111,10 @@ def _release_digest(entry: Weights) -> tuple[int, str]:
         assets = decode_json(answer.content, Release, url, "").assets
     except (httpx.HTTPError, httpx.InvalidURL, UsageError):
         assets = ()
-    asset = next((asset for asset in assets if asset.name == file), None)
-    if asset is None or not (asset.digest or "").startswith("sha256:"):
+    asset = next((asset for asset in assets if asset.name == file), Asset(file, 0))
+    if not asset.digest:
         say(f"{entry.name}: its release page gives no sha256; what comes is taken as it is, and its sha256 recorded.")
-        return asset.size if asset else 0, ""
-    return asset.size, asset.digest.removeprefix("sha256:")
+    return asset.size, (asset.digest or "").removeprefix("sha256:")
 
 
 def _from_hub(entry: Weights) -> Path:
