@@ -38,10 +38,10 @@ def choose_tracklets(tracklets: pl.DataFrame, split: str, per_identity: int) -> 
     people = tracklets.filter(pl.col("kind") == "person")
     if split != "all":
         people = people.filter(pl.col("split") == split)
-    ranked = people.sort(["quality", "id"], descending=[True, False]).with_columns(
+    ranked = people.sort(["quality", "id"], descending=[True, False], nulls_last=True).with_columns(
         turn=pl.int_range(pl.len()).over("identity", "camera")
     )
-    ranked = ranked.sort(["identity", "turn", "quality", "id"], descending=[False, False, True, False])
+    ranked = ranked.sort(["identity", "turn", "quality", "id"], descending=[False, False, True, False], nulls_last=True)
     chosen = ranked.with_columns(place=pl.int_range(pl.len()).over("identity")).filter(pl.col("place") < per_identity)
     return list(chosen.select("id", "identity").iter_rows())
 
