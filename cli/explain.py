@@ -35,12 +35,12 @@ def explain(model_run, dataset, wanted, output, frames, height, device, data, as
 
     from ..cgclip.drawing import draw_attention
     from ..datasets.benches import load_bench
+    from ..datasets.devices import pick_device
     from ..datasets.files import atomic_path
     from ..datasets.loader import decode_tracklet
     from ..datasets.sampling import spread
     from ..datasets.transforms import normalise
     from ..training import zoo
-    from ..training.parallel import pick_device
     from ..training.trained import open_run, read_facts
 
     if output.suffix.lower() not in (".png", ".jpg", ".jpeg"):

@@ -88,9 +88,9 @@ def _clip(recipe) -> tuple[int, int, int, int]:
 
 def _measure(names: list[str], size: str, results: Path, device: str, as_json: bool) -> None:
     """Weights are made up, none are needed: time and memory don't depend on them."""
+    from ..datasets.devices import pick_device
     from ..leaderboard import complexity, formats
     from ..training import zoo
-    from ..training.parallel import pick_device
 
     chosen = str(pick_device(device))
     # every name is looked up before the first is timed

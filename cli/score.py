@@ -19,15 +19,18 @@ from .terminal import print_json, show
 def score(features: Path, protocol: str, metric: str, rerank: bool, device: str, as_json: bool) -> None:
     """Score anybody's features: an .npz with features [N, D] float, pids [N], camids [N] and is_query [N] bool.
 
-    Every test tracklet is one row, queries too; a pid below 0 is junk, 0 a distractor.
+    Every test tracklet is one row, queries too; a pid below 0 is junk, and under the protocols of MARS 0 a distractor.
+    A text array kinds [N] (person, junk, distractor) says so itself.
     """
     from ..leaderboard import protocols, ranking
     from ..leaderboard.features import read_features
 
     rule = protocols.protocol(protocol)
+    file = read_features(features)
     scores = ranking.score(
-        *read_features(features), protocol, metric=metric, rerank=rerank, device=device, camera_pairs=False, top=0
-    )
+        file.features, file.pids, file.camids, file.is_query, protocol, metric=metric, rerank=rerank,
+        kinds=file.kinds, device=device, camera_pairs=False, top=0,
+    )  # fmt: skip
     if as_json:
         record = {k: round(v, 4) for k, v in scores.metrics.items()} | {
             "queries": scores.queries,

@@ -45,12 +45,12 @@ def search(model, weights, stored, source, wanted, top, output, size, overrides,
     from rich.markup import escape
     from rich.table import Table
 
+    from ..datasets.devices import pick_device
     from ..datasets.files import write_atomic
     from ..leaderboard.gallery import identity_of, open_gallery, rank, stored_features
     from ..leaderboard.report.search import gallery_page, library
     from ..training import zoo
     from ..training.extraction import extract_features
-    from ..training.parallel import pick_device
     from ..training.trained import open_model
 
     if (weights is None) == (stored is None):

@@ -51,6 +51,10 @@ def _fault(name: str) -> str:
 
 
 def nearest(wanted: str, known: Iterable[str], count: int = 3) -> list[str]:
-    """Up to `count` of the known names, the most alike first; the first ones where none is alike."""
+    """Up to `count` of the known names, the most alike first; the first ones where none is alike.
+
+    >>> nearest("marz", ["mars", "ls-vid"], count=1)
+    ['mars']
+    """
     names = list(known)
     return difflib.get_close_matches(wanted, names, n=count, cutoff=0.3) or names[:count]

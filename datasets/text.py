@@ -2,5 +2,9 @@
 
 
 def printable(text: str) -> str:
-    """`text` in one line, with control characters, escape codes and lone surrogates written as their numbers."""
+    """`text` in one line, with control characters, escape codes and lone surrogates written as their numbers.
+
+    >>> print(printable("\\x1b[31mred, \\u2028and more"))
+    \\x1b[31mred, \\u2028and more
+    """
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

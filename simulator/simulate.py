@@ -35,7 +35,10 @@ class Settings:
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """`640x360` -> (640, 360). Both even (H.264 with yuv420p needs that).
+    """Width and height in pixels, both even (H.264 with yuv420p needs that).
+
+    >>> parse_size("640x360")
+    (640, 360)
 
     Raises:
         UsageError: not WIDTHxHEIGHT, odd, or outside 64..3840.

@@ -2,7 +2,7 @@
 
     found = discover(Path("raw"))
     for source in found.sources:
-        print(source.key, source.kind, source.path)
+        print(source.key, source.layout, source.path)
 
 Layouts, which may be mixed below one folder:
 
@@ -35,7 +35,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -54,36 +54,48 @@ TRUTH_FILE = "truth.json"
 _SPORTSMOT = re.compile(r"(v_.+)_(c\d+)")
 _TABLES = ("cameras", "events", "offsets", "frame_rates", "ignore")
 
-Kind = Literal["video", "images", "mot"]
+Layout = Literal["video", "images", "mot"]
 Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
 class Source:
-    """What one camera filmed of one event.
+    """What one camera filmed of one event, as it lies on the disk.
 
     Attributes:
         event, camera: names; `key` is both.
-        kind: "video" (a file), "images" (a folder), "mot" (a MOTChallenge sequence: boxes and ids come from `truth`).
-        path: the file, the folder of images, or the sequence's folder.
-        truth: MOT lines of the true boxes, where there are any.
+        path: the video file, the folder of images, or the MOTChallenge sequence's folder.
+        images: the folder of images; None for a video.
+        fps: frames a second of images; None for a video, which knows its own.
+        annotation: MOT lines that boxes and ids are taken from, in place of a detector's. The names of the images are
+            then frame numbers, as in the lines.
+        stated_frames: how many images there should be, where somebody says so.
+        truth: MOT lines of the true boxes, which the build's result is only compared with.
         offset: seconds to add to the source's times to come to the event's clock.
         ignore: boxes (x1, y1, x2, y2) in pixels where nobody is to be detected.
-        fps: frames a second of images and sequences; None for a video, which knows its own.
     """
 
     event: str
     camera: str
-    kind: Kind
     path: Path
+    images: Path | None = None
+    fps: float | None = None
+    annotation: Path | None = None
+    stated_frames: int | None = None
     truth: Path | None = None
     offset: float = 0.0
     ignore: tuple[Box, ...] = ()
-    fps: float | None = None
 
     @property
     def key(self) -> str:
         return f"{self.event}/{self.camera}"
+
+    @property
+    def layout(self) -> Layout:
+        """How it lies there: a file, a folder of images, or a MOTChallenge sequence with its annotation."""
+        if self.images is None:
+            return "video"
+        return "images" if self.annotation is None else "mot"
 
 
 @dataclass(frozen=True)
@@ -114,14 +126,14 @@ class _Settings:
 
 @dataclass(frozen=True)
 class _Found:
-    """A source as it lies there, before reidkit.toml has its say."""
+    """A source as it lies there, before reidkit.toml has its say; `source` has the names of files and folders.
 
-    event: str
-    name: str  # file stem or folder name; the clip of a SportsMOT sequence
-    kind: Kind
-    path: Path
-    truth: Path | None
-    fps: float | None = None
+    Attributes:
+        sequence: the folder's name of a MOTChallenge sequence; "" for anything else.
+    """
+
+    source: Source
+    sequence: str = ""
 
 
 def discover(raw: Path | str) -> Discovery:
@@ -147,7 +159,7 @@ def discover(raw: Path | str) -> Discovery:
         )
     sources = _apply(found, settings, raw / CONFIG, notes)
     _refuse_twins(sources)
-    sequences = any(s.kind == "mot" for s in sources)
+    sequences = any(source.annotation for source in sources)
     single = settings.single_camera if settings.single_camera is not None else sequences
     identities = raw / TRUTH_FILE
     return Discovery(
@@ -189,14 +201,15 @@ def _walk(raw: Path) -> tuple[list[_Found], list[str]]:
             continue
         for name in videos:
             stem = Path(name).stem
-            found.append(_Found(event, stem, "video", here / name, _truth_of(here, stem)))
+            found.append(_Found(Source(event, stem, here / name, truth=_truth_of(here, stem))))
         if images and not videos:
             below.clear()
             if here == raw:
-                found.append(_Found(top, top, "images", here, None))
+                found.append(_Found(Source(top, top, here, here)))
             elif depth <= 2:
                 event = top if depth == 1 else here.parent.name
-                found.append(_Found(event, here.name, "images", here, _truth_of(here.parent, here.name)))
+                truth = _truth_of(here.parent, here.name)
+                found.append(_Found(Source(event, here.name, here, here, truth=truth)))
             else:
                 inside = "/".join(here.relative_to(raw).parts)
                 notes.append(
@@ -241,23 +254,16 @@ def _sequence(folder: Path) -> _Found:
     event, name = (clip[1], clip[2]) if clip else (folder.name, "camera")
     truth = folder / "gt" / "gt.txt"
     if not truth.is_file():
-        return _Found(event, name, "images", images, None, fps)
-    return _Found(event, name, "mot", folder, truth, fps)
+        return _Found(Source(event, name, images, images, fps), folder.name)
+    length = section.get("seqLength", "").strip()
+    stated = int(length) if length.isdigit() else None
+    return _Found(Source(event, name, folder, images, fps, annotation=truth, stated_frames=stated), folder.name)
 
 
 def has_images(folder: Path) -> bool:
     """Whether `folder` holds at least one image."""
     with os.scandir(folder) as entries:
         return any(Path(entry.name).suffix.lower() in IMAGE_ENDINGS for entry in entries)
-
-
-def sequence_facts(folder: Path) -> tuple[Path, int | None]:
-    """A sequence's folder of images, and the number of frames that seqinfo.ini states."""
-    parser = configparser.ConfigParser()
-    parser.read_string((folder / "seqinfo.ini").read_text(encoding="utf-8-sig"))
-    section = parser["Sequence"]
-    length = section.get("seqLength", "").strip()
-    return folder / section.get("imDir", "img1"), int(length) if length.isdigit() else None
 
 
 def _apply(found: Iterable[_Found], settings: _Settings, config: Path, notes: list[str]) -> list[Source]:
@@ -274,31 +280,21 @@ def _apply(found: Iterable[_Found], settings: _Settings, config: Path, notes: li
 
     sources, guessed = [], 0
     for item in found:
-        sequence = item.path.parent.name if item.kind == "images" else item.path.name
-        is_sequence = item.kind == "mot" or (item.kind == "images" and item.fps is not None)
-        named = look_up("events", *([sequence] if is_sequence else []), item.event)
-        event = str(named or item.event)
+        here = item.source
+        named = look_up("events", *([item.sequence] if item.sequence else []), here.event)
+        event = str(named or here.event)
         # Sequences that the user puts under one event must differ by camera; "camera" would make them twins.
-        name = sequence if is_sequence and named is not None and item.name == "camera" else item.name
-        camera = str(look_up("cameras", f"{item.event}/{name}", f"{event}/{name}", name) or name)
+        name = item.sequence if item.sequence and named is not None and here.camera == "camera" else here.camera
+        camera = str(look_up("cameras", f"{here.event}/{name}", f"{event}/{name}", name) or name)
         key = f"{event}/{camera}"
-        fps = item.fps
-        if item.kind == "images":
+        fps = here.fps
+        if here.layout == "images":
             rate = look_up("frame_rates", key, camera)
             guessed += rate is None and fps is None
             fps = rate or fps or DEFAULT_IMAGE_RATE
-        sources.append(
-            Source(
-                event=event,
-                camera=camera,
-                kind=item.kind,
-                path=item.path,
-                truth=item.truth,
-                offset=look_up("offsets", key, camera) or 0.0,
-                ignore=look_up("ignore", key, camera) or (),
-                fps=fps,
-            )
-        )
+        offset = look_up("offsets", key, camera) or 0.0
+        ignore = look_up("ignore", key, camera) or ()
+        sources.append(replace(here, event=event, camera=camera, fps=fps, offset=offset, ignore=ignore))
     if guessed:
         notes.append(
             f"{guessed} folders of images are taken as {DEFAULT_IMAGE_RATE:g} frames a second; "
@@ -307,7 +303,9 @@ def _apply(found: Iterable[_Found], settings: _Settings, config: Path, notes: li
     for table in _TABLES:
         for key in getattr(settings, table):
             if (table, key) not in used:
-                keys = sorted({s.key for s in sources} | {f.name for f in found} | {f.event for f in found})
+                keys = sorted(
+                    {s.key for s in sources} | {f.source.camera for f in found} | {f.source.event for f in found}
+                )
                 raise UsageError(f"'{config}', [{table}]: {choices(key, keys, 'source')}")
     return sources
 

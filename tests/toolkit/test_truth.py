@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 
 from reidkit.datasets import UsageError
-from reidkit.toolkit.footage import DETECTION_COLUMNS, Extracted
+from reidkit.toolkit.boxes import DETECTION_COLUMNS
+from reidkit.toolkit.footage import Extracted
 from reidkit.toolkit.track import TRACK_COLUMNS
 from reidkit.toolkit.truth import iou, match, score_links, score_source, summarise, truth_boxes
 

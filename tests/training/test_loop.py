@@ -12,8 +12,9 @@ import torch
 
 from reidkit.baselines import resnet50
 from reidkit.datasets import ReidkitError, UsageError
+from reidkit.datasets.devices import pick_device
 from reidkit.training import checkpoint, loop
-from reidkit.training.parallel import Parallel, pick_device
+from reidkit.training.parallel import Parallel
 
 RECIPE = dataclasses.replace(
     resnet50.RECIPES["tiny"],
