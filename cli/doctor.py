@@ -127,6 +127,7 @@ def libraries() -> list[Finding]:
     extras = (
         ("ultralytics", "build-dataset --detector NAME.pt (AGPL-3.0)", "pip install 'reidkit[yolo]'"),
         ("transformers", "caption --captioner transformers", "pip install 'reidkit[captions]'"),
+        ("h5py", "run --bench ls-vid, whose query table is a MATLAB 7.3 file", "pip install 'reidkit[lsvid]'"),
     )
     for name, needed_by, fix in extras:
         version = _version(name)
@@ -181,8 +182,8 @@ def datasets(data: Path | None) -> list[Finding]:
 
     root = data or data_root()
     return [
-        Finding(name, "ok", str(root / name), "run --bench all")
-        if present(name, root)
+        Finding(name, "ok", str(path), "run --bench all")
+        if (path := present(name, root))
         else Finding(name, "absent", f"not under {root}", "run --bench all", how_to_get(name))
         for name in BENCHES
     ]

@@ -83,7 +83,7 @@ def _row(name: str) -> dict:
 
 def _clip(recipe) -> tuple[int, int, int, int]:
     """[T, 3, H, W] of a test clip."""
-    return recipe.test_frames, 3, recipe.height, recipe.width
+    return recipe.test_frames, 3, recipe.clip.height, recipe.clip.width
 
 
 def _measure(names: list[str], size: str, results: Path, device: str, as_json: bool) -> None:
