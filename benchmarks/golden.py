@@ -73,7 +73,7 @@ class Golden:
         return torch.tensor(self.meta.get("cam_label", [0, 0]))
 
     def ending(self, frames: int) -> str:
-        """What names of features end in: nothing for the first clip length of `meta.json`, `_T4` and so on otherwise."""
+        """What names of features end in: nothing for the first clip length of `meta.json`, `_T4` and so on else."""
         return "" if frames == self.first else f"_T{frames}"
 
     def clips(self, frames: int) -> Tensor:
