@@ -9,7 +9,8 @@ import pytest
 
 from reidkit.datasets import ReidkitError
 from reidkit.datasets.own import frame_table, read_dataset, tracklet_table
-from reidkit.toolkit.manifest import check, summary, write_manifest
+from reidkit.toolkit.check import check
+from reidkit.toolkit.manifest import summary, write_manifest
 from reidkit.toolkit.sheets import write_sheets
 
 
