@@ -34,6 +34,13 @@ PROMPT = Path(__file__).with_name("prompt.txt")
 @click.option("--url", help="endpoint: http://HOST:PORT/v1. The key is read from $REIDKIT_API_KEY only.")
 @click.option("--model", help="endpoint: as the server names it. transformers: name or folder.")
 @click.option("--concurrency", type=click.IntRange(1, 256), default=4, show_default=True, help="endpoint: at once.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    default=120.0,
+    show_default=True,
+    help="endpoint: seconds a try may take.",
+)
 @click.option("--price", type=(float, float), help="endpoint: dollars a million tokens in, and out; shows the cost.")
 @click.option("--batch", type=click.IntRange(1), default=8, show_default=True, help="transformers: tracklets a batch.")
 @click.option("--device", default="", help="transformers, attributes: cpu, cuda … [default: what is there].")
@@ -94,6 +101,7 @@ def make(
     url: str | None,
     model: str | None,
     concurrency: int,
+    timeout: float,
     batch: int,
     device: str,
     download: bool,
@@ -116,8 +124,8 @@ def make(
         identities = pl.read_parquet(dataset / TRACKLETS).select("id", "identity")
         return Template(read_attributes(attributes or dataset / ATTRIBUTES), dict(identities.iter_rows()))
     if kind == "attributes":
-        from .attributes import SIMULATED_VOCABULARY, VOCABULARY, ZeroShot
         from .clip_encoder import SIMULATED, encoders
+        from .zero_shot import SIMULATED_VOCABULARY, VOCABULARY, ZeroShot
 
         images, texts = encoders(weights, device)
         ours = SIMULATED_VOCABULARY if weights == SIMULATED else VOCABULARY
@@ -127,7 +135,7 @@ def make(
 
         if not url or not model:
             raise UsageError("The captioner 'endpoint' needs --url http://HOST:PORT/v1 and --model NAME.")
-        return Endpoint(url, model, _read_prompt(prompt), concurrency, one_sheet=bool(one_sheet))
+        return Endpoint(url, model, _read_prompt(prompt), concurrency, timeout, one_sheet=bool(one_sheet))
     if kind == "transformers":
         from .local import DEFAULT_MODEL, LocalModel
 
