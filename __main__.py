@@ -1,5 +1,5 @@
 """`python -m reidkit …` is `reidkit …`."""
 
-from .cli import main
+from .cli.main import main
 
 main()

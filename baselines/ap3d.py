@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from ..training.model import ModelInfo, TrainingOutput
 from ..training.recipe import Recipe
-from .inflated import FeatureNeck, convert_inflated, frame_maxima
+from .inflated import convert_inflated, frame_maxima
+from .necks import FeatureNeck, hold_bias
 from .resnet import RESNET50_LAYERS, TINY_SETTINGS, Bottleneck, ResNet, load_pretrained
 
 
@@ -189,6 +190,8 @@ class NonLocal(nn.Module):
         self.out = nn.Sequential(nn.Conv2d(inner, channels, 1), nn.BatchNorm2d(channels))
         nn.init.zeros_(self.out[1].weight)  # the block starts as the identity
         nn.init.zeros_(self.out[1].bias)
+        # keys that all move alike leave the softmax as it is, values and outputs that do the batch norm
+        hold_bias(self.phi, self.g, self.out[0])
 
     def forward(self, x: Tensor, frames: int) -> Tensor:
         """[B*T, C, H, W], T -> the same shape."""
@@ -210,6 +213,8 @@ def insert_modules(backbone: ResNet, recipe: Ap3dRecipe) -> None:
             blocks.append(Ap3dBottleneck(block, recipe) if index % 2 == 0 else block)
             if recipe.non_local and index % 2 == 1:
                 blocks.append(NonLocal(block.conv3.out_channels))
+        if isinstance(blocks[-1], NonLocal):
+            hold_bias(blocks[-1].out[1])  # the next stage begins with 1x1 convolutions and batch norms
         setattr(backbone, name, nn.Sequential(*blocks))
 
 

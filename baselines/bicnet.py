@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from ..datasets import UsageError
 from ..training.model import ModelInfo, TrainingOutput
 from ..training.recipe import Recipe
-from .inflated import FeatureNeck, convert_inflated, frame_maxima
+from .inflated import convert_inflated, frame_maxima
+from .necks import FeatureNeck, hold_bias
 from .resnet import RESNET50_LAYERS, TINY_SETTINGS, ResNet, load_pretrained
 
 GROUP = 4  # frames: one of detail, three of context
@@ -104,6 +105,7 @@ class TemporalKernelSelection(nn.Module):
         self.select = nn.Linear(inner, 2 * channels, bias=False)
         self.norm = nn.BatchNorm2d(channels)
         nn.init.zeros_(self.norm.weight)  # the block starts as the identity
+        hold_bias(self.norm)  # the next stage begins with 1x1 convolutions and batch norms
 
     def forward(self, high: Tensor, low: Tensor, groups: int) -> tuple[Tensor, Tensor]:
         """Maps [B*G, C, H, W] and [B*G*3, C, H/2, W/2], G groups a clip -> the same shapes."""
@@ -135,6 +137,7 @@ class StripeAttention(nn.Module):
         self.score = nn.Linear(channels, 1)
         self.mix = nn.Linear(stripes, stripes)
         self.norm = nn.BatchNorm1d(stripes)
+        hold_bias(self.score, self.mix)  # the batch norm takes both out again
 
     def forward(self, stripes: Tensor) -> Tensor:
         """[N, S, C] -> [N, S], rows sum to 1."""
@@ -155,6 +158,7 @@ class DiverseAttentionsOperation(nn.Module):
         self.norms = nn.ModuleList(nn.BatchNorm1d(channels) for _ in range(GROUP))
         for norm in self.norms:
             nn.init.zeros_(norm.weight)  # the block starts as the identity
+        hold_bias(self.norms[0])  # alone in its batch norm of the next stage, unlike those of the three context frames
 
     def forward(self, high: Tensor, low: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
         """[B*G, C, H, W], [B*G*3, C, H/2, W/2] -> the same shapes and the context frames' attentions, three [B*G, S].

@@ -1,6 +1,6 @@
 """What the ResNet-50 models of one family (AP3D, BiCnet-TKS, SINet) have in common.
 
-    self.neck = FeatureNeck(backbone.channels, num_classes)
+    vectors = frame_maxima(maps)                                  # [N, D, H, W] -> [N, D]
     weights = convert_inflated(state, {"bn.": "neck.norm."})      # the authors' names to ours
 
 They call their ResNet inflated, but its kernels see one frame: it is a 2-D ResNet on the frames of all clips, and a
@@ -9,7 +9,7 @@ frame's vector is the maximum over its map.
 
 from collections.abc import Mapping
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from .prompts import convert_shared
 
@@ -21,22 +21,6 @@ NAMES = {
     "bn.": "neck.norm.",
     "classifier.": "neck.classifier.",
 }
-
-
-class FeatureNeck(nn.Module):
-    """Batch norm with gain and bias; what it gives is the feature: ranked, seen by the triplet, and classified."""
-
-    def __init__(self, channels: int, num_classes: int) -> None:
-        super().__init__()
-        self.norm = nn.BatchNorm1d(channels)
-        self.classifier = nn.Linear(channels, num_classes)
-        nn.init.normal_(self.classifier.weight, std=0.001)
-        nn.init.zeros_(self.classifier.bias)
-
-    def forward(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        """[B, D] -> feature [B, D], scores [B, Y]."""
-        features = self.norm(vectors)
-        return features, self.classifier(features)
 
 
 def frame_maxima(maps: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from ..datasets.progress import progress
 from ..training.losses import smoothed_cross_entropy, supervised_contrast
 from ..training.model import FrameExtractor, TrainingOutput
 from .clip import Clip, ClipRecipe, TextTower, new_part_factor, tokenize
-from .resnet50 import BnNeck
+from .necks import BnNeck
 
 AT_ONCE = 256  # identities encoded in one pass
 

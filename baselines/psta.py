@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ..datasets import UsageError
 from ..training.model import ModelInfo, TrainingOutput
 from ..training.recipe import Recipe
-from .inflated import FeatureNeck
+from .necks import FeatureNeck
 from .prompts import convert_shared
 from .resnet import RESNET50_LAYERS, TINY_SETTINGS, ResNet, load_pretrained
 

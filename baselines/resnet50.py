@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..training.model import ModelInfo, TrainingOutput
 from ..training.recipe import Recipe
+from .necks import BnNeck
 from .resnet import RESNET50_LAYERS, TINY_SETTINGS, ResNet, load_pretrained
 
 
@@ -52,21 +53,6 @@ INFO = ModelInfo(
     backbone="ResNet-50, ImageNet",
     licence="-",
 )
-
-
-class BnNeck(nn.Module):
-    """Batch norm whose bias stays zero, then a linear classifier without bias (Luo et al. 2019, §3.5)."""
-
-    def __init__(self, channels: int, num_classes: int) -> None:
-        super().__init__()
-        self.norm = nn.BatchNorm1d(channels)
-        self.norm.bias.requires_grad_(False)
-        self.classifier = nn.Linear(channels, num_classes, bias=False)
-        nn.init.normal_(self.classifier.weight, std=0.001)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """[B, D] -> [B, Y]."""
-        return self.classifier(self.norm(features))
 
 
 class Resnet50(nn.Module):

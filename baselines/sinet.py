@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from ..datasets import UsageError
 from ..training.model import ModelInfo, TrainingOutput
 from ..training.recipe import Recipe
-from .inflated import FeatureNeck, convert_inflated, frame_maxima
+from .inflated import convert_inflated, frame_maxima
+from .necks import FeatureNeck
 from .resnet import RESNET50_LAYERS, TINY_SETTINGS, ResNet, load_pretrained
 
 GROUP = 4  # frames that an SBM splits into salient and broad

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from ..datasets import UsageError
 from ..training.model import ModelInfo, TrainingOutput
 from ..training.recipe import Recipe
+from .necks import BnNeck, hold_bias
 from .prompts import convert_shared
 from .resnet import RESNET50_LAYERS, TINY_SETTINGS, Bottleneck, ResNet, load_pretrained
-from .resnet50 import BnNeck
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +143,7 @@ class SpatialMemory(Memory):
         self.by_place = by_place
         self.norm = nn.BatchNorm1d(channels)
         nn.init.zeros_(self.norm.weight)  # training starts at the frame as it is
-        self.norm.bias.requires_grad_(False)  # no loss sees it: it moves the vectors of all frames alike
+        hold_bias(self.norm)  # it would move the vectors of all frames alike
 
     def rows(self, maps: Tensor) -> Tensor:
         """[N, C, H, W] -> the queries [N, H W, C]."""
@@ -188,6 +188,7 @@ class Stmn(nn.Module):
             branch[-1] = QueryBottleneck.of(branch[-1])
         backbone.layer4 = nn.Identity()
         backbone.relu = nn.Identity()  # their stem goes from batch norm to pooling
+        hold_bias(backbone.bn1)  # behind the pooling are 1x1 convolutions with batch norms
         self.backbone = backbone
         for part in (backbone, self.value, self.spatial_query, self.temporal_query):
             part.to(memory_format=torch.channels_last)

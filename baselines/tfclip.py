@@ -21,8 +21,8 @@ from ..training.model import FrameExtractor, ModelInfo, TrainingOutput
 from ..training.recipe import IMAGENET_MEAN, IMAGENET_STD
 from .clip import TINY_SETTINGS, Attention, Block, ClipRecipe, LayerNorm, QuickGELU, load_clip, new_part_factor
 from .clip_memory import follow, identity_memory
+from .necks import BnNeck, hold_bias
 from .prompts import convert_shared
-from .resnet50 import BnNeck
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +138,7 @@ class SequenceSpecificPrompt(nn.Module):
         self.memory_in = nn.Sequential(LayerNorm(embed), nn.Linear(embed, embed))
         self.layers = nn.ModuleList(SspLayer(embed, heads, dropout) for _ in range(layers))
         self.out = nn.Sequential(LayerNorm(embed), nn.Linear(embed, embed))
+        hold_bias(*self.out)  # it would raise a clip's scores of all identities alike
 
     def forward(self, memory: Tensor, tokens: Tensor) -> Tensor:
         """Memory [Y, E], the clip's projected tokens averaged over time [B, 1+P, E] -> [B, Y, E]."""
@@ -157,6 +158,7 @@ class TemporalMemoryDiffusion(nn.Module):
         self.message_ln = LayerNorm(width)
         self.message_attn = Attention(width, heads)
         self.block = Block(width, heads)
+        hold_bias(self.block.mlp.c_proj)  # it would move the vectors of all frames alike
 
     def forward(self, tokens: Tensor) -> Tensor:
         """[B, T, L, W] -> [B, T, W]: a vector a frame, the mean over its tokens and its message."""

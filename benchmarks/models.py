@@ -21,10 +21,10 @@ import torch
 from machine import describe
 from torch import Tensor, nn
 
-from reidkit import zoo
 from reidkit.cgclip.captions import encode_words
 from reidkit.leaderboard import complexity
 from reidkit.leaderboard.tensor_memory import TensorMemory
+from reidkit.training import zoo
 from reidkit.training.losses import combine
 from reidkit.training.optimiser import make_optimiser
 from reidkit.training.recipe import Recipe

@@ -32,8 +32,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from reidkit import zoo
 from reidkit.datasets import ReidkitError
+from reidkit.training import zoo
 from reidkit.training.recipe import override
 
 BOUNDS = {"ap3d_nl": 1e-3}  # its unscaled softmax magnifies rounding

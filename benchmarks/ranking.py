@@ -177,9 +177,10 @@ def child(*arguments: str) -> dict:
 
 
 def machine() -> str:
-    from reidkit.leaderboard.results import cpu_model
+    from reidkit.datasets.cores import usable_cores
+    from reidkit.leaderboard.environment import cpu_model
 
-    cores, threads = len(os.sched_getaffinity(0)), os.environ.get("OMP_NUM_THREADS", "all")
+    cores, threads = usable_cores(), os.environ.get("OMP_NUM_THREADS", "all")
     load = os.getloadavg()[0]
     return (
         f"{cpu_model()}, {cores} cores, {threads} threads used, load {load:.1f} at the start; "

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from reidkit.toolkit.simulator.event import KINDS, make_event
+from reidkit.simulator.event import KINDS, make_event
 
 MOST_BYTES = 250_000
 

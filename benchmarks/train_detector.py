@@ -57,7 +57,7 @@ LEAST_VISIBLE = 0.15  # people covered more than this are no target
 
 def render(folder: Path, seeds: range, per_camera: int) -> int:
     """Frames and YOLO labels of both kinds; every seed has its own people, place, cameras. Returns the frame count."""
-    from reidkit.toolkit.simulator.event import KINDS, make_event
+    from reidkit.simulator.event import KINDS, make_event
 
     images, labels = folder / "images", folder / "labels"
     images.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..datasets import ReidDataset, UsageError
-from ..datasets.captions import read_captions
+from ..datasets.captions import Caption, read_captions, texts_by_identity
 from ..datasets.format import CAPTIONS
 from ..training.losses import supervised_contrast
 
@@ -37,35 +37,34 @@ class EncodedCaption:
 
 
 def captions_by_identity(dataset: ReidDataset, source: Source, limit: int = 4) -> dict[int, tuple[str, ...]]:
-    """Up to `limit` different captions of each training identity, in the order of its tracklets.
+    """Up to `limit` different captions of each training identity, those without doubts first.
 
-    `any` takes what the tracklets carry. A named source takes the lines of the dataset's captions.jsonl that this
-    captioner wrote.
+    `any` takes what the tracklets carry. A named source takes the lines that its captioners wrote to the dataset's
+    captions.jsonl, in the order in which `any` has them, so that rows of an ablation differ by their source alone.
+
+    Returns:
+        Training identity -> its captions; identities without any are left out.
 
     Raises:
-        UsageError: a named source of which the dataset has no caption; the ones it has are named.
+        UsageError: a named source of which the dataset has no caption; the captioners it has are named.
     """
     if source == "none":
         return {}
     if source == "any":
-        of_tracklet = {t.id: t.captions for t in dataset.train}
-    else:
-        of_tracklet = _written_by(dataset, source)
-    texts: dict[int, list[str]] = {}
-    for tracklet in dataset.train:
-        known = texts.setdefault(tracklet.identity, [])
-        known.extend(text for text in dict.fromkeys(of_tracklet.get(tracklet.id, ())) if text and text not in known)
-    return {identity: tuple(known[:limit]) for identity, known in texts.items() if known}
+        texts: dict[int, dict[str, None]] = {}
+        for tracklet in dataset.train:
+            texts.setdefault(tracklet.identity, {}).update(dict.fromkeys(text for text in tracklet.captions if text))
+        return {identity: tuple(known)[:limit] for identity, known in texts.items() if known}
+    chosen = texts_by_identity(_written_by(dataset, source), {t.id: t.identity for t in dataset.train})
+    return {identity: known[:limit] for identity, known in chosen.items()}
 
 
-def _written_by(dataset: ReidDataset, source: str) -> dict[str, list[str]]:
+def _written_by(dataset: ReidDataset, source: str) -> list[Caption]:
+    """The lines of captions.jsonl by the captioners of a named source."""
     captions = read_captions(dataset.root)
-    chosen: dict[str, list[str]] = {}
-    for caption in captions:
-        if caption.captioner in CAPTIONERS[source]:
-            chosen.setdefault(caption.tracklet, []).append(caption.text)
+    chosen = [caption for caption in captions if caption.captioner in CAPTIONERS[source]]
     if not chosen:
-        there = ", ".join(sorted({caption.captioner for caption in captions})) or "none"
+        there = ", ".join(sorted({caption.captioner or "unnamed" for caption in captions})) or "none"
         raise UsageError(
             f"'{dataset.name}' has no captions by {' or '.join(CAPTIONERS[source])} (captioners in its {CAPTIONS}: "
             f"{there}). Write them with `reidkit caption`, or train with --set captions=any."

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ..baselines.clip import TINY_SETTINGS, ClipRecipe, encode_text, load_clip, new_part_factor, tokenize
 from ..baselines.clip_memory import follow, identity_memory
-from ..baselines.resnet50 import BnNeck
+from ..baselines.necks import BnNeck
 from ..datasets import ReidDataset
 from ..datasets.progress import say
 from ..training.losses import smoothed_cross_entropy

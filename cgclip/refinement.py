@@ -15,6 +15,7 @@ are 20 MB in float32, and the backward pass keeps about 30 times that at two lay
 import torch
 from torch import Tensor, nn
 
+from ..baselines.necks import hold_bias
 from .attention import Attention, Mlp
 
 
@@ -52,6 +53,7 @@ class CaptionGuidedRefinement(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(RefinementLayer(width, heads, captions) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
+        hold_bias(self.norm)  # it would raise a clip's scores of all identities alike
         self.gate = nn.Parameter(torch.zeros(()))
 
     def forward(self, memory: Tensor, captions: Tensor, mask: Tensor, video: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..baselines.necks import hold_bias
 from .attention import Attention, Mlp
 
 
@@ -59,6 +60,7 @@ class TokenExtraction(nn.Module):
         self.context_norm = nn.LayerNorm(width)
         self.layers = nn.ModuleList(ExtractionLayer(width, heads) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
+        hold_bias(self.norm)  # it would move the features of all clips alike
 
     def _context(self, patches: Tensor) -> Tensor:
         frames = patches.shape[1]

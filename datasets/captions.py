@@ -10,7 +10,8 @@ that `Caption` does not name are ignored, and kept when a line is written again.
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -56,6 +57,20 @@ def read_captions(root: Path) -> list[Caption]:
         UsageError: the file can't be read, or a line is no caption; the line is named.
     """
     return [caption for caption, _ in _read(root / CAPTIONS)]
+
+
+def texts_by_identity(captions: Iterable[Caption], identity_of: Mapping[str, int]) -> dict[int, tuple[str, ...]]:
+    """Identity -> its different texts: first those without doubts, then the others, both in the order given.
+
+    Args:
+        identity_of: tracklet id -> identity; captions of other tracklets are left out.
+    """
+    sound: dict[int, dict[str, None]] = defaultdict(dict)
+    doubtful: dict[int, dict[str, None]] = defaultdict(dict)
+    for caption in captions:
+        if caption.text and caption.tracklet in identity_of:
+            (doubtful if caption.doubts else sound)[identity_of[caption.tracklet]].setdefault(caption.text)
+    return {i: tuple({**sound[i], **doubtful[i]}) for i in sorted({*sound, *doubtful})}
 
 
 def _read(path: Path) -> list[tuple[Caption, bytes]]:

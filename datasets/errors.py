@@ -18,6 +18,21 @@ class UsageError(ReidkitError):
     exit_code = 2
 
 
+class MissingWeights(UsageError):
+    """Weights that `reidkit weights get` can fetch are not on this machine. Made by `training.weights.missing`.
+
+    Attributes:
+        names: as `reidkit weights get` takes them; at a terminal, the command line offers to fetch them.
+    """
+
+    def __init__(self, sentence: str, names: tuple[str, ...]) -> None:
+        super().__init__(sentence)
+        self.names = names
+
+    def __reduce__(self):
+        return type(self), (str(self), self.names)  # another process of a pool may raise it
+
+
 class LossError(ReidkitError):
     """The work is done, but more was lost on the way than the threshold allows. Exit code 3."""
 

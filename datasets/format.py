@@ -1,12 +1,14 @@
-"""Our dataset format, version 1: the names and columns that its writer (`toolkit`) and its reader (`own`) share.
+"""Our dataset format, version 1: the names and columns that its writer (`toolkit`) and its readers share.
 
-dataset.json       manifest, written last: its presence means complete
-tracklets.parquet  one row a tracklet            captions.jsonl    one line a caption
+dataset.json       manifest, written last: its presence means complete (`manifest.py`)
+tracklets.parquet  one row a tracklet            captions.jsonl    one line a caption (`captions.py`)
 frames.parquet     one row a crop                decisions.jsonl   review decisions, append-only
-crops/*.tar        JPEG crops in plain tar       attributes.csv    one row an identity, where attributes are known
+crops/*.tar        JPEG crops in plain tar       attributes.csv    one row an identity (`attributes.py`)
 """
 
 import polars as pl
+
+from .schema import Column
 
 FORMAT_VERSION = 1
 
@@ -18,35 +20,46 @@ CAPTIONS = "captions.jsonl"
 DECISIONS = "decisions.jsonl"
 ATTRIBUTES = "attributes.csv"
 
-TRACKLET_COLUMNS = {
-    "id": pl.String,
-    "identity": pl.Int64,  # JUNK and DISTRACTOR where kind says so
-    "kind": pl.String,  # person | junk | distractor
-    "camera": pl.String,
-    "event": pl.String,
-    "split": pl.String,  # train | test
-    "role": pl.String,  # train | query | gallery (a query is in the gallery too; it has the one row)
-    "start": pl.Float64,  # seconds from the start of the source
-    "end": pl.Float64,
-    "frames": pl.Int64,
-    "quality": pl.Float32,  # 0..1
-    "confidence": pl.Float32,  # 0..1, of the identity that linking gave it
-    "truth": pl.Int64,  # the true identity where ground truth is there, otherwise null
+KINDS = ("person", "junk", "distractor")
+SPLITS = ("train", "test")
+ROLES = ("train", "query", "gallery")
+
+_PIXELS = Column(pl.Float32)
+_SHARE = Column(pl.Float32, low=0, high=1)
+
+TRACKLET_SCHEMA: dict[str, Column] = {
+    "id": Column(pl.String),
+    "identity": Column(pl.Int64, low=-1),  # 0 or more where kind is person; junk has JUNK, a distractor DISTRACTOR
+    "kind": Column(pl.String, one_of=KINDS),
+    "camera": Column(pl.String),
+    "event": Column(pl.String),
+    "split": Column(pl.String, one_of=SPLITS),
+    "role": Column(pl.String, one_of=ROLES),  # a query is in the gallery too; it has the one row
+    "start": Column(pl.Float64, nullable=True),  # seconds from the start of the source; null where not known
+    "end": Column(pl.Float64, nullable=True),
+    "frames": Column(pl.Int64, low=1),
+    "quality": Column(pl.Float32, nullable=True, low=0, high=1),
+    "confidence": Column(pl.Float32, nullable=True, low=0, high=1),  # of the identity that linking gave it
+    "truth": Column(pl.Int64, nullable=True),  # the true identity, where ground truth is there
 }
 
-FRAME_COLUMNS = {
-    "tracklet": pl.String,
-    "frame": pl.Int64,  # index in the source, from 0
-    "time": pl.Float64,  # seconds
-    "x1": pl.Float32,  # source pixels
-    "y1": pl.Float32,
-    "x2": pl.Float32,
-    "y2": pl.Float32,
-    "confidence": pl.Float32,  # the detector's
-    "sharpness": pl.Float32,  # variance of the Laplacian of the crop at 128 pixels height
-    "occlusion": pl.Float32,  # share of the box covered by a box that stands nearer (lower edge further down)
-    "truncation": pl.Float32,  # share of the box outside the frame
-    "shard": pl.String,  # below the dataset's folder
-    "offset": pl.Int64,  # of the JPEG's bytes in the shard
-    "length": pl.Int64,
+FRAME_SCHEMA: dict[str, Column] = {
+    "tracklet": Column(pl.String),
+    "frame": Column(pl.Int64, low=0),  # index in the source, from 0
+    "time": Column(pl.Float64),  # seconds
+    "x1": _PIXELS,  # of the source
+    "y1": _PIXELS,
+    "x2": _PIXELS,
+    "y2": _PIXELS,
+    "confidence": Column(pl.Float32),  # the detector's
+    "sharpness": Column(pl.Float32, low=0),  # variance of the Laplacian of the crop at 128 pixels height
+    "occlusion": _SHARE,  # of the box, covered by a box that stands nearer (lower edge further down)
+    "truncation": _SHARE,  # of the box, outside the frame
+    "shard": Column(pl.String),  # below the dataset's folder
+    "offset": Column(pl.Int64, low=0, high=1 << 53),  # of the JPEG's bytes in the shard
+    "length": Column(pl.Int64, low=1, high=1 << 31),
 }
+
+# What a writer casts to.
+TRACKLET_COLUMNS = {name: column.dtype for name, column in TRACKLET_SCHEMA.items()}
+FRAME_COLUMNS = {name: column.dtype for name, column in FRAME_SCHEMA.items()}

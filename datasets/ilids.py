@@ -61,7 +61,6 @@ def read_ilids(root: Path | str, split: int = 0, swap_halves: bool = False) -> R
         protocol=protocol,
         cameras=CAMERAS,
         root=root,
-        facts={"split": split},
     )
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 console = Console(stderr=True, highlight=False)
 PLAIN_LINE_SECONDS = 10.0
@@ -22,13 +22,19 @@ PLAIN_LINE_SECONDS = 10.0
 
 @contextmanager
 def progress(title: str, total: int | None, unit: str = "items") -> Iterator[Callable[..., None]]:
-    """Yields `advance(n=1, note="")`; `total` None where the amount of work is not known."""
+    """Yields `advance(n=1, note="")`; `total` None where the amount of work is not known.
+
+    Args:
+        unit: what is counted, in the plural; "bytes" are counted one by one and shown as MB.
+    """
     started = time.monotonic()
+    in_bytes = unit == "bytes"
+    size, unit = (1e6, "MB") if in_bytes else (1, unit)
     if console.is_terminal:
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
-            MofNCompleteColumn(),
+            DownloadColumn() if in_bytes else MofNCompleteColumn(),
             TextColumn("{task.fields[rate]} {task.fields[note]}"),
             TimeRemainingColumn(),
         )
@@ -39,7 +45,7 @@ def progress(title: str, total: int | None, unit: str = "items") -> Iterator[Cal
             def advance(n: int = 1, note: str = "") -> None:
                 nonlocal done
                 done += n
-                rate = f"{done / max(time.monotonic() - started, 1e-9):.1f} {unit}/s"
+                rate = f"{done / size / max(time.monotonic() - started, 1e-9):.1f} {unit}/s"
                 bar.update(task, advance=n, rate=rate, note=note)
 
             yield advance
@@ -55,7 +61,11 @@ def progress(title: str, total: int | None, unit: str = "items") -> Iterator[Cal
             last = now
             rate = done / max(now - started, 1e-9)
             left = f", {(total - done) / max(rate, 1e-9):.0f} s left" if total else ""
-            print(f"{title}: {done}/{total or '?'} {unit}, {rate:.1f} {unit}/s{left} {note}".rstrip(), file=sys.stderr)
+            count, of = (f"{n / size:.1f}" if in_bytes else str(n) for n in (done, total or 0))
+            print(
+                f"{title}: {count}/{of if total else '?'} {unit}, {rate / size:.1f} {unit}/s{left} {note}".rstrip(),
+                file=sys.stderr,
+            )
 
     yield advance_plain
 

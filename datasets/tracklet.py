@@ -8,12 +8,15 @@ for tracklet in dataset.train:
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from .errors import UsageError
+
+if TYPE_CHECKING:
+    from .manifest import Manifest
 
 JUNK = -1  # identity of a junk tracklet, as in MARS' folder `00-1`
 DISTRACTOR = 0  # identity of a distractor, as in MARS' folder `0000`; only at the MARS border
@@ -93,8 +96,15 @@ class Tracklet:
 class ReidDataset:
     """A dataset as training and evaluation see it.
 
-    `gallery` holds every test tracklet that may be ranked, the queries among them where the files have them there, junk
-    and distractors too: which of them count is the protocol's business (`leaderboard.protocols`).
+    Attributes:
+        train: persons only; `train_left_out` counts the training tracklets that are nobody's.
+        query: tracklets that are searched for; persons only.
+        gallery: every test tracklet that may be ranked, the queries among them where the files have them there, junk
+            and distractors too: which of them count is the protocol's business.
+        protocol: name of the evaluation protocol (`leaderboard.protocols`).
+        cameras, events: names, by index; empty where the files give none.
+        root: the folder it was read from.
+        manifest: what the build of a dataset in our format says of itself; None for the public benches.
     """
 
     name: str
@@ -103,8 +113,10 @@ class ReidDataset:
     gallery: tuple[Tracklet, ...]
     protocol: str
     cameras: tuple[str, ...] = ()
+    events: tuple[str, ...] = ()
     root: Path = Path()
-    facts: Mapping[str, object] = field(default_factory=dict)
+    manifest: "Manifest | None" = None
+    train_left_out: int = 0
 
     @cached_property
     def identities(self) -> tuple[int, ...]:
@@ -118,7 +130,7 @@ class ReidDataset:
 
     @cached_property
     def num_cameras(self) -> int:
-        """Size of a camera embedding: one more than the largest camera index in use."""
+        """Size of a camera embedding: the number of named cameras, or as many as the indices in use need."""
         used = [t.camera for part in (self.train, self.query, self.gallery) for t in part]
         return max([len(self.cameras), *(c + 1 for c in used)], default=0)
 

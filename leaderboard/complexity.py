@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..datasets.files import write_json
-from .results import environment
+from .environment import environment
 from .tables import Cell, Row, Table
 
 FORMAT = 1

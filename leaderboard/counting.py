@@ -16,6 +16,8 @@ from typing import Protocol
 import numpy as np
 from numpy.lib.stride_tricks import as_strided, sliding_window_view
 
+from ..datasets.cores import usable_cores
+
 BLOCK_QUERIES, BLOCK_COLUMNS = 1024, 12288
 SORT_FROM = 192  # matches a query, from which a search in their sorted list costs less than a pass each
 TOP = 10
@@ -49,7 +51,7 @@ class Ragged:
 def threads() -> int:
     """OMP_NUM_THREADS where it is set, otherwise the cores this process may use."""
     wanted = os.environ.get("OMP_NUM_THREADS", "")
-    return max(1, int(wanted)) if wanted.isdigit() else len(os.sched_getaffinity(0))
+    return max(1, int(wanted)) if wanted.isdecimal() else usable_cores()
 
 
 def rank_matches(

@@ -1,39 +1,82 @@
 """The result store: one JSON file a result, `results/<bench>/<model>/<run id>.json`, only ever added to.
 
     save_result("results", result)
-    results, problems = load_results("results")
+    results, problems = load_results("results")             # all of them, whole
+    entries, problems = open_store("results").find("mars", "cgclip/no-cmr")      # one cell's, without their rows
 
-A file that is damaged, of a newer format, or holds a figure that is no number is named in `problems` and left out.
+A file that doesn't fit the schema (cut, of a newer format, with a rank of 0 or an AP of 1e300) is named in `problems`
+and left out.
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
-import math
 import os
-import platform
 import re
-import subprocess
-import sys
-import types
-import typing
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
+from typing import Annotated, TypeVar
 
-from ..datasets import ReidkitError, Tracklet
+from msgspec import Meta
+
+from ..datasets import ReidkitError, Tracklet, UsageError
 from ..datasets.files import sync_folder
+from ..datasets.names import RESERVED, check_name
+from ..datasets.schema import decode_json, read_bytes
+from ..datasets.text import printable
+from .environment import Environment
 from .ranking import Scores
 
 FORMAT = 1
-LIBRARIES = ("torch", "torchvision", "open_clip_torch", "numpy", "scipy", "scikit-learn", "polars")
+FIX = "Delete it and run that cell again."
+
+Percent = Annotated[float, Meta(ge=0, le=100 + 1e-9)]  # a mean of hundreds may lie a rounding above
+Count = Annotated[int, Meta(ge=0)]
+Integer = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+Label = Annotated[str, Meta(min_length=1, max_length=500)]
+Scalar = bool | Integer | float | str | None
+Flat = Scalar | list[Scalar] | dict[str, Scalar]
+Setting = Scalar | list[Flat] | dict[str, Flat]  # no deeper: whoever prints a recipe need not fear its nesting
+
+
+@dataclass(frozen=True, slots=True)
+class QueryRow:
+    """What one query found.
+
+    Attributes:
+        query: the tracklet's id.
+        ap: average precision in percent.
+        rank: of the first true match, from 1.
+        top: ids of the nearest tracklets, the nearest first, removed ones left out.
+        split: of a protocol with several.
+    """
+
+    query: str
+    identity: Integer
+    ap: Percent
+    rank: Annotated[int, Meta(ge=1, le=2**62)]
+    top: list[str]
+    split: Count = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PairRow:
+    """Queries of one camera against the entries of another alone; figures in percent."""
+
+    query_camera: Integer
+    gallery_camera: Integer
+    mAP: Percent
+    R1: Percent
+    queries: Annotated[int, Meta(ge=1, le=2**62)]
+    split: Count = 0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Result:
-    """One model, tested on one bench. Figures in percent; means over `splits` where a protocol has several.
+class Summary:
+    """A result without its rows. Figures in percent; means over `splits` where a protocol has several.
 
     Attributes:
         model: with its variant, `cgclip/no-cmr`.
@@ -41,34 +84,32 @@ class Result:
         sampling: how clips were taken from a tracklet at test time.
         splits: the metrics of each split; empty where there is one only.
         queries, skipped: averaged, and without a match; summed over splits.
-        per_query: `{"query": tracklet id, "identity": int, "ap": percent, "rank": int, "top": [ids], "split": int}`.
-        camera_pairs: `{"query_camera", "gallery_camera", "mAP", "R1", "queries"}`.
-        dataset: `{"name", "fingerprint", "path", …}`.
+        dataset: name, fingerprint, path, and a digest of the captions where it has some.
         seconds: of training and test.
         created: UTC, ISO 8601.
     """
 
-    model: str
-    size: str
-    bench: str
-    protocol: str
-    protocol_version: int
-    sampling: str
-    metric: str
+    model: Label
+    size: Label
+    bench: Label
+    protocol: Label
+    protocol_version: Annotated[int, Meta(ge=1, le=2**31)]
+    sampling: Label
+    metric: Label
     rerank: bool
-    metrics: dict
-    splits: list
-    queries: int
-    skipped: int
-    per_query: list
-    dataset: dict
-    recipe: dict
-    seed: int
-    environment: dict
+    metrics: Annotated[dict[str, Percent], Meta(min_length=1)]
+    splits: list[dict[str, Percent]]
+    queries: Count
+    skipped: Count
+    dataset: dict[str, str]
+    recipe: dict[str, Setting]
+    seed: Integer
+    environment: Environment
     command: str
-    seconds: float
-    created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
-    camera_pairs: list = field(default_factory=list)
+    seconds: Annotated[float, Meta(ge=0)]
+    created: Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")] = field(
+        default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds")
+    )
     format: int = FORMAT
 
     @property
@@ -76,15 +117,127 @@ class Result:
         return self.dataset["fingerprint"]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Result(Summary):
+    """One model, tested on one bench; `per_query` and `camera_pairs` may be empty."""
+
+    per_query: list[QueryRow]
+    camera_pairs: list[PairRow] = field(default_factory=list)
+
+
 @dataclass(frozen=True)
 class Problem:
-    """A file that was left out, and why."""
+    """A file that was left out; `reason` is a sentence that names it."""
 
     path: Path
     reason: str
 
     def __str__(self) -> str:
-        return f"'{self.path}' {self.reason}"
+        return self.reason
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A stored result without its rows; `read_result(entry.path)` has them."""
+
+    path: Path
+    summary: Summary
+
+
+class ResultStore:
+    """The results below a folder. Each file's summary is read once, however often `find` is called.
+
+    Files that others add in the meantime are found, and a file that was replaced is read again.
+    """
+
+    def __init__(self, root: Path | str):
+        self.root = Path(root)
+        self._read: dict[Path, tuple[tuple[int, int], Entry | Problem]] = {}
+
+    def find(self, bench: str, model: str) -> tuple[list[Entry], list[Problem]]:
+        """The results of a model (`cgclip/no-cmr`) on a bench, the oldest first, and the files that are none."""
+        found = [self._entry(path) for path in sorted((self.root / bench / model).glob("*.json")) if _visible(path)]
+        entries = [e for e in found if isinstance(e, Entry) and (e.summary.bench, e.summary.model) == (bench, model)]
+        entries.sort(key=lambda e: e.summary.created)
+        return entries, [e for e in found if isinstance(e, Problem)]
+
+    def load(self) -> tuple[list[Result], list[Problem]]:
+        """All results, whole, the oldest first, and the files that are none. An absent folder holds nothing."""
+        results, problems = [], []
+        for path in sorted(self.root.rglob("*.json")):
+            parts = path.relative_to(self.root).parts
+            if len(parts) < 3 or parts[0] in RESERVED or not all(_visible(Path(part)) for part in parts):
+                continue
+            try:
+                results.append(read_result(path))
+            except ReidkitError as error:
+                problems.append(Problem(path, str(error)))
+        results.sort(key=lambda r: (r.created, r.model, r.seed))
+        return results, problems
+
+    def _entry(self, path: Path) -> Entry | Problem:
+        try:
+            about = path.stat()
+            state = about.st_mtime_ns, about.st_size
+        except OSError as error:
+            return Problem(path, f"'{path}' can't be read ({error.strerror}). {FIX}")
+        known = self._read.get(path)
+        if known is None or known[0] != state:
+            try:
+                made: Entry | Problem = Entry(path, _decoded(read_bytes(path, FIX), Summary, f"'{path}'"))
+            except ReidkitError as error:
+                made = Problem(path, str(error))
+            known = self._read[path] = state, made
+        return known[1]
+
+
+def open_store(root: Path | str) -> ResultStore:
+    """The store at `root`: the same object whenever this process asks, so that no file's summary is read twice."""
+    return _store(Path(root).absolute())
+
+
+@functools.cache
+def _store(root: Path) -> ResultStore:
+    return ResultStore(root)
+
+
+def _visible(path: Path) -> bool:
+    return not path.name.startswith(".")
+
+
+def load_results(root: Path | str) -> tuple[list[Result], list[Problem]]:
+    """All results below `root`, oldest first, and the files that are none. A folder that isn't there holds nothing."""
+    return ResultStore(root).load()
+
+
+def read_result(path: Path | str) -> Result:
+    """One result file.
+
+    Raises:
+        UsageError: it can't be read, or doesn't fit the schema: a sentence that names the file and the place in it.
+    """
+    return _decoded(read_bytes(path, FIX), Result, f"'{path}'")
+
+
+R = TypeVar("R", bound=Summary)
+
+
+@dataclass(frozen=True)
+class _Format:
+    format: Annotated[int, Meta(ge=1)]
+
+
+def _decoded(data: bytes, kind: type[R], what: str, fix: str = FIX) -> R:
+    found = decode_json(data, _Format, what, "It is no result of reidkit, or was cut: delete it.")
+    if found.format > FORMAT:
+        raise UsageError(f"{what} has format {found.format}; this reidkit reads up to {FORMAT}. Update reidkit.")
+    made = decode_json(data, kind, what, fix)
+    if "fingerprint" not in made.dataset:
+        raise UsageError(f"{what} can't be used: it has no dataset.fingerprint. {fix}")
+    for name, value in (("model", made.model), ("bench", made.bench)):
+        if value.startswith("/") or ".." in value.split("/"):
+            raise UsageError(f"{what} can't be used: {name} '{printable(value)}' names no folder. {fix}")
+    return made
 
 
 def run_id(result: Result) -> str:
@@ -94,200 +247,78 @@ def run_id(result: Result) -> str:
     return f"{when}-s{result.seed}-{digest}"
 
 
+def check_names(bench: str, model: str) -> None:
+    """Whether a result of that model (`cgclip/no-cmr`) on that bench has a place in the store. Ask before any work.
+
+    Raises:
+        UsageError: a name that can't be a folder's, or that no table would read (`datasets.names`).
+    """
+    check_name(bench, "name of a bench in the result store")
+    for part in model.split("/"):
+        check_name(part, "name of a model in the result store")
+
+
 def save_result(root: Path | str, result: Result) -> Path:
     """Writes the result under a name that is not taken, whole or not at all; returns the path.
 
     Raises:
-        ReidkitError: the record would not be read back (a NaN, a missing figure), or the folder can't be written.
+        ReidkitError: the record would not be read back (a NaN, a missing figure, a name of no folder), or the folder
+            can't be written.
     """
-    record = dataclasses.asdict(result)
-    if fault := _fault(record):
-        raise ReidkitError(f"The result of '{result.model}' on '{result.bench}' {fault} It was not stored.")
+    check_names(result.bench, result.model)
+    what = f"The result of '{result.model}' on '{result.bench}'"
+    try:
+        text = json.dumps(dataclasses.asdict(result), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+        data = text.encode()
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ReidkitError(f"{what} can't be stored: {printable(str(error))}.") from None
+    _decoded(data, Result, what, "It was not stored.")
     folder = Path(root) / result.bench / result.model
-    text = json.dumps(record, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
     name = run_id(result)
     temporary = folder / f".{name}.{os.getpid()}.tmp"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        for attempt in range(1000):
-            path = folder / (f"{name}.json" if not attempt else f"{name}-{attempt + 1}.json")
-            try:
-                os.link(temporary, path)  # unlike a rename, a link never takes the place of a file
-            except FileExistsError:
-                continue
-            sync_folder(folder)
-            return path
-        raise ReidkitError(f"'{folder / name}' is there a thousand times. Clear the folder of copies.")
+        try:
+            return _add(temporary, data, folder, name)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise ReidkitError(
             f"Cannot write a result to '{folder}': {error.strerror or error}. Choose a folder you may write to."
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
-def load_results(root: Path | str) -> tuple[list[Result], list[Problem]]:
-    """All results below `root`, oldest first, and the files that are none. A folder that isn't there holds nothing."""
-    results, problems = [], []
-    root = Path(root)
-    for path in sorted(root.rglob("*.json")):
-        parts = path.relative_to(root).parts
-        if len(parts) < 3 or parts[0] == "complexity" or any(part.startswith(".") for part in parts):
-            continue
+def _add(temporary: Path, data: bytes, folder: Path, name: str) -> Path:
+    with open(temporary, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    for attempt in range(1000):
+        path = folder / (f"{name}.json" if not attempt else f"{name}-{attempt + 1}.json")
         try:
-            results.append(read_result(path))
-        except ReidkitError as error:
-            problems.append(Problem(path, str(error)))
-    results.sort(key=lambda r: (r.created, r.model, r.seed))
-    return results, problems
+            os.link(temporary, path)  # unlike a rename, a link never takes the place of a file
+        except FileExistsError:
+            continue
+        sync_folder(folder)
+        return path
+    raise ReidkitError(f"'{folder / name}' is there a thousand times. Clear the folder of copies.")
 
 
-def read_result(path: Path | str) -> Result:
-    """One result file.
-
-    Raises:
-        ReidkitError: what is wrong with it, as the end of a sentence that begins with its name.
-    """
-    try:
-        record = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ReidkitError(f"cannot be read ({getattr(error, 'strerror', None) or 'no text'}).") from None
-    except (ValueError, RecursionError):
-        raise ReidkitError("is no whole JSON file; it was cut or edited. Delete it and run that cell again.") from None
-    if fault := _fault(record):
-        raise ReidkitError(fault)
-    names = {f.name for f in dataclasses.fields(Result)}
-    return Result(**{k: v for k, v in record.items() if k in names})
-
-
-def _fault(record: object) -> str:
-    """What is wrong with a record, or ""."""
-    if not isinstance(record, dict) or not isinstance(record.get("format"), int):
-        return "is no result of reidkit: it has no 'format'."
-    if record["format"] > FORMAT:
-        return f"has format {record['format']}, newer than {FORMAT}, which this reidkit reads. Update reidkit."
-    hints = typing.get_type_hints(Result)
-    required = {f.name for f in dataclasses.fields(Result) if f.default_factory is dataclasses.MISSING}
-    missing = sorted(required - set(record))
-    if missing:
-        return f"lacks {', '.join(missing)}."
-    for name, kind in hints.items():
-        value = record.get(name)
-        wanted = (int, float) if kind is float else kind
-        if name in record and (not isinstance(value, wanted) or (isinstance(value, bool) and kind is not bool)):
-            return f"has {name} = {value!r:.60}, which is no {kind.__name__}."
-    if where := _not_finite(record, ""):
-        return f"has a figure that is no number: {where}."
-    for name in ("model", "bench"):
-        if not record[name] or record[name].startswith("/") or ".." in record[name].split("/"):
-            return f"has {name} = {record[name]!r:.60}, which names no folder."
-    if not record["metrics"]:
-        return "has no metrics."
-    for place, figures in [
-        ("metrics", record["metrics"]),
-        *((f"splits[{i}]", s) for i, s in enumerate(record["splits"])),
-    ]:
-        if not isinstance(figures, dict):
-            return f"has {place}, which is no object."
-        for key, value in figures.items():
-            if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 100 + 1e-9:
-                return f"has {place}.{key} = {value!r:.40}, which is no percentage."
-    if not isinstance(record["dataset"].get("fingerprint"), str):
-        return "has no dataset.fingerprint."
-    for i, row in enumerate(record["per_query"]):
-        if not isinstance(row, dict) or not {"query", "identity", "ap", "rank", "top"} <= set(row):
-            return f"has per_query[{i}] without query, identity, ap, rank and top."
-        if not isinstance(row["ap"], int | float) or not isinstance(row["rank"], int):
-            return f"has per_query[{i}] whose ap or rank is no number."
-    return ""
-
-
-def _not_finite(value: object, place: str) -> str:
-    if isinstance(value, float) and not math.isfinite(value):
-        return place
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, item in items:
-        if where := _not_finite(item, f"{place}.{key}" if place else str(key)):
-            return where
-    return ""
-
-
-def query_rows(scores: Scores, tracklets: Sequence[Tracklet], split: int = 0) -> list[dict]:
+def query_rows(scores: Scores, tracklets: Sequence[Tracklet], split: int = 0) -> list[QueryRow]:
     """`scores.per_query` as a result holds it; row i of the scored features is `tracklets[i]`."""
     return [
-        {
-            "query": tracklets[q.index].id,
-            "identity": tracklets[q.index].identity,
-            "ap": round(q.ap, 4),
-            "rank": q.rank,
-            "top": [tracklets[i].id for i in q.top],
-            "split": split,
-        }
+        QueryRow(
+            tracklets[q.index].id,
+            tracklets[q.index].identity,
+            round(q.ap, 4),
+            q.rank,
+            [tracklets[i].id for i in q.top],
+            split,
+        )
         for q in scores.per_query
     ]
 
 
-def pair_rows(scores: Scores, split: int = 0) -> list[dict]:
+def pair_rows(scores: Scores, split: int = 0) -> list[PairRow]:
     """`scores.camera_pairs` as a result holds it."""
-    return [dataclasses.asdict(pair) | {"split": split} for pair in scores.camera_pairs]
-
-
-def environment() -> dict:
-    """Software, hardware and git commit of this machine, for a result. No host name, no user, no path."""
-    versions = {}
-    for name in LIBRARIES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return {
-        "software": {"reidkit": _version(), "python": platform.python_version(), **versions},
-        "hardware": {"system": f"{platform.system()} {platform.machine()}", "cpu": cpu_model(), **_cores(), **_gpu()},
-        "commit": git_commit(),
-    }
-
-
-def _version() -> str:
-    try:
-        return metadata.version("reidkit")
-    except metadata.PackageNotFoundError:
-        return "unknown"
-
-
-def cpu_model() -> str:
-    """The processor's name, as the system gives it."""
-    try:
-        found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
-    except OSError:
-        found = None
-    return found[1].strip() if found else platform.processor() or "unknown"
-
-
-def _cores() -> dict:
-    affinity = getattr(os, "sched_getaffinity", None)
-    return {"cores": len(affinity(0)) if affinity else os.cpu_count() or 1}
-
-
-def _gpu() -> dict:
-    torch: types.ModuleType | None = sys.modules.get("torch")  # where nobody loaded it, no GPU took part
-    if torch is None or not torch.cuda.is_available():
-        return {}
-    return {"gpu": torch.cuda.get_device_name(), "gpus": torch.cuda.device_count(), "cuda": torch.version.cuda}
-
-
-def git_commit() -> str:
-    """Commit of the checkout that reidkit runs from, with "+" where files differ from it; "" outside a checkout."""
-    root = Path(__file__).resolve().parents[1]
-    if not (root / ".git").exists():
-        return ""
-    try:
-        run = {"cwd": root, "capture_output": True, "text": True, "timeout": 20}
-        head = subprocess.run(["git", "rev-parse", "HEAD"], **run)
-        changed = subprocess.run(["git", "status", "--porcelain", "--untracked-files=no"], **run)
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return head.stdout.strip() + ("+" if changed.stdout.strip() else "") if head.returncode == 0 else ""
+    return [PairRow(p.query_camera, p.gallery_camera, p.mAP, p.R1, p.queries, split) for p in scores.camera_pairs]

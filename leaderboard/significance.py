@@ -14,21 +14,21 @@ from pathlib import Path
 
 import numpy as np
 
-from ..datasets import ReidkitError, UsageError
+from ..datasets import UsageError
 from ..datasets.errors import choices
-from .results import Result, read_result
+from .results import QueryRow, Result, read_result
 
 RESAMPLES = 10_000
 LEVEL = 0.95
 METRICS = ("mAP", "R1", "R5", "R10", "R20")
 
 
-def values_of(per_query: Sequence[dict], metric: str) -> np.ndarray:
+def values_of(per_query: Sequence[QueryRow], metric: str) -> np.ndarray:
     """Percent a query, [Q]: its AP for mAP, 100 or 0 for Rk."""
     if metric == "mAP":
-        return np.array([row["ap"] for row in per_query], float)
+        return np.array([row.ap for row in per_query], float)
     k = int(metric.removeprefix("R"))
-    return np.array([100.0 * (row["rank"] <= k) for row in per_query])
+    return np.array([100.0 * (row.rank <= k) for row in per_query])
 
 
 def resampled_means(values: np.ndarray, identities: np.ndarray, resamples: int, seed: int) -> np.ndarray:
@@ -51,13 +51,13 @@ def over_runs(means: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return (means * rng.multinomial(runs, np.full(runs, 1 / runs), size=len(means))).sum(1) / runs
 
 
-def aligned(runs: Sequence[Sequence[dict]], metric: str) -> tuple[np.ndarray, np.ndarray]:
+def aligned(runs: Sequence[Sequence[QueryRow]], metric: str) -> tuple[np.ndarray, np.ndarray]:
     """The runs' values [S, Q], all in one order of the queries, and these queries' identities [Q].
 
     Raises:
         UsageError: a run has other queries than the first.
     """
-    by_query = [{(row.get("split", 0), row["query"]): row for row in rows} for rows in runs]
+    by_query = [{(row.split, row.query): row for row in rows} for rows in runs]
     for other in by_query[1:]:
         if set(other) != set(by_query[0]):
             shared = len(set(other) & set(by_query[0]))
@@ -67,11 +67,11 @@ def aligned(runs: Sequence[Sequence[dict]], metric: str) -> tuple[np.ndarray, np
             )
     keys = sorted(by_query[0])
     values = np.stack([values_of([rows[k] for k in keys], metric) for rows in by_query])
-    return values, np.array([int(by_query[0][k]["identity"]) for k in keys])
+    return values, np.array([by_query[0][k].identity for k in keys])
 
 
 def interval(
-    runs: Sequence[Sequence[dict]], metric: str, *, resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL
+    runs: Sequence[Sequence[QueryRow]], metric: str, *, resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL
 ) -> tuple[float, float] | None:
     """The percentile interval of a figure, a mean over queries and over `runs` (per-query rows of each).
 
@@ -139,7 +139,12 @@ class Comparison:
 
 
 def paired_test(
-    a: Sequence[Sequence[dict]], b: Sequence[Sequence[dict]], metric: str, *, resamples: int = RESAMPLES, seed: int = 0
+    a: Sequence[Sequence[QueryRow]],
+    b: Sequence[Sequence[QueryRow]],
+    metric: str,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> Difference:
     """The paired test between two models' runs (per-query rows of each) on the same queries.
 
@@ -186,7 +191,7 @@ def compare_results(
             )
     rows = [r.per_query for r in a], [r.per_query for r in b]
     differences = tuple(paired_test(*rows, metric, resamples=resamples, seed=seed) for metric in ("mAP", "R1"))
-    people = {int(row["identity"]) for row in first.per_query}
+    people = {row.identity for row in first.per_query}
     counts = len(first.per_query), len(people)
     return Comparison(first.model, second.model, first.bench, first.protocol, *counts, (len(a), len(b)), differences)
 
@@ -198,10 +203,7 @@ def find_results(name: str, bench: str | None, results: Sequence[Result], root: 
         UsageError: no such file or model, a damaged file, or a model's name without `--bench`.
     """
     if name.endswith(".json"):
-        try:
-            return [read_result(name)]
-        except ReidkitError as error:
-            raise UsageError(f"'{name}' {error}") from None
+        return [read_result(name)]
     if bench is None:
         raise UsageError(
             f"'{name}' is the name of a model: say which bench with --bench, or give result files (.json)."

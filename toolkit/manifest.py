@@ -7,6 +7,7 @@ problems = check(Path("dancers"))           # `reidkit check`; empty where all i
 
 import csv
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import polars as pl
@@ -24,7 +25,8 @@ from ..datasets.format import (
     TRACKLETS,
 )
 from ..datasets.images import decode
-from ..datasets.own import read_dataset, read_manifest, read_tables
+from ..datasets.manifest import Manifest, as_manifest, read_manifest
+from ..datasets.own import frame_table, read_dataset, read_tables, tracklet_table
 from ..datasets.progress import progress
 from .split import queries
 
@@ -63,7 +65,7 @@ def write_manifest(out: Path, content: dict) -> dict:
             path.unlink()
     files = [TRACKLETS, FRAMES, *([ATTRIBUTES] if (out / ATTRIBUTES).is_file() else []), *sorted(used)]
     manifest = {"format": FORMAT_VERSION, **content, "files": {name: sha256_file(out / name) for name in files}}
-    manifest["fingerprint"] = read_tables(out, manifest).fingerprint
+    manifest["fingerprint"] = read_tables(out, as_manifest(manifest, out)).fingerprint
     write_json(out / MANIFEST, manifest)
     return manifest
 
@@ -97,12 +99,12 @@ def summary(root: Path) -> dict:
         UsageError: no dataset of ours, or a damaged one.
     """
     dataset = read_dataset(root)
-    table = pl.read_parquet(root / TRACKLETS)
+    table = tracklet_table(root)
     by_identity: dict[str, dict[str, int]] = {}
     people = table.filter(kind="person").group_by("identity", "camera").len().sort("identity", "camera")
     for identity, camera, number in people.iter_rows():
         by_identity.setdefault(str(identity), {})[camera] = number
-    manifest = read_manifest(root)
+    manifest = dataset.manifest
     return {
         "name": dataset.name,
         "protocol": dataset.protocol,
@@ -110,10 +112,10 @@ def summary(root: Path) -> dict:
         "camera_names": list(dataset.cameras),
         "event_names": sorted(set(table["event"].to_list())),
         "by_identity": by_identity,
-        "fingerprint": manifest.get("fingerprint"),
-        "split": manifest.get("split"),
-        "scores": manifest.get("scores"),
-        "notes": manifest.get("notes", []),
+        "fingerprint": manifest.fingerprint,
+        "split": asdict(manifest.split) if manifest.split else None,
+        "scores": manifest.scores,
+        "notes": list(manifest.notes),
     }
 
 
@@ -125,7 +127,7 @@ def check(root: Path) -> list[str]:
     """
     manifest = read_manifest(root)
     problems = []
-    for name, digest in manifest.get("files", {}).items():
+    for name, digest in manifest.files.items():
         path = root / name
         if not path.is_file():
             problems.append(f"'{name}' is missing.")
@@ -135,12 +137,12 @@ def check(root: Path) -> list[str]:
         dataset = read_dataset(root)
     except ReidkitError as error:
         return [*problems, str(error)]
-    if dataset.fingerprint != manifest.get("fingerprint"):
+    if dataset.fingerprint != manifest.fingerprint:
         problems.append("The fingerprint of the tables isn't the manifest's.")
-    tracklets, frames = pl.read_parquet(root / TRACKLETS), pl.read_parquet(root / FRAMES)
+    tracklets, frames = tracklet_table(root), frame_table(root)
     problems += _check_crops(root, frames)
     problems += _check_split(tracklets, frames, manifest)
-    stated = manifest.get("counts", {})
+    stated = manifest.counts
     problems += [
         f"The manifest counts {stated[name]} {name.replace('_', ' ')}, the tables have {value}."
         for name, value in counts(tracklets).items()
@@ -171,7 +173,7 @@ def _is_image(data: bytes, length: int) -> bool:
     return len(data) == length and decode(data) is not None
 
 
-def _check_split(tracklets: pl.DataFrame, frames: pl.DataFrame, manifest: dict) -> list[str]:
+def _check_split(tracklets: pl.DataFrame, frames: pl.DataFrame, manifest: Manifest) -> list[str]:
     """Nobody and no footage on both sides; queries that have a match."""
     problems = []
     sides = {
@@ -181,7 +183,7 @@ def _check_split(tracklets: pl.DataFrame, frames: pl.DataFrame, manifest: dict) 
             key="shard", side="split"
         ),
     }
-    shared = manifest.get("split", {}).get("by") == "identity"
+    shared = manifest.split is not None and manifest.split.by == "identity"
     for name, table in sides.items():
         both = table.group_by("key").agg(pl.col("side").n_unique()).filter(pl.col("side") > 1).sort("key")
         if len(both) and not (shared and name != "identities"):

@@ -24,6 +24,7 @@ from ..datasets import ReidDataset, ReidkitError, UsageError
 from ..datasets.benches import BENCHES, VARIANTS, bench_splits, load_bench
 from ..datasets.files import sha256_file, write_json
 from ..leaderboard import ranking, results
+from ..leaderboard.environment import environment
 from ..leaderboard.protocols import PROTOCOLS
 from . import checkpoint, loop
 from .extraction import extract_features, frame_extractor
@@ -172,7 +173,7 @@ def make_result(
         dataset=_dataset_facts(datasets),
         recipe=to_dict(cell.recipe),
         seed=cell.recipe.seed,
-        environment=results.environment(),
+        environment=environment(),
         command=command,
         seconds=round(seconds, 2),
     )

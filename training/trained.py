@@ -13,10 +13,11 @@ from types import ModuleType
 import torch
 from torch import nn
 
-from ..datasets import ReidkitError, UsageError
+from ..datasets import ReidDataset, ReidkitError, UsageError
 from ..datasets.errors import choices
-from . import checkpoint
-from .recipe import Recipe, from_dict
+from ..datasets.progress import say
+from . import checkpoint, zoo
+from .recipe import Recipe, from_dict, override
 
 RUN = "run.json"
 # sizes that nothing else in a model has
@@ -30,6 +31,58 @@ class Trained:
     model: nn.Module
     recipe: Recipe
     facts: dict
+
+
+def open_model(
+    model: str,
+    weights: Path,
+    size: str | None,
+    overrides: tuple[str, ...],
+    dataset: ReidDataset | None,
+    device: torch.device | str,
+) -> tuple[nn.Module, Recipe, dict]:
+    """The model of that name with weights of ours or of anybody, in test mode, its recipe, and what to report.
+
+    Args:
+        weights: a run's folder or a file in it; or a .safetensors or .pth file from elsewhere.
+        size: of the recipe, for weights from elsewhere; None is "full".
+        overrides: `key=value` for the recipe.
+        dataset: what will be embedded, where it is one: its numbers of identities and cameras fill shapes that the
+            weights leave open.
+
+    Raises:
+        UsageError: no such weights, weights of another model, or more cameras than the model was trained for.
+    """
+    module = zoo.module(model)
+    if not weights.exists():
+        raise UsageError(f"There are no weights at '{weights}'. Give a run's folder, or a .safetensors or .pth file.")
+    if is_run(weights):
+        trained = open_run(module, weights, device)
+        about = {"weights": str(weights), "trained_on": trained.facts["dataset"]["name"]}
+        about |= {"title": trained.facts["model"], "size": trained.facts["size"]}
+        if trained.facts["model"].partition("/")[0] != model.partition("/")[0]:
+            raise UsageError(
+                f"'{weights}' is a run of {trained.facts['model']}. Name that model, or give other weights."
+            )
+        cameras = dataset.num_cameras if dataset else 0
+        if cameras > trained.facts["cameras"] and knows_cameras(module, trained.recipe):
+            raise UsageError(
+                f"'{weights}' was trained for {trained.facts['cameras']} cameras and '{dataset.name}' has {cameras}. "
+                "Give weights trained on as many cameras."
+            )
+        return trained.model, override(trained.recipe, overrides), about
+    if weights.is_dir():
+        raise UsageError(
+            f"'{weights}' is no folder that `reidkit run` wrote. Give one, or a .safetensors or .pth file."
+        )
+    recipe = zoo.recipe(model, size or "full", overrides)
+    classes, cameras = (len(dataset.identities), dataset.num_cameras) if dataset else (1, 1)
+    built, report = open_foreign(module, recipe, weights, classes, cameras, device)
+    for title, names in (("the model has and the file lacks", report.missing), ("the model lacks", report.unexpected)):
+        if names:
+            say(f"{weights.name}: {len(names)} names that {title}: {', '.join(names)}")
+    about = {"weights": str(weights), "missing": report.missing, "unexpected": report.unexpected}
+    return built, recipe, about | {"title": zoo.title(model), "size": size or "full"}
 
 
 def open_run(module: ModuleType, path: Path, device: torch.device | str = "cpu") -> Trained:

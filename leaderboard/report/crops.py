@@ -54,8 +54,8 @@ def open_library(result: Result, data: Path | None = None, near: Path | None = N
 
     Its fingerprint must be the result's (of a bench of several splits only the names are compared, later).
     """
-    name = str(result.dataset.get("name") or result.bench)
-    told = Path(str(result.dataset.get("path") or name))
+    name = result.dataset.get("name") or result.bench
+    told = Path(result.dataset.get("path") or name)
     tried, reason = [], ""
     for path in (told, *([data / name, data / result.bench, data / told.name] if data else []), *_beside(near, told)):
         if path in tried or not path.is_dir():

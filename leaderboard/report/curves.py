@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..results import QueryRow
+
 RANKS = 50
 TICKS = (1, 5, 10, 20, 30, 40, 50)
 WIDTH, HEIGHT = 480, 300
@@ -19,11 +21,11 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8
 DASHES = ("", "7 3", "2 3", "9 3 2 3", "4 2")
 
 
-def cmc(per_query: Sequence[dict]) -> list[float]:
+def cmc(per_query: Sequence[QueryRow]) -> list[float]:
     """Percent of queries with a true match among the first 1, 2, … 50: of several splits the mean over them."""
     by_split = defaultdict(list)
     for row in per_query:
-        by_split[row.get("split", 0)].append(row["rank"])
+        by_split[row.split].append(row.rank)
     ranks = np.arange(1, RANKS + 1)
     curves = [(np.array(rows)[:, None] <= ranks).mean(axis=0) for rows in by_split.values()]
     return (100 * np.mean(curves, axis=0)).tolist()

@@ -8,16 +8,17 @@ Nothing is drawn here: `page.py` puts it into HTML.
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from ...datasets.manifest import Manifest
 from .. import complexity, tables
 from ..protocols import PROTOCOLS
 from ..published import Published, published
-from ..results import Problem, Result, run_id
+from ..results import Problem, QueryRow, Result, run_id
 from ..tables import Setting, Table, setting_of
 from .crops import Album, Library, Shot, open_library
 from .curves import Chart, chart, cmc
@@ -246,15 +247,15 @@ def _counted(labels, runs) -> list[tuple[str, list[Result]]]:
     return [(label, runs[label]) for label in labels if all(r.per_query for r in runs[label])]
 
 
-def _key(row: dict) -> tuple[int, str]:
-    return row.get("split", 0), row["query"]
+def _key(row: QueryRow) -> tuple[int, str]:
+    return row.split, row.query
 
 
 def _mean_ap(rows: dict[str, dict]) -> dict[tuple[int, str], float]:
     found = defaultdict(list)
     for by_key in rows.values():
         for key, row in by_key.items():
-            found[key].append(row["ap"])
+            found[key].append(row.ap)
     return {key: float(np.mean(aps)) for key, aps in found.items()}
 
 
@@ -263,7 +264,7 @@ def _choose(mean_ap: dict, rows: dict[str, dict], count: int) -> list[tuple[tupl
     if not mean_ap or count < 1:
         return []
     ordered = sorted(mean_ap, key=lambda key: (mean_ap[key], key))
-    identity = {key: row["identity"] for by_key in rows.values() for key, row in by_key.items()}
+    identity = {key: row.identity for by_key in rows.values() for key, row in by_key.items()}
     hard, people = [], set()
     for key in ordered[: max(1, len(ordered) // 2)]:
         if len(hard) < (count + 1) // 2 and identity[key] not in people:
@@ -281,10 +282,10 @@ class _Namer:
 
     def __init__(self, library: Library, rows: dict[str, dict], album: Album):
         self.library, self.album = library, album
-        self.identities = {row["query"]: row["identity"] for by_key in rows.values() for row in by_key.values()}
+        self.identities = {row.query: row.identity for by_key in rows.values() for row in by_key.values()}
 
-    def query(self, row: dict) -> Shot:
-        return self._shot(row["query"], "query", row["identity"])
+    def query(self, row: QueryRow) -> Shot:
+        return self._shot(row.query, "query", row.identity)
 
     def entry(self, id_: str, place: int, wanted: int) -> Shot:
         tracklet = self.library.by_id.get(id_)
@@ -304,15 +305,14 @@ def _block(key, kind, ap, rows, name_of) -> Block:
     having = [(label, by_key[key]) for label, by_key in rows.items() if key in by_key]
     rankings = []
     for label, row in having[:MODELS]:
-        top = row["top"][:SHOWN] if isinstance(row["top"], list) else []
-        entries = (name_of.entry(str(id_), k, row["identity"]) for k, id_ in enumerate(top, start=1))
-        rankings.append(Ranking(label, row["ap"], row["rank"], tuple(entries)))
+        entries = (name_of.entry(id_, k, row.identity) for k, id_ in enumerate(row.top[:SHOWN], start=1))
+        rankings.append(Ranking(label, row.ap, row.rank, tuple(entries)))
     return Block(name_of.query(having[0][1]), kind, ap, tuple(rankings))
 
 
 def _hard(key, ap, rows, name_of) -> HardQuery:
     having = next(by_key[key] for by_key in rows.values() if key in by_key)
-    ranks = tuple(by_key[key]["rank"] if key in by_key else None for by_key in rows.values())
+    ranks = tuple(by_key[key].rank if key in by_key else None for by_key in rows.values())
     return HardQuery(name_of.query(having), ap, ranks)
 
 
@@ -320,9 +320,7 @@ def _matrix(label: str, result: Result, library: Library) -> Matrix:
     """Of several splits the mean over their queries."""
     sums: dict[tuple[int, int], list[tuple[float, float, int]]] = defaultdict(list)
     for p in result.camera_pairs:
-        if not isinstance(p, dict) or not {"query_camera", "gallery_camera", "mAP", "R1", "queries"} <= set(p):
-            continue
-        sums[p["query_camera"], p["gallery_camera"]].append((p["mAP"], p["R1"], p["queries"]))
+        sums[p.query_camera, p.gallery_camera].append((p.mAP, p.R1, p.queries))
     numbers = sorted({camera for pair in sums for camera in pair})
 
     def cell(pair: tuple[int, int]) -> Pair | None:
@@ -330,7 +328,7 @@ def _matrix(label: str, result: Result, library: Library) -> Matrix:
             return None
         maps, firsts, counts = (np.array(column, float) for column in zip(*sums[pair], strict=True))
         total = counts.sum()
-        return Pair(float(maps @ counts / total), float(firsts @ counts / total), int(total)) if total else None
+        return Pair(float(maps @ counts / total), float(firsts @ counts / total), int(total))
 
     cells = tuple(tuple(cell((row, column)) for column in numbers) for row in numbers)
     return Matrix(label, tuple(library.camera(n) for n in numbers), cells)
@@ -368,36 +366,34 @@ def _facts(setting: Setting, library: Library) -> Facts:
         )
     others = {kind: sum(t.kind == kind for t in d.test) for kind in ("junk", "distractor")}
     lines += [(f"{kind} tracklets in the test set", f"{n:,}") for kind, n in others.items() if n]
-    return Facts(d.name, setting.fingerprint, tuple(parts), (*lines, *_manifest_lines(d.facts)))
+    if d.manifest:
+        lines += _manifest_lines(d.manifest)
+    return Facts(d.name, setting.fingerprint, tuple(parts), tuple(lines))
 
 
-def _manifest_lines(facts) -> tuple[tuple[str, str], ...]:
+def _manifest_lines(manifest: Manifest) -> list[tuple[str, str]]:
     """What a dataset of ours says about its footage and its own build."""
     lines = []
-    sources = facts.get("sources")
-    if isinstance(sources, list) and sources:
-        seconds = sum(s.get("seconds") or 0 for s in sources if isinstance(s, dict))
-        lines.append(("footage", f"{len(sources)} sources, {seconds / 60:.1f} minutes"))
-    split = facts.get("split")
-    if isinstance(split, dict) and split.get("by"):
-        lines.append(("train and test divided by", str(split["by"])))
-    scores = facts.get("scores")
-    if isinstance(scores, dict):
-        lines += [(f"build: {k.replace('_', ' ')}", f"{v:.3f}") for k, v in scores.items() if isinstance(v, float)]
-    return tuple(lines)
+    if manifest.sources:
+        minutes = sum(source.seconds for source in manifest.sources) / 60
+        lines.append(("footage", f"{len(manifest.sources)} sources, {minutes:.1f} minutes"))
+    if manifest.split and manifest.split.by:
+        lines.append(("train and test divided by", manifest.split.by))
+    scores = (manifest.scores or {}).items()
+    lines += [(f"build: {k.replace('_', ' ')}", f"{v:.3f}") for k, v in scores if isinstance(v, float)]
+    return lines
 
 
 def _run(r: Result) -> Run:
-    environment = r.environment if isinstance(r.environment, dict) else {}
     rule = PROTOCOLS.get(r.protocol)
     return Run(
         anchor=anchor_of(r),
         result=r,
         explanation=rule.explanation if rule else "",
-        recipe=tuple((str(k), v if isinstance(v, str) else json.dumps(v)) for k, v in r.recipe.items()),
-        machine=_pairs(environment.get("hardware")),
-        software=_pairs(environment.get("software")),
-        commit=str(environment.get("commit") or ""),
+        recipe=tuple((k, v if isinstance(v, str) else json.dumps(v)) for k, v in r.recipe.items()),
+        machine=_pairs(r.environment.get("hardware", {})),
+        software=_pairs(r.environment.get("software", {})),
+        commit=r.environment.get("commit", ""),
     )
 
 
@@ -406,5 +402,5 @@ def anchor_of(r: Result) -> str:
     return f"run-{run_id(r)}"
 
 
-def _pairs(value: object) -> tuple[tuple[str, str], ...]:
-    return tuple((str(k), str(v)) for k, v in value.items()) if isinstance(value, dict) else ()
+def _pairs(facts: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
+    return tuple((key, str(value)) for key, value in facts.items())

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from made_up import make_dataset
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "golden"
@@ -29,16 +30,11 @@ def train_tiny(tmp_path):
     """`train_tiny(name, *overrides)` trains the tiny recipe on coloured crops: the first and the last epoch's loss."""
     import torch
 
-    from reidkit import zoo
-    from reidkit.training import loop
+    from reidkit.training import loop, zoo
     from reidkit.training.parallel import Parallel
 
-    spec = importlib.util.spec_from_file_location("reidkit_made_up", ROOT / "tests" / "training" / "conftest.py")
-    made_up = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(made_up)
-
     def train(name, *overrides):
-        dataset = made_up.make_dataset(tmp_path / "data", train=8)
+        dataset = make_dataset(tmp_path / "data", train=8)
         recipe = zoo.recipe(name, "tiny", ("identities=4", "tracklets=2", "epochs=12", *overrides))
         torch.manual_seed(0)
         model = zoo.module(name).build(recipe, len(dataset.identities), dataset.num_cameras)

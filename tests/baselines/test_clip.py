@@ -233,7 +233,7 @@ def test_weights_of_another_model_are_refused(tiny, tmp_path):
 
 @pytest.mark.parametrize("model", ["tfclip", "clipreid", "vslaclip", "cgclip"])
 def test_new_parts_have_a_rate_of_their_own_and_pretrained_ones_the_recipes(model):
-    from reidkit import zoo
+    from reidkit.training import zoo
 
     recipe = zoo.recipe(model, "tiny", ("pretrained=", "new_lr_factor=7"))
     built = zoo.module(model).build(recipe, 3, 2)
@@ -244,6 +244,6 @@ def test_new_parts_have_a_rate_of_their_own_and_pretrained_ones_the_recipes(mode
 
 
 def test_published_recipes_have_the_authors_one_rate():
-    from reidkit import zoo
+    from reidkit.training import zoo
 
     assert [zoo.recipe(m, "full").new_lr_factor for m in ("tfclip", "clipreid", "vslaclip")] == [1, 1, 1]

@@ -7,11 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from reidkit import zoo
 from reidkit.baselines import sinet
 from reidkit.datasets import UsageError
+from reidkit.training import zoo
 from reidkit.training.losses import combine
-from reidkit.training.optimiser import make_optimiser
 
 SMALL = dataclasses.replace(sinet.RECIPES["tiny"], backbone_width=8, height=64, width=40)
 
@@ -194,16 +193,13 @@ def test_clips_of_a_batch_do_not_see_each_other_and_order_matters():
 
 
 @pytest.mark.parametrize("name", ["sinet", "sinet/no-sbm", "sinet/no-idm"])
-def test_gradients_reach_everything(name):
+def test_the_losses_and_modules_of_a_variant(name):
     recipe = zoo.recipe(name, "tiny", ("backbone_width=8", "height=64", "width=40"))
     torch.manual_seed(0)
     model = sinet.build(recipe, 4, 2).train()
-    make_optimiser(model, recipe)
     clips, labels = batch()
-    total, parts = combine(model(clips, labels, labels), labels, recipe)
+    _, parts = combine(model(clips, labels, labels), labels, recipe)
     assert set(parts) == {"id/clip", "triplet/clip", "contrast"}
-    total.backward()
-    assert [n for n, p in model.named_parameters() if p.grad is None or p.grad.abs().max() == 0] == []
     kinds = {type(module) for module in model.modules()}
     assert (sinet.SalientToBroad in kinds) == (name != "sinet/no-sbm")
     assert (sinet.IntegrationDistribution in kinds) == (name != "sinet/no-idm")

@@ -5,11 +5,10 @@ import dataclasses
 import pytest
 import torch
 
-from reidkit import zoo
 from reidkit.baselines import stmn
 from reidkit.datasets import UsageError
+from reidkit.training import zoo
 from reidkit.training.losses import combine
-from reidkit.training.optimiser import make_optimiser
 
 SMALL = dataclasses.replace(stmn.RECIPES["tiny"], backbone_width=8)
 
@@ -131,27 +130,13 @@ def test_clips_of_a_batch_do_not_see_each_other_and_order_matters():
 
 
 @pytest.mark.parametrize("name", ["stmn", "stmn/by-place"])
-def test_gradients_reach_what_trains(name):
+def test_the_losses_of_a_step(name):
     recipe = zoo.recipe(name, "tiny", ("backbone_width=8",))
     model = awake(recipe).train()
-    make_optimiser(model, recipe)
     clips, labels = batch()
-    total, parts = combine(model(clips, labels, labels), labels, recipe)
+    _, parts = combine(model(clips, labels, labels), labels, recipe)
     kinds = ("id", "triplet", "spread")
     assert set(parts) == {f"{kind}/{where}" for kind in kinds for where in ("spatial", "temporal")}
-    total.backward()
-    without = [n for n, p in model.named_parameters() if p.grad is None or p.grad.abs().max() == 0]
-    assert without == ["spatial_memory.norm.bias", "spatial_neck.norm.bias", "temporal_neck.norm.bias"]
-
-
-def test_no_loss_sees_the_bias_that_does_not_train():
-    model = awake().train()
-    clips, labels = batch()
-    totals = []
-    for bias in (0.0, 3.0):
-        torch.nn.init.constant_(model.spatial_memory.norm.bias, bias)
-        totals.append(float(combine(model(clips, labels, labels), labels, SMALL)[0].detach()))
-    assert totals[0] == pytest.approx(totals[1], rel=1e-4)
 
 
 def test_clips_of_another_length_are_an_error():

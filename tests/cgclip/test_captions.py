@@ -1,5 +1,6 @@
 """The caption bank: where captions come from, what the encoders make of them, the contrast against plain loops."""
 
+import dataclasses
 import json
 import math
 
@@ -14,6 +15,7 @@ from reidkit.cgclip.captions import (
     encode_words,
 )
 from reidkit.datasets import UsageError
+from reidkit.datasets.captions import read_captions, texts_by_identity
 
 
 def test_captions_of_an_identity_are_gathered_over_its_tracklets(dataset) -> None:
@@ -31,8 +33,8 @@ def write_lines(dataset, *lines: str) -> None:
     (dataset.root / "captions.jsonl").write_text("".join(lines))
 
 
-def line(tracklet: str, captioner: str, text: str) -> str:
-    return json.dumps({"tracklet": tracklet, "text": text, "captioner": captioner}) + "\n"
+def line(tracklet: str, captioner: str, text: str, *doubts: str) -> str:
+    return json.dumps({"tracklet": tracklet, "text": text, "captioner": captioner, "doubts": doubts}) + "\n"
 
 
 def test_a_named_source_takes_its_own_captioners_lines(dataset) -> None:
@@ -47,6 +49,25 @@ def test_a_named_source_takes_its_own_captioners_lines(dataset) -> None:
     assert captions_by_identity(dataset, "mllm") == {0: ("from a server", "from a local model")}
     with pytest.raises(UsageError, match=r"no captions by attributes .*endpoint, template, transformers"):
         captions_by_identity(dataset, "attributes")
+
+
+def test_a_named_source_gives_what_any_gives_where_there_is_no_other(dataset) -> None:
+    write_lines(
+        dataset,
+        line("red-1", "endpoint", "I cannot describe people", "refusal"),
+        line("red-1", "endpoint", "red shoes"),
+        line("red-0", "endpoint", "a red cap"),
+        line("red-0", "endpoint", "red shoes", "contradicts red-1"),
+        line("green-0", "endpoint", "green?", "too short"),
+        line("somebody-else", "endpoint", "not of this dataset"),
+    )
+    identity_of = {t.id: t.identity for t in dataset.train}
+    all_texts = texts_by_identity(read_captions(dataset.root), identity_of)
+    train = tuple(dataclasses.replace(t, captions=all_texts.get(t.identity, ())) for t in dataset.train)
+    expected = {0: ("red shoes", "a red cap", "I cannot describe people"), 1: ("green?",)}
+    assert captions_by_identity(dataclasses.replace(dataset, train=train), "any") == expected
+    assert captions_by_identity(dataset, "mllm") == expected
+    assert captions_by_identity(dataset, "mllm", limit=2)[0] == ("red shoes", "a red cap")
 
 
 def test_a_named_source_without_any_file(dataset) -> None:

@@ -80,10 +80,7 @@ def test_each_clip_has_its_own_refinement() -> None:
     torch.testing.assert_close(cmr(memory, captions, mask, video[1:2])[0], together[1], rtol=1e-4, atol=1e-5)
 
 
-def test_gradients_reach_everything_once_the_gate_is_open() -> None:
-    cmr, inputs = make(gate=0.7)
-    cmr(*inputs).pow(2).sum().backward()
-    assert [name for name, p in cmr.named_parameters() if p.grad is None or not p.grad.any()] == []
+def test_a_closed_gate_has_a_gradient() -> None:
     closed, inputs = make(gate=0.0)
     closed(*inputs).pow(2).sum().backward()
-    assert closed.gate.grad.abs() > 0  # or it would never open
+    assert closed.gate.grad.abs() > 1e-3  # or it would never open

@@ -66,7 +66,7 @@ def write(root: Path, rows=ROWS, frames: int = 5, manifest: dict | None = None) 
     return root
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_own():
     return write
 

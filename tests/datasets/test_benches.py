@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from reidkit.cli.benches import benches as command
 from reidkit.datasets import UsageError, benches
 from reidkit.datasets.cards import read_card
-from reidkit.datasets.commands import benches as command
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Cores, locks, prefetching and printable text: small parts that every floor uses."""
 
+import re
 import subprocess
 import sys
 import threading
@@ -7,6 +8,7 @@ import threading
 import pytest
 
 from reidkit.datasets import UsageError
+from reidkit.datasets import progress as progress_module
 from reidkit.datasets.cores import usable_cores
 from reidkit.datasets.locks import exclusive
 from reidkit.datasets.prefetch import prefetch, prefetch_map
@@ -38,6 +40,33 @@ def test_a_second_process_is_refused_with_the_sentence(tmp_path):
         holder.communicate()
     with exclusive(path, "busy"):  # the killed process' lock is gone
         pass
+
+
+def test_a_second_holder_can_wait(tmp_path, capsys):
+    path, order = tmp_path / ".lock", []
+
+    def second():
+        with exclusive(path, "busy, waiting", wait=True):
+            order.append("second")
+
+    with exclusive(path, "busy"):
+        thread = threading.Thread(target=second)
+        thread.start()
+        thread.join(0.3)
+        order.append("first")
+    thread.join(20)
+    assert order == ["first", "second"]
+    assert capsys.readouterr().err == "busy, waiting\n"
+
+
+def test_progress_in_bytes_is_shown_in_megabytes(capsys, monkeypatch):
+    monkeypatch.setattr(progress_module, "PLAIN_LINE_SECONDS", 0.0)
+    with progress_module.progress("fetch", total=10_000_000, unit="bytes") as advance:
+        advance(2_500_000)
+    assert re.fullmatch(r"fetch: 2\.5/10\.0 MB, [\d.]+ MB/s, \d+ s left\n", capsys.readouterr().err)
+    with progress_module.progress("fetch", total=None, unit="bytes") as advance:
+        advance(2_500_000)
+    assert capsys.readouterr().err.startswith("fetch: 2.5/? MB, ")
 
 
 def test_prefetch_keeps_order_and_raises_what_making_raises():

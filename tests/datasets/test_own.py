@@ -27,7 +27,7 @@ def test_parts_labels_cameras_and_events(tmp_path, write_own):
     assert data.identities == (3, 8)
     assert data.cameras == ("east", "north", "west")
     assert [t.camera for t in data.gallery] == [2, 0, 0, 1, 0, 2]
-    assert data.facts["events"] == ["final", "heat"]
+    assert data.events == ("final", "heat")
     assert {t.event for t in data.train} == {0}
     assert {t.event for t in data.gallery} == {1}
     assert [(t.kind, t.identity) for t in data.gallery[-2:]] == [("junk", -1), ("distractor", 0)]
@@ -114,7 +114,7 @@ def test_junk_in_training_is_left_out_and_counted(tmp_path, write_own, own_rows)
     rows = (*own_rows, ("j", -1, "junk", "east", "final", "train"))
     data = read_dataset(write_own(tmp_path / "x", rows))
     assert ids(data.train) == "abc"
-    assert data.facts["train_left_out"] == 1
+    assert data.train_left_out == 1
 
 
 def drop(name):
@@ -129,18 +129,40 @@ DAMAGE = {
     # what is wrong: (how, what the sentence names)
     "no manifest: the build was killed": (drop("dataset.json"), r"didn't finish.*same `reidkit build-dataset`"),
     "manifest of a later format": (lambda r: (r / "dataset.json").write_text('{"format": 2}'), "format 2.*format 1"),
-    "manifest without a format": (lambda r: (r / "dataset.json").write_text("{}"), "no manifest of ours"),
+    "manifest without a format": (lambda r: (r / "dataset.json").write_text("{}"), "no manifest of ours.*`format`"),
     "manifest that is no JSON": (lambda r: (r / "dataset.json").write_text("{"), "no manifest of ours"),
     "manifest that is a list": (lambda r: (r / "dataset.json").write_text("[]"), "no manifest of ours"),
-    "no table of tracklets": (drop("tracklets.parquet"), r"no tracklets\.parquet"),
-    "no table of frames": (drop("frames.parquet"), r"no frames\.parquet"),
+    "no table of tracklets": (drop("tracklets.parquet"), r"There is no file '.*tracklets\.parquet"),
+    "no table of frames": (drop("frames.parquet"), r"There is no file '.*frames\.parquet"),
     "a table of noise": (lambda r: (r / "frames.parquet").write_bytes(b"noise"), r"frames\.parquet.*can't be read"),
     "a column is missing": (edit("frames.parquet", lambda t: t.drop("offset")), "lacks the column offset"),
     "a crop is missing": (edit("frames.parquet", lambda t: t.head(-1)), "has 4 crops .* and 5"),
     "all crops of a tracklet": (edit("frames.parquet", lambda t: t.filter(pl.col("tracklet") != "a")), "'a'.*has 0"),
     "a tracklet twice": (edit("tracklets.parquet", lambda t: pl.concat([t, t.head(1)])), "'a'.*more than once"),
-    "an unknown role": (edit("tracklets.parquet", lambda t: t.with_columns(role=pl.lit("probe"))), "role 'probe'"),
-    "an unknown kind": (edit("tracklets.parquet", lambda t: t.with_columns(kind=pl.lit("cat"))), "kind 'cat'"),
+    "an unknown role": (
+        edit("tracklets.parquet", lambda t: t.with_columns(role=pl.lit("probe"))),
+        "column role holds 'probe'",
+    ),
+    "an unknown kind": (
+        edit("tracklets.parquet", lambda t: t.with_columns(kind=pl.lit("cat"))),
+        "column kind holds 'cat'",
+    ),
+    "junk with a name": (
+        edit("tracklets.parquet", lambda t: t.with_columns(identity=pl.lit(4))),
+        "'h' of .* has kind junk and identity 4",
+    ),
+    "a person without": (
+        edit("tracklets.parquet", lambda t: t.with_columns(identity=pl.lit(-1))),
+        "'a' of .* has kind person and identity -1",
+    ),
+    "a query in training": (
+        edit("tracklets.parquet", lambda t: t.with_columns(split=pl.lit("train"))),
+        "'d' of .* has kind person, split train and role query",
+    ),
+    "a query that is nobody": (
+        edit("tracklets.parquet", lambda t: t.with_columns(role=pl.col("role").replace("gallery", "query"))),
+        "'h' of .* has kind junk, split test and role query",
+    ),
     "a shard is missing": (drop("crops/west.tar"), r"west\.tar' are missing"),
     "a shard was cut": (lambda r: (r / "crops/west.tar").write_bytes(b"12"), r"west\.tar' has 2 bytes"),
     "a shard outside": (

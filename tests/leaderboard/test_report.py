@@ -1,7 +1,6 @@
 """The report's content: curves, lists, matrices, what is left out, and that the page is whole and escaped."""
 
 import dataclasses
-import importlib.util
 import json
 import re
 import tomllib
@@ -11,57 +10,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from reidkit.datasets.own import read_dataset
-from reidkit.leaderboard import ranking
+from reidkit.cli.report import report
 from reidkit.leaderboard.protocols import PROTOCOLS
 from reidkit.leaderboard.report import crops, data
-from reidkit.leaderboard.report.command import report
 from reidkit.leaderboard.report.curves import chart, cmc
 from reidkit.leaderboard.report.page import report_page
-from reidkit.leaderboard.results import pair_rows, query_rows, save_result
+from reidkit.leaderboard.results import PairRow, QueryRow, save_result
 
 ROOT = Path(__file__).resolve().parents[2]
-SPEC = importlib.util.spec_from_file_location("runs_made_up", ROOT / "tests" / "test_runs.py")
-runs_made_up = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(runs_made_up)
-
-
-@pytest.fixture
-def dataset(tmp_path):
-    """Four test identities by three cameras, in our format."""
-    return read_dataset(runs_made_up.write_own(tmp_path / "data", "mine", train=2, test=4, cameras=3, frames=3))
-
-
-@pytest.fixture
-def scored(make_result, dataset):
-    """`scored("model", seed=0, noise=2.0)` -> a result of made-up features on `dataset`."""
-
-    def make(model="resnet50", seed=0, noise=2.0, **changes):
-        rng = np.random.default_rng(seed)
-        pids = np.array([t.identity for t in dataset.test])
-        features = rng.normal(size=(100, 8))[pids] + noise * rng.normal(size=(len(pids), 8))
-        queries = {t.id for t in dataset.query}
-        scores = ranking.score(
-            features.astype(np.float32),
-            pids,
-            np.array([t.camera for t in dataset.test]),
-            np.array([t.id in queries for t in dataset.test]),
-            "video-reid",
-        )
-        record = {
-            "protocol": "video-reid",
-            "metrics": scores.metrics,
-            "queries": scores.queries,
-            "per_query": query_rows(scores, dataset.test),
-            "camera_pairs": pair_rows(scores),
-            "dataset": {"name": "mine", "fingerprint": dataset.fingerprint, "path": str(dataset.root)},
-            "environment": {"hardware": {"cpu": "Abacus 3"}, "software": {"torch": "9.9"}, "commit": "abc123"},
-            "command": f"reidkit run {model} --bench mine",
-            "recipe": {"lr": 0.125, "seed": seed},
-        }
-        return make_result(model, bench="mine", seed=seed, **(record | changes))
-
-    return make
 
 
 @pytest.mark.parametrize(
@@ -73,7 +29,7 @@ def scored(make_result, dataset):
     ],
 )
 def test_cmc_against_its_slow_twin(ranks, splits):
-    rows = [{"rank": r, "split": s} for r, s in zip(ranks, splits, strict=True)]
+    rows = [QueryRow("q", 1, 50.0, r, [], s) for r, s in zip(ranks, splits, strict=True)]
     for k, value in enumerate(cmc(rows), start=1):
         shares = []
         for split in set(splits):
@@ -118,16 +74,16 @@ def test_lists_judge_every_entry_as_the_dataset_says(scored, dataset):
         assert block.query.verdict == "query"
         for found in block.rankings:
             stored = next(r for r in results if r.model == found.label)
-            row = next(q for q in stored.per_query if q["query"] == block.query.id)
-            assert [s.id for s in found.entries] == row["top"]
-            assert found.ap == row["ap"]
+            row = next(q for q in stored.per_query if q.query == block.query.id)
+            assert [s.id for s in found.entries] == row.top
+            assert found.ap == row.ap
             for place, shot in enumerate(found.entries, start=1):
                 right = identity[shot.id] == identity[block.query.id]
                 assert (shot.verdict, shot.place) == ("right" if right else "wrong", place)
                 assert shot.camera in dataset.cameras
                 assert shot.strip
             rights = [s.place for s in found.entries if s.verdict == "right"]
-            assert rights[:1] == ([row["rank"]] if row["rank"] <= 10 else [])
+            assert rights[:1] == ([row.rank] if row.rank <= 10 else [])
 
 
 def test_hard_queries_come_first_and_of_different_people(scored):
@@ -135,8 +91,8 @@ def test_hard_queries_come_first_and_of_different_people(scored):
     section = data.gather(results, queries=6).sections[0]
     mean = {}
     for q in results[0].per_query:
-        other = next(o for o in results[1].per_query if o["query"] == q["query"])
-        mean[q["query"]] = (q["ap"] + other["ap"]) / 2
+        other = next(o for o in results[1].per_query if o.query == q.query)
+        mean[q.query] = (q.ap + other.ap) / 2
     assert [h.ap for h in section.hardest] == pytest.approx(sorted(mean.values())[:12])
     hard = [b for b in section.blocks if b.kind == "hard"]
     assert hard[0].ap == pytest.approx(min(mean.values()))
@@ -158,10 +114,9 @@ def test_any_number_of_lists(scored, count):
 
 def test_matrix_holds_the_pairs_and_averages_splits(scored):
     pairs = [
-        {"query_camera": 0, "gallery_camera": 2, "mAP": 30.0, "R1": 10.0, "queries": 1, "split": 0},
-        {"query_camera": 0, "gallery_camera": 2, "mAP": 60.0, "R1": 40.0, "queries": 2, "split": 1},
-        {"query_camera": 2, "gallery_camera": 0, "mAP": 5.0, "R1": 0.0, "queries": 4, "split": 0},
-        "no pair",
+        PairRow(0, 2, mAP=30.0, R1=10.0, queries=1, split=0),
+        PairRow(0, 2, mAP=60.0, R1=40.0, queries=2, split=1),
+        PairRow(2, 0, mAP=5.0, R1=0.0, queries=4),
     ]
     matrix = data.gather([scored(camera_pairs=pairs)]).sections[0].matrices[0]
     assert matrix.cameras == ("cam0", "cam2")
@@ -194,13 +149,13 @@ def test_every_figure_of_ours_leads_to_its_run(scored):
 
 def test_nothing_of_a_file_is_taken_for_html(scored):
     evil = "<script>alert(1)</script>\"'"
-    rows = [{"query": f"q{i}{evil}", "identity": i, "ap": 5.0, "rank": 1, "top": [evil, 7]} for i in (1, 2)]
+    rows = [QueryRow(f"q{i}{evil}", i, 5.0, 1, [evil]) for i in (1, 2)]
     result = scored(
         evil.replace("/", ""),
         command=f"{evil}</style>",
         per_query=rows,
         recipe={evil: evil},
-        environment={"hardware": {evil: evil}, "software": [], "commit": evil},
+        environment={"hardware": {evil: evil}, "software": {}, "commit": evil},
         dataset={"name": evil, "fingerprint": evil, "path": evil},
     )
     html = report_page(data.gather([result]))

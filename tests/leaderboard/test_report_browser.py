@@ -1,18 +1,11 @@
 """The report in a real browser: it sorts, plays, fits a phone, and asks the network for nothing."""
 
-import importlib.util
 import shutil
-from pathlib import Path
 
 import pytest
 
 from reidkit.leaderboard.report import data
 from reidkit.leaderboard.report.page import report_page
-
-SPEC = importlib.util.spec_from_file_location("report_made_up", Path(__file__).parent / "test_report.py")
-report_made_up = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(report_made_up)
-dataset, scored = report_made_up.dataset, report_made_up.scored
 
 SWITCHES = [
     "--headless",

@@ -1,10 +1,12 @@
 """Intervals and paired tests against plain loops, and on cases whose answer is known."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from reidkit.datasets import UsageError
-from reidkit.leaderboard.results import save_result
+from reidkit.leaderboard.results import QueryRow, save_result
 from reidkit.leaderboard.significance import compare_results, find_results, interval, paired_test, resampled_means
 
 
@@ -22,9 +24,10 @@ def test_resampling_takes_whole_identities():
 
 
 def test_queries_of_one_person_are_not_independent():
-    copies = [{"query": f"{i}-{k}", "identity": i, "ap": 10.0 * i, "rank": 1} for i in range(10) for k in range(20)]
-    single = [row for row in copies if row["query"].endswith("-0")]
-    wide, narrow = interval([copies], "mAP"), interval([[r | {"identity": n} for n, r in enumerate(copies)]], "mAP")
+    copies = [QueryRow(f"{i}-{k}", i, 10.0 * i, 1, []) for i in range(10) for k in range(20)]
+    single = [row for row in copies if row.query.endswith("-0")]
+    apart = [dataclasses.replace(row, identity=n) for n, row in enumerate(copies)]
+    wide, narrow = interval([copies], "mAP"), interval([apart], "mAP")
     assert wide == pytest.approx(interval([single], "mAP"))  # twenty copies of a query tell no more than one
     assert wide[1] - wide[0] > 3 * (narrow[1] - narrow[0])
 
@@ -34,7 +37,7 @@ def test_an_interval_covers_the_truth_about_as_often_as_it_says():
     covered = 0
     for _ in range(100):
         people = rng.normal(50, 10, 40)
-        rows = [{"query": f"{i}{k}", "identity": i, "ap": p, "rank": 1} for i, p in enumerate(people) for k in range(3)]
+        rows = [QueryRow(f"{i}{k}", i, p, 1, []) for i, p in enumerate(people) for k in range(3)]
         low, high = interval([rows], "mAP", resamples=500)
         covered += low <= 50 <= high
     assert 86 <= covered <= 100
@@ -126,10 +129,7 @@ def test_runs_are_resampled_beside_identities():
     identities = np.repeat(np.arange(10), 3)
     values = 50 + rng.normal(0, 5, 30) + np.array([[-6.0], [0.0], [6.0]])
     runs = [
-        [
-            {"query": q, "identity": int(i), "ap": v, "rank": 1}
-            for q, (i, v) in enumerate(zip(identities, row, strict=True))
-        ]
+        [QueryRow(str(q), int(i), v, 1, []) for q, (i, v) in enumerate(zip(identities, row, strict=True))]
         for row in values
     ]
     slow = []

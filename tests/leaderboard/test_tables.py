@@ -12,8 +12,9 @@ from html.parser import HTMLParser
 import pytest
 from click.testing import CliRunner
 
+from reidkit.cli.score import compare
+from reidkit.cli.table import table
 from reidkit.leaderboard import formats, tables
-from reidkit.leaderboard.commands import compare, table
 from reidkit.leaderboard.published import published
 from reidkit.leaderboard.results import save_result
 from reidkit.leaderboard.tables import Cell, Row, Table, build

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 import supervision as sv
 
-from reidkit.cli import main
+from reidkit.cli.main import main
 from reidkit.datasets import LossError, ReidkitError, UsageError
 from reidkit.datasets import files as durable
 from reidkit.datasets.own import read_dataset
@@ -404,10 +404,10 @@ def test_inspect_prints_one_object(built, tmp_path, capsys):
         (["check", "DAMAGED"], 1, "has 1 problem"),
         (["build-dataset", "EMPTY", "-o", "OUT"], 2, "No videos in"),
         (["build-dataset", "RAW", "-o", "OUT", "--detector", "nothing"], 2, "Unknown detector 'nothing'"),
-        (["build-dataset", "RAW", "-o", "OUT", "--split", "half"], 2, "Unknown split 'half'"),
-        (["build-dataset", "RAW", "-o", "OUT", "--tracker", "sort"], 2, "Unknown tracker 'sort'"),
-        (["build-dataset", "RAW", "-o", "OUT", "--protocol", "mars"], 2, "Unknown protocol 'mars'"),
-        (["build-dataset", "RAW", "-o", "OUT", "--workers", "0"], 2, "--workers 0"),
+        (["build-dataset", "RAW", "-o", "OUT", "--split", "half"], 2, "'half' is not one of"),
+        (["build-dataset", "RAW", "-o", "OUT", "--tracker", "sort"], 2, "'sort' is not one of"),
+        (["build-dataset", "RAW", "-o", "OUT", "--protocol", "mars"], 2, "'mars' is not one of"),
+        (["build-dataset", "RAW", "-o", "OUT", "--workers", "0"], 2, "0 is not in the range"),
         (["build-dataset", "RAW", "-o", "OUT", "--max-loss", "2"], 2, "--max-loss 2"),
     ],
 )

@@ -29,7 +29,7 @@ def test_phrases(attributes, expected):
 
 def test_of_a_simulated_person_only_the_number_is_told_in_figures():
     """All that the simulator's table has: each attribute is told in words or listed as not told."""
-    from reidkit.toolkit.simulator.people import cast
+    from reidkit.simulator.people import cast
 
     for kind in ("sports", "dance"):
         person = cast(kind, 4, 1, np.random.default_rng(0))[0]

@@ -186,9 +186,9 @@ def test_epochs_of_seeds_differ():
 RANK_SCRIPT = """
 import dataclasses, sys
 from pathlib import Path
-import importlib.util, torch
-spec = importlib.util.spec_from_file_location("made_up", sys.argv[1])
-made_up = importlib.util.module_from_spec(spec); spec.loader.exec_module(made_up)
+import torch
+sys.path.insert(0, sys.argv[1])
+import made_up
 from reidkit.baselines import resnet50
 from reidkit.training import loop, parallel, checkpoint
 torch.set_num_threads(1)
@@ -208,8 +208,8 @@ parallel.stop()
 @pytest.mark.slow
 def test_two_processes_agree_and_write_once(tmp_path):
     (tmp_path / "rank.py").write_text(RANK_SCRIPT)
-    helper = Path(__file__).with_name("conftest.py")
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29517"]
+    helper = Path(__file__).parents[1] / "helpers"
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     done = subprocess.run(
         [*torchrun, str(tmp_path / "rank.py"), str(helper), str(tmp_path)],
         env=os.environ | {"OMP_NUM_THREADS": "1"},

@@ -1,0 +1,131 @@
+"""From raw footage to a dataset: `reidkit build-dataset RAW`."""
+
+import functools
+from pathlib import Path
+
+import click
+
+from ..datasets.cores import usable_cores
+from ..datasets.errors import UsageError
+from ..datasets.progress import say
+from .inspect import print_counts, print_scores
+from .options import JSON
+from .terminal import print_json
+
+SPLITS = ("auto", "event", "identity", "test")
+PROTOCOLS = ("auto", "video-reid", "single-camera-views")
+TRACKERS = ("bytetrack", "ocsort", "botsort")
+
+
+@click.command()
+@click.argument("raw", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--output", "out", type=click.Path(path_type=Path), help="Folder of the dataset. [default: RAW-dataset]"
+)
+@click.option("--name", default="", help="Name of the dataset [default: the folder's].")
+@click.option("--detector", default="yolo11m.pt", show_default=True, help="Ultralytics name, .pt, .onnx, or simulated.")
+@click.option(
+    "--embedder", default="clip", show_default=True, help="clip, simulated, a re-ID .onnx, or a run's folder."
+)
+@click.option(
+    "--tracker", type=click.Choice(TRACKERS), default="bytetrack", show_default=True, help="What joins boxes to tracks."
+)
+@click.option("--protocol", type=click.Choice(PROTOCOLS), default="auto", show_default=True)
+@click.option(
+    "--split", "by", type=click.Choice(SPLITS), default="auto", show_default=True, help="What train and test divide."
+)
+@click.option("--test-share", default=0.5, show_default=True, help="Share of the identities that test.")
+@click.option("--seed", default=0, show_default=True, help="Of the division.")
+@click.option("--people", type=int, help="Number of people an event has, where it is known.")
+@click.option("--workers", type=click.IntRange(1), help="Processes. [default: one for two cores]")
+@click.option("--max-loss", default=0.05, show_default=True, help="Share of frames that may fail to decode.")
+@click.option("--trust-weights", is_flag=True, help="Read a detector .pt that can run code and is on no list.")
+@JSON
+def build_dataset(
+    raw: Path,
+    out: Path | None,
+    name: str,
+    detector: str,
+    embedder: str,
+    tracker: str,
+    protocol: str,
+    by: str,
+    test_share: float,
+    seed: int,
+    people: int | None,
+    workers: int | None,
+    max_loss: float,
+    trust_weights: bool,
+    as_json: bool,
+) -> None:
+    """Raw footage to a re-ID dataset.
+
+    RAW holds <event>/<camera>.mp4 (or <camera>.mp4 for one event), folders of images, or MOTChallenge sequences; a file
+    RAW/reidkit.toml may name cameras, time offsets and regions to ignore. Stopped work goes on when the same command is
+    run again.
+    """
+    from ..toolkit.build import BuildSettings, build
+    from ..toolkit.detect import load_detector
+    from ..toolkit.embed import load_embedder
+    from ..toolkit.events import EventSettings
+    from ..toolkit.footage import FootageSettings
+    from ..toolkit.link import LinkSettings
+    from ..toolkit.split import SplitSettings
+
+    if out is None:
+        resolved = raw.resolve()
+        out = resolved.with_name(f"{resolved.name}-dataset")
+        out = out.relative_to(Path.cwd()) if out.is_relative_to(Path.cwd()) else out
+        say(f"The dataset goes to '{out}'; -o names another folder.")
+    settings = BuildSettings(
+        name=name,
+        protocol=protocol,
+        footage=FootageSettings(tracker=tracker),
+        event=EventSettings(link=LinkSettings(people=people)),
+        split=SplitSettings(by=by, test_share=test_share, seed=seed),
+        max_loss=max_loss,
+    )
+    outcome = build(
+        raw,
+        out,
+        settings,
+        functools.partial(_load, load_detector, detector, trust_weights=trust_weights),
+        functools.partial(_load, load_embedder, embedder, open_run=_open_run),
+        workers or max(1, usable_cores() // 2),
+    )
+    manifest = outcome.manifest
+    if as_json:
+        keys = ("name", "protocol", "counts", "losses", "split", "scores", "linking", "notes", "fingerprint")
+        print_json({"path": str(out), **{key: manifest[key] for key in keys}})
+    else:
+        print_counts(manifest["name"], manifest["protocol"], manifest["counts"])
+        print_scores(manifest["scores"])
+        for note in manifest["notes"]:
+            click.echo(note)
+        click.echo(f"Dataset: {out}\nContact sheet: {', '.join(str(page) for page in outcome.sheets)}")
+    outcome.raise_for_loss(max_loss)
+
+
+def _load(load, name: str, threads: int | None, **options):
+    """A detector or embedder with so many threads; a module's function, so that other processes can be given it."""
+    return load(name, threads=threads, **options)
+
+
+def _open_run(folder: Path):
+    """The embedding function of a trained run, and its recipe."""
+    import torch
+
+    from ..training import zoo
+    from ..training.trained import open_run, read_facts
+
+    facts = read_facts(folder)
+    if facts is None:
+        raise UsageError(f"'{folder}' is no run of reidkit. Give a folder that `reidkit run` wrote, or an .onnx file.")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    trained = open_run(zoo.module(facts["model"]), folder, device)
+
+    def embed(clips):
+        cameras = torch.zeros(len(clips), dtype=torch.int64, device=device)
+        return trained.model.embed(clips.to(device), cameras)
+
+    return embed, trained.recipe

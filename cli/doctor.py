@@ -1,0 +1,188 @@
+"""`reidkit doctor`: what is here, what is missing for each command, and the fix."""
+
+import importlib.metadata
+import os
+import platform
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from ..datasets.cores import usable_cores
+from .options import DATA, JSON
+from .terminal import print_json
+
+State = Literal["ok", "absent", "broken"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report: `needed_by` names commands, `fix` is empty where nothing is missing."""
+
+    what: str
+    state: State
+    detail: str
+    needed_by: str = ""
+    fix: str = ""
+
+
+@click.command()
+@DATA
+@JSON
+def doctor(data: Path | None, as_json: bool) -> None:
+    """Look at the machine, the libraries, the weights and the datasets.
+
+    Exit code 1 if something is broken; what is merely absent is listed with what it is needed for.
+    """
+    sections = {
+        "Machine": machine(),
+        "Libraries": libraries(),
+        "Weights": weights(),
+        "Datasets": datasets(data),
+    }
+    if as_json:
+        print_json({name: [asdict(f) for f in found] for name, found in sections.items()})
+    else:
+        show(sections)
+    if any(f.state == "broken" for found in sections.values() for f in found):
+        raise SystemExit(1)
+
+
+def show(sections: dict[str, list[Finding]]) -> None:
+    """Prints the findings, then what is missing with its fix."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    marks = {"ok": "[green]yes[/]", "absent": "[yellow]no[/]", "broken": "[red]broken[/]"}
+    for title, found in sections.items():
+        table = Table(title=title, title_justify="left", box=None, show_header=False, padding=(0, 2, 0, 0))
+        for f in found:
+            table.add_row(marks[f.state], f.what, f.detail, f"[dim]{f.needed_by}[/]" if f.needed_by else "")
+        console.print(table)
+        console.print()
+    missing = [f for found in sections.values() for f in found if f.fix]
+    if missing:
+        console.print("[bold]What is missing, and how to get it[/]")
+        for f in missing:
+            console.print(f"  {f.what}: {f.fix}", markup=False, soft_wrap=True)
+
+
+def machine() -> list[Finding]:
+    """Processor, memory, disk, GPU, ffmpeg, and whether a video can be decoded."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1024**3
+    free = shutil.disk_usage(".").free / 1024**3
+    found = [
+        Finding("Python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
+        Finding("processor", "ok", f"{usable_cores()} cores, {memory:.0f} GB memory, {free:.0f} GB of disk free here"),
+        _probe("GPU", _gpus, "faster training; nothing needs it", ""),
+        _probe("ffmpeg", _ffmpeg, "simulate", "pip install imageio-ffmpeg, or your system's ffmpeg package."),
+        _probe("H.264 decoding", _decoder, "build-dataset", "pip install av"),
+    ]
+    return found
+
+
+def _probe(what: str, look: Callable[[], str], needed_by: str, fix: str) -> Finding:
+    try:
+        detail = look()
+    except Exception as error:  # a probe reports, whatever breaks
+        return Finding(what, "broken", f"{type(error).__name__}: {error}", needed_by, fix)
+    return Finding(what, "ok", detail, needed_by) if detail else Finding(what, "absent", "", needed_by, fix)
+
+
+def _gpus() -> str:
+    import torch
+
+    if not torch.cuda.is_available():
+        return ""
+    names = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
+    return ", ".join(f"{gpu.name} {gpu.total_memory / 1024**3:.0f} GB" for gpu in names)
+
+
+def _ffmpeg() -> str:
+    system = shutil.which("ffmpeg")
+    if system:
+        return system
+    import imageio_ffmpeg
+
+    return f"imageio-ffmpeg's {imageio_ffmpeg.get_ffmpeg_version()}"
+
+
+def _decoder() -> str:
+    import av
+
+    av.codec.Codec("h264", "r")
+    return f"PyAV {av.__version__}"
+
+
+def libraries() -> list[Finding]:
+    """The libraries commands stand on, and the extras."""
+    found = [
+        Finding(name, "ok", version) if (version := _version(name)) else Finding(name, "broken", "", "", "make install")
+        for name in ("torch", "torchvision", "open_clip_torch", "onnxruntime", "supervision", "trackers", "polars")
+    ]
+    extras = (
+        ("ultralytics", "build-dataset --detector NAME.pt (AGPL-3.0)", "pip install 'reidkit[yolo]'"),
+        ("transformers", "caption --captioner transformers", "pip install 'reidkit[captions]'"),
+    )
+    for name, needed_by, fix in extras:
+        version = _version(name)
+        found.append(Finding(name, "ok" if version else "absent", version, needed_by, "" if version else fix))
+    return found
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def weights() -> list[Finding]:
+    """Pretrained weights, in the places where commands look for them."""
+    from ..baselines.clip_weights import read_weights
+    from ..baselines.resnet import HOW_TO_GET, PRETRAINED
+    from ..datasets import UsageError
+    from ..toolkit.detect import ASSETS, DEFAULT
+    from ..training.checkpoint import find_weights
+
+    found = []
+    name, needed_by = "resnet50-imagenet1k-v1", "resnet50 and the CNN models at size full"
+    try:
+        path = find_weights(name, PRETRAINED, HOW_TO_GET.format(version="IMAGENET1K_V1"))
+        found.append(Finding(name, "ok", str(path), needed_by))
+    except UsageError as error:
+        found.append(Finding(name, "absent", "", needed_by, str(error)))
+    try:
+        read_weights("ViT-B-16-quickgelu", "openai")
+        found.append(Finding("CLIP ViT-B/16 openai", "ok", "in open_clip's cache", "cgclip, tfclip … at size full"))
+    except UsageError as error:
+        needed_by = "cgclip, tfclip … at size full, caption --captioner attributes"
+        found.append(Finding("CLIP ViT-B/16 openai", "absent", "", needed_by, str(error)))
+    for asset, needed_by in (
+        ("detector.onnx", "build-dataset --detector simulated, demo"),
+        ("embedder.onnx", "build-dataset --embedder simulated, demo"),
+    ):
+        there = (ASSETS / asset).is_file()
+        detail = f"{(ASSETS / asset).stat().st_size / 1e6:.1f} MB" if there else ""
+        found.append(Finding(asset, "ok" if there else "broken", detail, needed_by, "" if there else "Install again."))
+    there = Path(DEFAULT).is_file()
+    fix = f"fetch {DEFAULT} from Ultralytics' releases and add --trust-weights, or use --detector PATH.onnx (YOLOX)."
+    found.append(Finding(DEFAULT, "ok" if there else "absent", "", "build-dataset by default", "" if there else fix))
+    return found
+
+
+def datasets(data: Path | None) -> list[Finding]:
+    """The benches under the data folder."""
+    from ..datasets.benches import BENCHES, data_root, how_to_get, present
+
+    root = data or data_root()
+    return [
+        Finding(name, "ok", str(root / name), "run --bench all")
+        if present(name, root)
+        else Finding(name, "absent", f"not under {root}", "run --bench all", how_to_get(name))
+        for name in BENCHES
+    ]

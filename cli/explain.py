@@ -1,0 +1,81 @@
+"""What CG-CLIP's tokens look at.
+
+reidkit explain runs/sports/cgclip/seed0 demo/sports --tracklet 0007-c2-1 -o tokens.png
+"""
+
+from pathlib import Path
+
+import click
+
+from ..datasets import UsageError
+from ..datasets.names import nearest
+from ..datasets.progress import say
+from .options import DATA, DEVICE, JSON
+from .terminal import print_json
+
+
+@click.command()
+@click.argument("model_run", metavar="MODEL_RUN", type=click.Path(path_type=Path))
+@click.argument("dataset", metavar="BENCH|DATASET")
+@click.option("--tracklet", "wanted", required=True, metavar="ID", help="A tracklet of the dataset, train or test.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True, help="The picture to write: .png, .jpg."
+)
+@click.option("--frames", type=click.IntRange(1, 64), help="Frames, evenly spread. [default: the model's clip length]")
+@click.option("--height", type=click.IntRange(32, 1024), default=128, show_default=True, help="Of a crop, in pixels.")
+@DEVICE
+@DATA
+@JSON
+def explain(model_run, dataset, wanted, output, frames, height, device, data, as_json):
+    """Draw the attention of CG-CLIP's tokens over a tracklet's frames.
+
+    MODEL_RUN is a folder that `reidkit run cgclip` wrote. A row a token, a column a frame.
+    """
+    import torch
+
+    from ..cgclip.drawing import draw_attention
+    from ..datasets.benches import load_bench
+    from ..datasets.files import atomic_path
+    from ..datasets.loader import decode_tracklet
+    from ..datasets.sampling import spread
+    from ..datasets.transforms import normalise
+    from ..training import zoo
+    from ..training.parallel import pick_device
+    from ..training.trained import open_run, read_facts
+
+    if output.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise UsageError(f"'{output}' is no picture's name. End it in .png or .jpg.")
+    facts = read_facts(model_run)
+    if facts is None:
+        raise UsageError(f"'{model_run}' is no run of reidkit. Give a folder that `reidkit run cgclip` wrote.")
+    if facts["model"].partition("/")[0] != "cgclip":
+        raise UsageError(f"'{model_run}' is a run of {facts['model']}; only cgclip has tokens to draw. Give one of it.")
+    trained = open_run(zoo.module("cgclip"), model_run, pick_device(device))
+    model, recipe = trained.model, trained.recipe
+    if model.tfe is None:
+        raise UsageError(f"'{model_run}' is a run of {facts['model']}, which has no TFE, so no tokens to draw.")
+
+    tracklet = _find(load_bench(dataset, data), wanted)
+    chosen = spread(len(tracklet.frames), frames or recipe.test_frames)
+    crops = decode_tracklet(tracklet, chosen, recipe.height, recipe.width)
+    clip = normalise(crops[None].to(next(model.parameters()).device), recipe.mean, recipe.std)
+    with torch.inference_mode():
+        maps, on_class = (part[0].float().cpu().numpy() for part in model.attention(clip))
+    columns = [f"frame {index + 1}" for index in chosen.tolist()]
+    title = f"{facts['model']} {facts['size']}, tracklet {tracklet.id}, identity {tracklet.identity}"
+    picture = draw_attention(crops.numpy(), maps, on_class, columns, title, height)
+    with atomic_path(output) as temporary:
+        picture.save(temporary, format="PNG" if output.suffix.lower() == ".png" else "JPEG")
+    if as_json:
+        shares = (maps.sum((2, 3)) + on_class).tolist()
+        print_json({"output": str(output), "frames": chosen.tolist(), "share_of_frames": shares})
+    else:
+        say(f"{output}: {maps.shape[0]} tokens over {maps.shape[1]} frames of tracklet {tracklet.id}")
+
+
+def _find(dataset, wanted):
+    known = {t.id: t for t in (*dataset.train, *dataset.test)}
+    if wanted not in known:
+        near = ", ".join(nearest(wanted, known))
+        raise UsageError(f"'{dataset.name}' has no tracklet '{wanted}' among its {len(known)}; for example {near}.")
+    return known[wanted]

@@ -1,0 +1,104 @@
+"""Look at a dataset: `reidkit inspect DIR`, `reidkit check DIR`."""
+
+from pathlib import Path
+
+import click
+
+from ..datasets.errors import ReidkitError, UsageError
+from .options import JSON
+from .terminal import print_json, show
+
+
+@click.command()
+@click.argument("dataset", type=click.Path(path_type=Path))
+@click.option("--sheet", type=click.Path(path_type=Path), help="Write the contact sheet to this .jpg or .png.")
+@JSON
+def inspect(dataset: Path, sheet: Path | None, as_json: bool) -> None:
+    """What a dataset holds; its contact sheet."""
+    if sheet is not None and sheet.suffix.lower() not in (".jpg", ".jpeg", ".png"):
+        raise UsageError(f"'{sheet}' is no picture that can be written; end it with .jpg or .png.")
+    import polars as pl
+    from rich.markup import escape
+    from rich.table import Table
+
+    from ..datasets.format import FRAMES, TRACKLETS
+    from ..toolkit.manifest import summary
+    from ..toolkit.sheets import write_sheets
+
+    facts = summary(dataset)
+    pages = []
+    if sheet is not None:
+        pages = write_sheets(dataset, sheet, pl.read_parquet(dataset / TRACKLETS), pl.read_parquet(dataset / FRAMES))
+    if as_json:
+        print_json({**facts, "sheets": [str(page) for page in pages]})
+        return
+    print_counts(facts["name"], facts["protocol"], facts)
+    cameras = facts["camera_names"]
+    table = Table(title="tracklets of each identity by camera", title_justify="left", box=None, pad_edge=False)
+    table.add_column("identity")
+    for name in cameras:
+        table.add_column(escape(name), justify="right")
+    for name, seen in facts["by_identity"].items():
+        table.add_row(name, *(str(seen.get(c, "")) for c in cameras))
+    show(table)
+    print_scores(facts["scores"])
+    for note in facts["notes"]:
+        click.echo(note)
+    for page in pages:
+        click.echo(f"Contact sheet: {page}")
+
+
+@click.command()
+@click.argument("dataset", type=click.Path(path_type=Path))
+@JSON
+def check(dataset: Path, as_json: bool) -> None:
+    """Verify a dataset's files, splits and fingerprint."""
+    from ..toolkit.manifest import check as find_problems
+
+    problems = find_problems(dataset)
+    if as_json:
+        print_json({"path": str(dataset), "problems": problems})
+    else:
+        for problem in problems:
+            click.echo(problem)
+    if problems:
+        raise ReidkitError(
+            f"'{dataset}' has {len(problems)} {'problem' if len(problems) == 1 else 'problems'}. "
+            "Copy it again, or run its build command again."
+        )
+    if not as_json:
+        click.echo(f"'{dataset}' is whole: every file, crop, count and the fingerprint agree.")
+
+
+def print_counts(name: str, protocol: str, counts: dict) -> None:
+    """Two lines: what the dataset holds, and how it is divided."""
+    click.echo(
+        f"{name} ({protocol}): {counts['identities']} identities, {counts['tracklets']} tracklets "
+        f"({counts['junk']} junk), {counts['cameras']} cameras, {counts['events']} events, {counts['crops']} crops"
+    )
+    click.echo(
+        f"train: {counts['train_identities']} identities, {counts['train_tracklets']} tracklets; "
+        f"test: {counts['test_identities']} identities, {counts['query']} queries, {counts['gallery']} in the gallery"
+    )
+
+
+SCORES = (
+    ("detection", ("recall", "detection_recall"), ("precision", "detection_precision")),
+    ("tracking", ("IDF1", "idf1"), ("HOTA", "hota"), ("purity", "tracklet_purity")),
+    ("links across cameras", ("precision", "link_precision"), ("recall", "link_recall")),
+    ("all pairs", ("precision", "pair_precision"), ("recall", "pair_recall")),
+    ("B-cubed", ("precision", "bcubed_precision"), ("recall", "bcubed_recall")),
+)
+
+
+def print_scores(scores: dict | None) -> None:
+    """The build's scores against ground truth; nothing where there is none."""
+    if not scores:
+        return
+    click.echo("Against ground truth:")
+    for title, *values in SCORES:
+        if values[0][1] not in scores:  # annotated boxes are not scored against themselves
+            continue
+        texts = [f"{label} {'-' if scores[key] is None else format(scores[key], '.3f')}" for label, key in values]
+        click.echo(f"  {title}: {', '.join(texts)}")
+    click.echo(f"  identities: {scores['identities']} found, {scores['true_identities']} true")

@@ -1,0 +1,155 @@
+"""Train and test models: `reidkit run`.
+
+reidkit run cgclip,resnet50 --bench mars,demo/sports --seeds 0,1,2
+"""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import click
+
+from ..datasets import ReidkitError, UsageError
+from ..datasets.progress import say
+from .options import DATA, DEVICE, JSON, RESULTS, SET, SIZE, WORKERS, names_in, worker_count
+from .terminal import print_json, show
+
+
+@click.command()
+@click.argument("models", metavar="MODEL[,MODEL…]|all")
+@click.option("--bench", "benches", required=True, metavar="NAME[,…]|all|PATH", help="Benches, or datasets by path.")
+@SIZE
+@click.option("--split", type=int, help="One of iLIDS-VID's ten splits, from 0. [default: all, and their mean]")
+@click.option("--seeds", default="0", show_default=True, help="One run each: 0,1,2")
+@SET
+@DEVICE
+@click.option("--from-scratch", is_flag=True, help="Train without pretrained weights.")
+@RESULTS
+@click.option("--runs", type=click.Path(path_type=Path), default="runs", show_default=True, help="Checkpoints, logs.")
+@DATA
+@WORKERS
+@click.option("--again", is_flag=True, help="Train anew what is finished already.")
+@JSON
+def run(
+    models, benches, size, split, seeds, overrides, device, from_scratch, results, runs, data, workers, again, as_json
+):
+    """Train and test MODELs on benches; finished cells are skipped, stopped ones go on.
+
+    `torchrun --nproc_per_node=4 -m reidkit run …` trains on four GPUs.
+    """
+    from ..training import parallel, zoo
+    from ..training.experiment import Cell, Places
+
+    if from_scratch and any(o.startswith("pretrained=") for o in overrides):
+        raise UsageError("--from-scratch and --set pretrained=… contradict each other; leave one out.")
+    recipes = {name: zoo.recipe(name, size, overrides) for name in names_in(models, list(zoo.MODULES))}
+    if from_scratch:
+        recipes = {name: dataclasses.replace(r, pretrained="") for name, r in recipes.items()}
+    present, absent = _benches(benches, data)
+    cells = [
+        Cell(zoo.module(name), zoo.title(name), size, dataclasses.replace(recipe, seed=seed), bench, split)
+        for bench in present
+        for name, recipe in recipes.items()
+        for seed in _seeds(seeds)
+    ]
+    here = parallel.start(device)
+    try:
+        done, failed = _run_cells(cells, Places(results, runs, data), here, again=again, workers=worker_count(workers))
+    finally:
+        parallel.stop()
+    if not here.first:
+        return
+    if as_json:
+        print_json(
+            {
+                "results": [_summary(r) for r in done],
+                "failed": [{"cell": c.title, "error": e} for c, e in failed],
+                "absent": absent,
+                "results_dir": str(results),
+                "runs_dir": str(runs),
+            }
+        )
+    elif done:
+        _print_table(done)
+        say(f"Results lie in {results}/, weights and logs in {runs}/. `reidkit table` sets them beside the published.")
+    for name, how in absent.items():
+        say(f"Not here: {name}. {how}")
+    for cell, error in failed:
+        say(f"Failed: {cell.title}: {error}")
+    if failed:
+        sys.exit(1)
+
+
+def _run_cells(cells, places, here, *, again, workers):
+    from ..training.experiment import run_cell
+
+    command = "reidkit " + " ".join(sys.argv[1:])
+    done, failed = [], []
+    for cell in cells:
+        try:
+            done.append(run_cell(cell, places, here, again=again, workers=workers, command=command))
+        except Exception as error:
+            # one cell, or processes that wait for each other: nothing to go on with
+            if len(cells) == 1 or here.world > 1:
+                raise
+            known = isinstance(error, ReidkitError)
+            failed.append((cell, str(error) if known else f"unexpected {type(error).__name__}: {error}"))
+            say(f"{cell.title}: failed, going on with the next")
+    return done, failed
+
+
+def _seeds(text: str) -> list[int]:
+    try:
+        return list(dict.fromkeys(int(part) for part in text.split(",")))
+    except ValueError:
+        raise UsageError(f"'{text}' is no list of seeds. Write whole numbers with commas, for example 0,1,2.") from None
+
+
+def _benches(text: str, data: Path | None) -> tuple[list[str], dict[str, str]]:
+    """The benches to run, and with `all` the absent ones with what to do.
+
+    Raises:
+        ReidkitError: `all`, and none is here.
+    """
+    from ..datasets import benches
+
+    listed = names_in(text, list(benches.BENCHES))
+    if text.strip() != "all":
+        return listed, {}
+    root = data or benches.data_root()
+    present = [name for name in listed if benches.present(name, root)]
+    absent = {name: benches.how_to_get(name) for name in listed if name not in present}
+    if not present:
+        raise ReidkitError(
+            f"No bench is present under '{root}'. Set $REIDKIT_DATA or --data, or give --bench the path of a dataset; "
+            "`reidkit benches` says how to get each."
+        )
+    return present, absent
+
+
+def _summary(result) -> dict:
+    return {
+        "model": result.model,
+        "size": result.size,
+        "bench": result.bench,
+        "seed": result.seed,
+        "protocol": result.protocol,
+        "metrics": result.metrics,
+        "queries": result.queries,
+        "skipped": result.skipped,
+        "seconds": result.seconds,
+    }
+
+
+METRICS = ("mAP", "R1", "R5", "R10", "R20", "mINP")
+
+
+def _print_table(found: list) -> None:
+    from rich.table import Table
+
+    table = Table("model", "size", "bench", "seed", *METRICS, "queries", "protocol")
+    for result in found:
+        figures = [f"{result.metrics[m]:.1f}" if m in result.metrics else "" for m in METRICS]
+        counted = str(result.queries) + (f" ({result.skipped} skipped)" if result.skipped else "")
+        table.add_row(result.model, result.size, result.bench, str(result.seed), *figures, counted, result.protocol)
+    show(table)

@@ -1,0 +1,103 @@
+"""Who else is this? The nearest tracklets of one tracklet, by a trained model.
+
+reidkit search resnet50 --weights runs/sports/resnet50/seed0 demo/sports --query sports02--cam1--00001 -o found.html
+reidkit search resnet50 --weights runs/sports/resnet50/seed0 crops/ --query someone --top 20
+reidkit search resnet50 --features features.npz demo/sports --query sports02--cam1--00001    # of `reidkit embed`
+"""
+
+from pathlib import Path
+
+import click
+
+from ..datasets import UsageError
+from ..datasets.progress import say
+from .options import DATA, DEVICE, JSON, SET, WORKERS, worker_count
+from .terminal import print_json, show
+
+VERDICTS = {"right": "✓ right", "wrong": "✗ wrong"}
+
+
+@click.command()
+@click.argument("model")
+@click.option("--weights", type=click.Path(path_type=Path), help="A run's folder, or a .safetensors or .pth file.")
+@click.option(
+    "--features",
+    "stored",
+    type=click.Path(path_type=Path),
+    help="Instead of weights: the .npz that `reidkit embed` made of SOURCE. No tracklet is embedded again.",
+)
+@click.argument("source", metavar="BENCH|DATASET|FOLDER")
+@click.option("--query", "wanted", required=True, metavar="TRACKLET", help="Id of the tracklet that is looked for.")
+@click.option("--top", type=click.IntRange(1, 1000), default=10, show_default=True, help="Entries of the list.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Also write the list as a page of crops, .html.")
+@click.option("--size", help="Recipe by size for weights from elsewhere. [default: the run's own, or full]")
+@SET
+@DEVICE
+@DATA
+@WORKERS
+@JSON
+def search(model, weights, stored, source, wanted, top, output, size, overrides, device, data, workers, as_json):
+    """Rank a gallery for one tracklet: the test set of a dataset (of its training set for a training tracklet).
+
+    As under the dataset's protocol, junk and tracklets of the query's own identity and camera are left out. In a
+    FOLDER of crops nobody's identity is known, and everything but the query is ranked.
+    """
+    from rich.markup import escape
+    from rich.table import Table
+
+    from ..datasets.files import write_atomic
+    from ..leaderboard.gallery import identity_of, open_gallery, rank, stored_features
+    from ..leaderboard.report.search import gallery_page, library
+    from ..training import zoo
+    from ..training.extraction import extract_features
+    from ..training.parallel import pick_device
+    from ..training.trained import open_model
+
+    if (weights is None) == (stored is None):
+        raise UsageError("Give either --weights, to embed the gallery, or --features, where that is done already.")
+    if output is not None and output.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"'{output}' is no page's name. End it in .html.")
+    gallery = open_gallery(source, wanted, data)
+    if stored is not None:
+        recipe = zoo.recipe(model, size or "full", overrides)
+        features = stored_features(stored, gallery)
+    else:
+        chosen = pick_device(device)
+        built, recipe, _ = open_model(model, weights, size, overrides, gallery.dataset, chosen)
+        features = extract_features(
+            built, gallery.tracklets, recipe, chosen, workers=worker_count(workers), title=f"search {source}"
+        )
+    matches = rank(gallery, features, recipe.metric, top)
+    if output is not None:
+        facts = (
+            ("model", model), ("weights or features", str(weights or stored)), ("gallery", source),
+            ("tracklets ranked", str(len(gallery.entries))), ("metric", recipe.metric),
+            ("sampling", recipe.test_sampling),
+        )  # fmt: skip
+        write_atomic(output, gallery_page(gallery, matches, model, facts))
+    shelf = library(gallery)
+
+    def camera(tracklet):
+        return shelf.camera(tracklet.camera) if gallery.dataset else ""
+
+    query = gallery.query
+    if as_json:
+        rows = [
+            {"rank": m.rank, "tracklet": m.tracklet.id, "identity": identity_of(m.tracklet),
+             "camera": camera(m.tracklet), "distance": m.distance, "verdict": m.verdict}
+            for m in matches
+        ]  # fmt: skip
+        about = {"query": query.id, "identity": identity_of(query), "model": model, "gallery": len(gallery.entries)}
+        about |= {"metric": recipe.metric, "sampling": recipe.test_sampling, "output": str(output) if output else None}
+        print_json(about | {"top": rows})
+        return
+    who = "" if identity_of(query) is None else f", identity {query.identity}, {camera(query)}"
+    table = Table("rank", "tracklet", "identity", "camera", "distance", "", title_justify="left")
+    table.title = escape(f"Nearest to {query.id}{who}")
+    for m in matches:
+        identity = "" if identity_of(m.tracklet) is None else str(m.tracklet.identity)
+        cells = (m.tracklet.id, identity, camera(m.tracklet), f"{m.distance:.4f}", VERDICTS.get(m.verdict, ""))
+        table.add_row(str(m.rank), *(escape(cell) for cell in cells))
+    show(table)
+    page = f" Page: {output}" if output else ""
+    say(f"{len(gallery.entries)} tracklets ranked by {recipe.metric} distance.{page}")

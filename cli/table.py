@@ -1,0 +1,40 @@
+"""`reidkit table [main|hard|ablation|complexity]`: the paper's tables from stored results."""
+
+from pathlib import Path
+
+import click
+
+from ..datasets import UsageError
+from ..datasets.progress import say
+from .options import RESULTS
+from .terminal import print_json
+
+FORMATS = ("rich", "markdown", "latex", "csv", "html")
+
+
+@click.command()
+@click.argument("kind", default="main")
+@click.option("--format", "style", type=click.Choice(FORMATS), default="rich", show_default=True)
+@RESULTS
+@click.option("--intervals", is_flag=True, help="Give ± half the 95 % bootstrap interval over identities.")
+@click.option("--json", "as_json", is_flag=True, help="The tables as one JSON object.")
+def table(kind: str, style: str, results: Path, intervals: bool, as_json: bool) -> None:
+    """The paper's tables: main (MARS, iLIDS-VID, LS-VID), hard (SportsVReID, DanceVReID), ablation, complexity."""
+    from ..datasets.errors import choices
+    from ..leaderboard import complexity, formats, tables
+    from ..leaderboard.results import load_results
+
+    if kind not in tables.KINDS:
+        raise UsageError(choices(kind, tables.KINDS, "table"))
+    if kind == "complexity":
+        made = complexity.table(results)
+    else:
+        found, problems = load_results(results)
+        made = tables.build(kind, found, problems, intervals=intervals)
+    if as_json:
+        print_json(formats.as_object(made))
+        return
+    formats.show(made, style)
+    if style in ("csv", "latex"):  # their notes are comments, easily missed
+        for note in (problem for t in made for problem in t.problems):
+            say(note)

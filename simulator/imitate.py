@@ -1,0 +1,208 @@
+"""Frames for MOTChallenge annotation that comes without images: a made-up figure drawn into every box.
+
+    reidkit simulate OUT --from-mot DIR --frames 100
+
+Reads `DIR/<sequence>/gt/gt.txt` and `seqinfo.ini` (SportsMOT's layout), writes `OUT/<sequence>/img1/000001.jpg` with
+both beside. Motion and boxes are real, looks are not: an id keeps its looks in all clips `v_<video>_c<clip>` of one
+video. Ids are made unique over OUT by adding 1000 a video, so that `truth.json` can name them.
+"""
+
+import configparser
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ..datasets.errors import UsageError
+from ..datasets.files import atomic_path, write_atomic
+from .camera import Camera, Look, look_at
+from .gait import locomotion, smooth
+from .people import Person, cast
+from .render import CHUNK, MOST_PEOPLE, Body, Shot, Troupe
+from .scene import sports_scene
+from .skeleton import INDEX
+from .truth import read_mot
+
+ID_STEP = 1000
+STRETCH = (0.72, 1.35)  # how much narrower or wider a figure may get to fill its box
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """One annotated sequence: boxes [frames, ids, 4] (x, y, w, h; NaN where absent) and its seqinfo.ini."""
+
+    name: str
+    video: str
+    ids: list[int]
+    boxes: np.ndarray
+    size: tuple[int, int]
+    fps: float
+    lines: list[str]  # gt lines of the frames taken, as they stand in the file
+    info: configparser.ConfigParser
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+
+def video_of(sequence: str) -> str:
+    """`v_abc_c003` -> `v_abc`; any other name is a video of its own."""
+    match = re.fullmatch(r"(.+)_c\d+", sequence)
+    return match[1] if match else sequence
+
+
+def read_sequences(folder: Path, frames: int | None = None) -> list[Sequence]:
+    """The sequences below `folder`, by name, each cut to its first `frames` frames.
+
+    Raises:
+        UsageError: no sequence there, a file that can't be read, more people than can be drawn.
+    """
+    found = sorted({p.parent.parent for p in folder.rglob("gt/gt.txt")})
+    if not found:
+        raise UsageError(f"No `<sequence>/gt/gt.txt` below '{folder}'; give a folder of MOTChallenge sequences.")
+    sequences = []
+    for path in found:
+        info = configparser.ConfigParser()
+        info.optionxform = str
+        try:
+            info.read_string((path / "seqinfo.ini").read_text(encoding="utf-8"))
+            part = info["Sequence"]
+            length, size = int(part["seqLength"]), (int(part["imWidth"]), int(part["imHeight"]))
+            fps = float(part["frameRate"])
+        except (OSError, KeyError, ValueError, configparser.Error) as error:
+            raise UsageError(
+                f"'{path / 'seqinfo.ini'}' must hold [Sequence] with seqLength, imWidth, imHeight, frameRate ({error})."
+            ) from error
+        rows = read_mot(path / "gt" / "gt.txt")
+        taken = min(length, frames or length)
+        rows = [row for row in rows if 1 <= row[0] <= taken and row[4] > 1 and row[5] > 1]
+        ids = sorted({row[1] for row in rows})
+        if len(ids) > MOST_PEOPLE:
+            raise UsageError(f"'{path}' has {len(ids)} people; at most {MOST_PEOPLE} can be drawn in one sequence.")
+        boxes = np.full((taken, len(ids), 4), np.nan)
+        for frame, person, x, y, w, h, _ in rows:
+            boxes[frame - 1, ids.index(person)] = (x, y, w, h)
+        text = (path / "gt" / "gt.txt").read_text(encoding="utf-8").splitlines()
+        lines = [line for line in text if line.strip() and int(float(line.split(",")[0])) <= taken]
+        sequences.append(Sequence(path.name, video_of(path.name), ids, boxes, size, fps, lines, info))
+    return sequences
+
+
+def looks(sequences: list[Sequence], seed: int) -> dict[str, dict[int, Person]]:
+    """video -> annotated id -> who is drawn there. Ids are those of OUT (1000 a video added)."""
+    people: dict[str, dict[int, Person]] = {}
+    for number, video in enumerate(sorted({s.video for s in sequences}), 1):
+        ids = sorted({i for s in sequences if s.video == video for i in s.ids})
+        drawn = cast("sports", len(ids), 0, np.random.default_rng([seed, number]))
+        people[video] = {i: _with_id(p, ID_STEP * number + i) for i, p in zip(ids, drawn, strict=True)}
+    return people
+
+
+def _with_id(person: Person, number: int) -> Person:
+    return replace(person, id=number)
+
+
+def view(size: tuple[int, int]) -> Camera:
+    """The camera all figures are seen by before they are fitted into their boxes: broadcast height, far away."""
+    position = np.array([0.0, -13.0, 5.0])
+    rotation = look_at(position, np.array([0.0, 0.6, 0.5]))
+    focal = size[0] * 0.95
+    intrinsics = np.array([[focal, 0, size[0] / 2], [0, focal, size[1] / 2], [0, 0, 1.0]])
+    return Camera("view", intrinsics, rotation, -rotation @ position, size, Look((1, 1, 1), 1.0, 0.3, 2.5, 0.15))
+
+
+class Imitation(Shot):
+    """A shot whose figures are stretched into annotated boxes; the lower a box ends, the nearer its figure."""
+
+    boxes: np.ndarray  # [T, N, 4] of the chunk being drawn
+
+    def locate(self, body: Body) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        pixels, depth, _ = super().locate(body)
+        pixels = pixels.copy()
+        for n, part in enumerate(self.troupe.vertex_slices):
+            points = pixels[:, part]
+            low, high = points.min(1, keepdims=True), points.max(1, keepdims=True)
+            x, y, w, h = (self.boxes[:, n, k, None, None] for k in range(4))
+            tall = h / (high - low)[..., 1:]
+            wide = np.clip(w / (high - low)[..., :1], tall * STRETCH[0], tall * STRETCH[1])
+            fitted_x = (points[..., :1] - (low + high)[..., :1] / 2) * wide + x + w / 2
+            fitted_y = (points[..., 1:] - low[..., 1:]) * tall + y
+            pixels[:, part] = np.nan_to_num(np.concatenate([fitted_x, fitted_y], -1), nan=-1e4)
+        bottom = np.nan_to_num(self.boxes[..., 1] + self.boxes[..., 3], nan=0.0)
+        return pixels, depth, -bottom
+
+    def floor_light(self, body: Body, t: int, ball) -> np.ndarray:
+        """The background with a soft shadow at every pair of feet."""
+        dark = np.full((self.camera.size[1] // 2, self.camera.size[0] // 2), 255, np.uint8)
+        for x, y, w, h in self.boxes[t]:
+            if not np.isnan(x):
+                centre = (round((x + w / 2) / 2), round((y + h * 0.985) / 2))
+                cv2.ellipse(dark, centre, (max(2, round(h * 0.11)), max(1, round(h * 0.035))), 0, 0, 360, 120, -1)
+        dark = cv2.resize(cv2.blur(dark, (9, 5)), self.camera.size, interpolation=cv2.INTER_LINEAR)
+        return cv2.multiply(self.background, cv2.cvtColor(dark, cv2.COLOR_GRAY2BGR), scale=1 / 255)
+
+
+def poses(sequence: Sequence, people: list[Person]) -> np.ndarray:
+    """[T, N, C]: figures at the origin that step and turn as their boxes move.
+
+    A box's way is read in metres by the person's height; moving up in the picture is moving away from the camera.
+    """
+    frames, count = sequence.boxes.shape[:2]
+    position, heading = np.zeros((frames, count, 2)), np.zeros((frames, count))
+    times = np.arange(frames)
+    for n, person in enumerate(people):
+        there = np.flatnonzero(~np.isnan(sequence.boxes[:, n, 0]))
+        box = np.stack([np.interp(times, there, sequence.boxes[there, n, k]) for k in range(4)], 1)
+        metre = smooth(box[:, 3:], sequence.fps * 0.4)[:, 0] / person.height  # pixels a metre
+        feet = smooth(np.stack([box[:, 0] + box[:, 2] / 2, box[:, 1] + box[:, 3]], 1), sequence.fps * 0.15)
+        step = np.gradient(feet, axis=0) / metre[:, None] if frames > 1 else np.zeros((frames, 2))
+        step[:, 1] *= -2.2  # the floor is seen under a flat angle
+        step *= np.minimum(1.0, 7.0 / np.maximum(np.linalg.norm(step, axis=1) * sequence.fps, 1e-6))[:, None]
+        position[:, n] = np.cumsum(step, axis=0)
+        way = (
+            smooth(step, sequence.fps * 0.3) + np.array([0.02 * np.cos(n * 2.4), 0.02 * np.sin(n * 2.4)]) / sequence.fps
+        )
+        heading[:, n] = np.unwrap(np.arctan2(way[:, 1], way[:, 0]))
+    if frames < 2:
+        position = np.repeat(position, 2, 0)
+        heading = np.repeat(heading, 2, 0)
+    pose = locomotion(position, smooth(heading, sequence.fps * 0.12), people, sequence.fps)[:frames]
+    pose[..., INDEX["x"]] = pose[..., INDEX["y"]] = 0
+    return pose
+
+
+def render_sequence(sequence: Sequence, people: dict[int, Person], out: Path, seed: int, advance=None) -> None:
+    """Writes `out/<sequence>/img1/*.jpg`, `seqinfo.ini` and `gt/gt.txt`, which comes last: its presence means done."""
+    cv2.setNumThreads(1)
+    folder = out / sequence.name
+    scene = sports_scene(np.random.default_rng([seed, sum(sequence.video.encode())]))
+    drawn = [people[i] for i in sequence.ids]
+    if drawn:
+        troupe = Troupe(drawn, 1)
+        pose = poses(sequence, drawn)
+        shot = Imitation(scene, view(sequence.size), troupe, seed)
+        for start in range(0, len(sequence), CHUNK):
+            body = troupe.pose(pose[start : start + CHUNK], scene)
+            shot.boxes = sequence.boxes[start : start + CHUNK]
+            for k, (picture, _) in enumerate(shot.frames(body, None)):
+                _write_jpeg(folder / "img1" / f"{start + k + 1:06d}.jpg", picture)
+                if advance:
+                    advance(1)
+    info = sequence.info
+    info["Sequence"].update({"seqLength": str(len(sequence)), "imDir": "img1", "imExt": ".jpg"})
+    lines = ["[Sequence]"] + [f"{key}={value}" for key, value in info["Sequence"].items()]
+    write_atomic(folder / "seqinfo.ini", "\n".join(lines) + "\n")
+    rows = []
+    for line in sequence.lines:
+        parts = [part.strip() for part in line.split(",")]
+        person = people.get(int(float(parts[1])))
+        if person is not None:
+            rows.append(",".join([parts[0], str(person.id), *parts[2:]]))
+    write_atomic(folder / "gt" / "gt.txt", "".join(f"{row}\n" for row in rows))
+
+
+def _write_jpeg(path: Path, picture: np.ndarray) -> None:
+    encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(encoded)

@@ -1,0 +1,49 @@
+"""What `reidkit doctor` finds."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from reidkit.cli import doctor
+from reidkit.cli.doctor import doctor as command
+
+
+def test_everything_missing_has_a_fix(tmp_path, monkeypatch):
+    monkeypatch.setenv("REIDKIT_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(command, ["--data", str(tmp_path), "--json"])
+    assert result.exit_code == 0
+    sections = json.loads(result.stdout)
+    assert set(sections) == {"Machine", "Libraries", "Weights", "Datasets"}
+    absent = [f for found in sections.values() for f in found if f["state"] == "absent" and f["what"] != "GPU"]
+    assert {"mars", "yolo11m.pt", "resnet50-imagenet1k-v1"} <= {f["what"] for f in absent}
+    assert all(f["fix"] and f["needed_by"] for f in absent)
+
+
+def test_a_weights_file_is_found(tmp_path, monkeypatch):
+    monkeypatch.setenv("REIDKIT_WEIGHTS", str(tmp_path))
+    (tmp_path / "resnet50-0676ba61.pth").write_bytes(b"")
+    found = {f.what: f for f in doctor.weights()}
+    assert found["resnet50-imagenet1k-v1"].state == "ok"
+
+
+def test_what_is_broken_is_reported_and_fails(monkeypatch):
+    def broken():
+        raise RuntimeError("no codec")
+
+    monkeypatch.setattr(doctor, "_decoder", broken)
+    result = CliRunner().invoke(command, ["--json"])
+    assert result.exit_code == 1
+    machine = {f["what"]: f for f in json.loads(result.stdout)["Machine"]}
+    assert machine["H.264 decoding"]["state"] == "broken"
+    assert "no codec" in machine["H.264 decoding"]["detail"]
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_the_page_names_each_fix(width, monkeypatch, tmp_path):
+    monkeypatch.setenv("COLUMNS", str(width))
+    result = CliRunner().invoke(command, ["--data", str(tmp_path)])
+    assert "What is missing, and how to get it" in result.output
+    assert "reidkit build-dataset" in result.output

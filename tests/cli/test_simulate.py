@@ -1,0 +1,245 @@
+"""`reidkit simulate`: files, ground truth, resuming, MOT annotation drawn as figures, and errors in one sentence."""
+
+import json
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from reidkit.cli.main import main
+from reidkit.simulator.imitate import read_sequences, video_of
+from reidkit.simulator.truth import mot_line, read_mot
+
+SMALL = ["--people", "3", "--cameras", "2", "--seconds", "1", "--fps", "5", "--size", "160x90", "--jobs", "1"]
+SHARED = Path(__file__).resolve().parents[2] / ".." / "shared"
+
+
+def simulate(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as stop:
+        main(["simulate", *map(str, arguments)])
+    return stop.value.code or 0
+
+
+def run(*arguments: object) -> int:
+    try:
+        main(["simulate", *map(str, arguments)])
+    except SystemExit as stop:
+        return stop.code or 0
+    return 0
+
+
+@pytest.fixture(scope="module")
+def footage(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("sim") / "raw"
+    assert run(out, "--kind", "sports", "--events", 2, "--seed", 7, *SMALL) == 0
+    return out
+
+
+def test_layout_and_truth(footage):
+    truth = json.loads((footage / "truth.json").read_text())
+    assert list(truth["events"]) == ["sports01", "sports02"]
+    assert sorted(truth["identities"], key=int) == [str(k) for k in range(1, 7)]
+    assert truth["identities"]["4"]["event"] == "sports02"
+    assert {"shoes", "hair", "build", "number", "sleeves", "gait"} <= set(truth["identities"]["1"])
+    for event in truth["events"]:
+        for camera in ("cam1", "cam2"):
+            rows = read_mot(footage / event / "truth" / f"{camera}.txt")
+            assert rows
+            people = set(truth["events"][event]["people"])
+            for frame, person, x, y, w, h, visible in rows:
+                assert 1 <= frame <= 5
+                assert person in people
+                assert x >= 0
+                assert y >= 0
+                assert x + w <= 160.01
+                assert y + h <= 90.01
+                assert 0 <= visible <= 1
+            assert len({(row[0], row[1]) for row in rows}) == len(rows)
+            camera_truth = truth["calibration"][event][camera]
+            assert np.array(camera_truth["R"]).shape == (3, 3)
+
+
+def test_video_is_h264_yuv420p_at_a_constant_rate(footage):
+    with av.open(str(footage / "sports01" / "cam1.mp4")) as video:
+        stream = video.streams.video[0]
+        assert stream.codec_context.name == "h264"
+        assert stream.codec_context.pix_fmt == "yuv420p"
+        assert stream.average_rate == 5
+        times = [frame.time for frame in video.decode(stream)]
+    assert times == pytest.approx([0, 0.2, 0.4, 0.6, 0.8])
+
+
+def test_boxes_lie_on_people_in_the_video(footage):
+    """What moves in the picture lies mostly inside the boxes: truth and footage speak of the same frames."""
+    with av.open(str(footage / "sports01" / "cam1.mp4")) as video:
+        frames = [f.to_ndarray(format="gray").astype(int) for f in video.decode(video=0)]
+    background = np.median(frames, axis=0)
+    rows = read_mot(footage / "sports01" / "truth" / "cam1.txt")
+    inside, outside = [], []
+    for index, frame in enumerate(frames):
+        mask = np.zeros(frame.shape, bool)
+        for number, _, x, y, w, h, _ in rows:
+            if number == index + 1:
+                mask[int(y) : int(y + h) + 1, int(x) : int(x + w) + 1] = True
+        moved = np.abs(frame - background)
+        inside.append(moved[mask].mean())
+        outside.append(moved[~mask].mean())
+    assert np.mean(inside) > 2.5 * np.mean(outside)
+
+
+def test_same_arguments_same_bytes_and_processes_do_not_matter(footage, tmp_path):
+    arguments = ["--kind", "sports", "--events", 2, "--seed", 7, *SMALL]
+    arguments[-1] = "2"
+    assert run(tmp_path / "raw", *arguments) == 0
+    for path in sorted(p for p in footage.rglob("*") if p.is_file()):
+        assert (tmp_path / "raw" / path.relative_to(footage)).read_bytes() == path.read_bytes(), path.name
+
+
+def test_stopped_run_goes_on_with_the_same_command(footage, tmp_path):
+    import shutil
+
+    out = tmp_path / "raw"
+    shutil.copytree(footage, out)
+    (out / "truth.json").unlink()
+    (out / "sports02" / "truth" / "cam2.txt").unlink()
+    kept = (out / "sports01" / "cam1.mp4").stat().st_mtime_ns
+    assert run(out, "--kind", "sports", "--events", 2, "--seed", 7, *SMALL) == 0
+    assert (out / "sports01" / "cam1.mp4").stat().st_mtime_ns == kept
+    for name in ("truth.json", "sports02/truth/cam2.txt", "sports02/cam2.mp4"):
+        assert (out / name).read_bytes() == (footage / name).read_bytes()
+
+
+def test_json_is_one_object(tmp_path, capsys):
+    assert run(tmp_path / "raw", "--kind", "dance", *SMALL, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["events"] == 1
+    assert told["people"] == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--people", "0"], "--people is 0"),
+        (["--people", "41"], "1 to 40"),
+        (["--cameras", "0"], "--cameras is 0"),
+        (["--events", "0"], "--events is 0"),
+        (["--seconds", "0"], "--seconds is 0"),
+        (["--fps", "0"], "--fps is 0"),
+        (["--seed", "-1"], "--seed is -1"),
+        (["--jobs", "0"], "0 is not in the range x>=1"),
+        (["--kind", "dence"], "'dence' is not one of 'sports', 'dance'"),
+        (["--size", "640"], "WIDTHxHEIGHT"),
+        (["--size", "641x360"], "even"),
+        (["--size", "32x32"], "64x64"),
+        (["--frames", "3"], "--from-mot"),  # there is nothing to cut
+        (["--from-mot", "nowhere"], "'nowhere' is no folder"),
+    ],
+)
+def test_bad_arguments(arguments, words, tmp_path, capsys):
+    assert simulate(tmp_path / "raw", *arguments) == 2
+    told = capsys.readouterr().err
+    assert words in told
+    assert told.count("\n") == 1
+    assert not (tmp_path / "raw").exists()
+
+
+def test_folder_with_other_things_is_refused(tmp_path, capsys):
+    (tmp_path / "notes.txt").write_text("mine")
+    assert simulate(tmp_path, *SMALL) == 2
+    assert "is not empty (not from this command)" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_folder_of_another_seed_is_refused(footage, capsys):
+    assert simulate(footage, "--kind", "sports", "--events", 2, "--seed", 8, *SMALL) == 2
+    assert "with other settings" in capsys.readouterr().err
+
+
+def test_unwritable_output(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert simulate(tmp_path / "file" / "raw", *SMALL) == 1
+    assert "Cannot write" in capsys.readouterr().err
+    assert simulate(tmp_path / "file", *SMALL) == 2
+    assert "is a file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("line", ["1,2,3", "a,1,0,0,5,5,1,1,1", "1,1,x,0,5,5"])
+def test_broken_mot_line_is_named(line, tmp_path):
+    from reidkit.datasets.errors import UsageError
+
+    path = tmp_path / "gt.txt"
+    path.write_text(f"1,1,0,0,5,5,1,1,1\n{line}\n")
+    with pytest.raises(UsageError, match="Line 2 of"):
+        read_mot(path)
+
+
+def test_mot_line_round_trip(tmp_path):
+    path = tmp_path / "gt.txt"
+    path.write_text(mot_line(3, 7, (1.25, 2.5, 10.0, 20.0), 0.5) + "\n")
+    assert read_mot(path) == [(3, 7, 1.25, 2.5, 10.0, 20.0, 0.5)]
+
+
+def make_sequence(root: Path, name: str, rows: list[str], length: int = 4) -> None:
+    folder = root / name
+    (folder / "gt").mkdir(parents=True)
+    (folder / "gt" / "gt.txt").write_text("\n".join(rows) + "\n")
+    (folder / "seqinfo.ini").write_text(
+        f"[Sequence]\nname={name}\nimDir=img1\nframeRate=25\nseqLength={length}\nimWidth=160\nimHeight=90\nimExt=.jpg\n"
+    )
+
+
+def test_figures_fill_the_annotated_boxes(tmp_path):
+    """Two clips of one video and another video; person 0 looks alike in both clips, and boxes are where figures are."""
+    rows = [f"{f}, 0, {20 + f}, 30, 16, 40, 1, 1, 1" for f in range(1, 5)]
+    make_sequence(tmp_path / "in", "v_a_c001", [*rows, "2, 5, 100, 20, 20, 50, 1, 1, 1"])
+    make_sequence(tmp_path / "in", "v_a_c002", rows)
+    make_sequence(tmp_path / "in", "v_b_c001", rows)
+    out = tmp_path / "out"
+    assert run(out, "--from-mot", tmp_path / "in", "--frames", 3) == 0
+    truth = json.loads((out / "truth.json").read_text())
+    assert sorted(truth["identities"]) == ["1000", "1005", "2000"]
+    assert truth["events"]["v_a"]["sequences"] == ["v_a_c001", "v_a_c002"]
+    assert "made up" in truth["note"]
+    for name in ("v_a_c001", "v_a_c002", "v_b_c001"):
+        assert len(list((out / name / "img1").glob("*.jpg"))) == 3
+        assert "seqLength=3" in (out / name / "seqinfo.ini").read_text()
+    copied = read_mot(out / "v_a_c001" / "gt" / "gt.txt")
+    assert [(row[0], row[1]) for row in copied] == [(1, 1000), (2, 1000), (3, 1000), (2, 1005)]
+    assert copied[3][2:6] == (100, 20, 20, 50)
+    with_person, without = (cv2.imread(str(out / "v_a_c001" / "img1" / f"{k:06d}.jpg")).astype(int) for k in (2, 3))
+    changed = np.abs(with_person - without).max(-1) > 60
+    changed[:, :60] = False  # person 0 walks there
+    rows_hit, columns_hit = np.nonzero(changed)
+    assert rows_hit.min() >= 17
+    assert rows_hit.max() <= 77  # the shadow reaches below the feet
+    assert columns_hit.min() >= 96
+    assert columns_hit.max() <= 124
+    assert changed[20:70, 100:120].mean() > 0.2
+
+
+def test_mot_folder_without_sequences_or_with_a_broken_one(tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    assert simulate(tmp_path / "out", "--from-mot", tmp_path / "in") == 2
+    assert "No `<sequence>/gt/gt.txt`" in capsys.readouterr().err
+    make_sequence(tmp_path / "in", "v_a_c001", ["1,1,0,0,9,9,1,1,1"])
+    (tmp_path / "in" / "v_a_c001" / "seqinfo.ini").write_text("[Sequence]\nname=x\n")
+    assert simulate(tmp_path / "out", "--from-mot", tmp_path / "in") == 2
+    assert "seqLength" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("name", "video"), [("v_abc_c003", "v_abc"), ("dancetrack0001", "dancetrack0001")])
+def test_video_of(name, video):
+    assert video_of(name) == video
+
+
+def test_real_sportsmot_annotation_parses():
+    folder = SHARED / "mot" / "sportsmot"
+    if not folder.is_dir():
+        pytest.skip("the real SportsMOT annotation (../shared/mot/sportsmot) is not here")
+    sequences = read_sequences(folder, 10)
+    assert len(sequences) == 6
+    for sequence in sequences:
+        assert sequence.boxes.shape[0] == 10
+        assert (~np.isnan(sequence.boxes[..., 0])).sum() == len(sequence.lines)
