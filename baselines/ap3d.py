@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..datasets.clips import ClipSpec
 from ..training.model import ModelInfo, TrainingOutput
 from ..training.recipe import Recipe
 from .inflated import convert_inflated, frame_maxima
@@ -36,7 +37,7 @@ class Ap3dRecipe(Recipe):
     temperature: float = 4.0  # s of the similarity
     non_local: bool = False  # a non-local block after every second bottleneck of the second and third stage
 
-    frames: int = 4
+    clip: ClipSpec = ClipSpec(frames=4)
     train_stride: int = 8
     identities: int = 8
     tracklets: int = 4
@@ -51,7 +52,7 @@ class Ap3dRecipe(Recipe):
 RECIPES = {
     "full": Ap3dRecipe(),
     # 0.5 M parameters, from scratch
-    "tiny": Ap3dRecipe(
+    "tiny": Ap3dRecipe().changed(
         **TINY_SETTINGS,
         train_stride=0,
         tracklets=4,

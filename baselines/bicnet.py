@@ -40,7 +40,6 @@ class BicnetRecipe(Recipe):
     dao: bool = True
     diversity_weight: float = 0.01  # of the overlap of the attentions
 
-    frames: int = 8
     train_stride: int = 4
     identities: int = 16
     tracklets: int = 4
@@ -55,7 +54,7 @@ class BicnetRecipe(Recipe):
 RECIPES = {
     "full": BicnetRecipe(),
     # 0.9 M parameters, from scratch
-    "tiny": BicnetRecipe(
+    "tiny": BicnetRecipe().changed(
         **TINY_SETTINGS,
         train_stride=0,
         tracklets=4,
@@ -211,9 +210,9 @@ class Bicnet(nn.Module):
             nn.init.zeros_(path.weight)  # training starts at the ImageNet network
         self.to(memory_format=torch.channels_last)
         # 4 x 2 cells and 8 stripes at 256 x 128
-        grid = max(recipe.height // 64, 1), max(recipe.width // 64, 1)
+        grid = max(recipe.clip.height // 64, 1), max(recipe.clip.width // 64, 1)
         self.tks = TemporalKernelSelection(channels[1], grid) if recipe.tks else None
-        self.dao = DiverseAttentionsOperation(channels[2], max(recipe.height // 32, 1)) if recipe.dao else None
+        self.dao = DiverseAttentionsOperation(channels[2], max(recipe.clip.height // 32, 1)) if recipe.dao else None
         self.neck = FeatureNeck(self.backbone.channels, num_classes)
 
     def branches(self, clips: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
@@ -262,10 +261,10 @@ def build(recipe: BicnetRecipe, num_classes: int, num_cameras: int) -> nn.Module
     Raises:
         UsageError: a clip length that is no multiple of four; the pretrained weights are absent.
     """
-    for key in ("frames", "test_frames"):
-        if getattr(recipe, key) % GROUP or getattr(recipe, key) < GROUP:
+    for key, frames in (("frames", recipe.clip.frames), ("test_frames", recipe.test_frames)):
+        if frames % GROUP:
             raise UsageError(
-                f"{key}={getattr(recipe, key)} is no clip length for bicnet, whose clips have a multiple of {GROUP} "
+                f"{key}={frames} is no clip length for bicnet, whose clips have a multiple of {GROUP} "
                 f"frames. Give --set {key}=8."
             )
     return Bicnet(recipe, num_classes)

@@ -19,9 +19,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..datasets import UsageError
+from ..datasets.clips import CLIP_MEAN, CLIP_STD, ClipSpec
 from ..datasets.errors import choices
 from ..datasets.progress import say
-from ..training.recipe import CLIP_MEAN, CLIP_STD, Recipe
+from ..training.recipe import Recipe
 from .clip_weights import EMBEDDING, ROWS, read_weights
 
 # 128 x 64 pixels in patches of 8: the same 16 x 8 grid as ViT-B/16 at 256 x 128. Two blocks: in the minutes
@@ -61,8 +62,7 @@ TINY_SETTINGS = {
 class ClipRecipe(Recipe):
     """A recipe of a model on CLIP: open_clip's name of the backbone, or "tiny"."""
 
-    mean: tuple[float, float, float] = CLIP_MEAN
-    std: tuple[float, float, float] = CLIP_STD
+    clip: ClipSpec = ClipSpec(mean=CLIP_MEAN, std=CLIP_STD)
     backbone: str = "ViT-B-16-quickgelu"
     new_lr_factor: float = 1.0  # of lr, for the parts that no weights are there for; the authors have one rate for all
 

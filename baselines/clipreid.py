@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ..datasets.clips import ClipSpec
 from ..training.model import ModelInfo
 from .clip import TINY_SETTINGS, load_clip
 from .prompts import NAMES, PromptedClip, PromptRecipe, convert_shared
@@ -23,8 +24,7 @@ TEMPLATE = "A photo of a X X X X person."
 class ClipreidRecipe(PromptRecipe):
     """The authors' configuration for people: pixels scaled to -1 … 1, Adam 5e-6, x0.1 at 30 and 50 of 60 epochs."""
 
-    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
-    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    clip: ClipSpec = ClipSpec(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
     camera_weight: float = 1.0  # of the camera embedding in the class token; 0 builds the model without it
 
     lr: float = 5e-6
@@ -34,7 +34,7 @@ class ClipreidRecipe(PromptRecipe):
 
 RECIPES = {
     "full": ClipreidRecipe(),
-    "tiny": ClipreidRecipe(**TINY_SETTINGS, identities=4, prompt_epochs=30, prompt_lr=3e-3),
+    "tiny": ClipreidRecipe().changed(**TINY_SETTINGS, identities=4, prompt_epochs=30, prompt_lr=3e-3),
 }
 
 VARIANTS = {"no-camera": {"camera_weight": 0.0}}
@@ -54,7 +54,7 @@ class Clipreid(PromptedClip):
     """`forward`, `embed` and `prepare` as `training.model.ReidModel` wants them."""
 
     def __init__(self, recipe: ClipreidRecipe, num_classes: int, num_cameras: int) -> None:
-        clip = load_clip(recipe.backbone, recipe.pretrained, recipe.height, recipe.width, recipe.seed)
+        clip = load_clip(recipe.backbone, recipe.pretrained, recipe.clip.height, recipe.clip.width, recipe.seed)
         super().__init__(recipe, clip, TEMPLATE, num_classes)
         self.image = clip.image
         self.cameras = None

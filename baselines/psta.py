@@ -36,7 +36,6 @@ class PstaRecipe(Recipe):
     tra: bool = True
     sra: bool = True
 
-    frames: int = 8
     identities: int = 8
     tracklets: int = 4
     epochs: int = 500
@@ -51,7 +50,7 @@ class PstaRecipe(Recipe):
 RECIPES = {
     "full": PstaRecipe(),
     # 1.4 M parameters, from scratch
-    "tiny": PstaRecipe(
+    "tiny": PstaRecipe().changed(
         **TINY_SETTINGS,
         tracklets=2,
         lr=1e-3,
@@ -191,7 +190,7 @@ class Psta(nn.Module):
         self.backbone.to(memory_format=torch.channels_last)
         self.reduce = conv_block(self.backbone.channels, recipe.channels)
         step = 16 * recipe.last_stride
-        places = -(-recipe.height // step) * -(-recipe.width // step)
+        places = -(-recipe.clip.height // step) * -(-recipe.clip.width // step)
         self.stages = nn.ModuleList(
             Stam(recipe.channels, places, tra=recipe.tra, sra=recipe.sra) for _ in range(recipe.levels)
         )
@@ -227,7 +226,7 @@ def build(recipe: PstaRecipe, num_classes: int, num_cameras: int) -> nn.Module:
     """
     if not (recipe.tra or recipe.sra):
         raise UsageError("PSTA needs tra or sra to merge frames, but both are false: set one of them to true.")
-    for key, frames in (("frames", recipe.frames), ("test_frames", recipe.test_frames)):
+    for key, frames in (("frames", recipe.clip.frames), ("test_frames", recipe.test_frames)):
         if frames % 2**recipe.levels:
             raise UsageError(
                 f"{key} is {frames}, but PSTA with {recipe.levels} levels wants a multiple of {2**recipe.levels}: "

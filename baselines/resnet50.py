@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ..datasets.clips import ClipSpec
 from ..training.model import ModelInfo, TrainingOutput
 from ..training.recipe import Recipe
 from .necks import BnNeck
@@ -22,7 +23,7 @@ from .resnet import RESNET50_LAYERS, TINY_SETTINGS, ResNet, load_pretrained
 class Resnet50Recipe(Recipe):
     """Schedule of the CNN models: Adam 3.5e-4, x0.1 at 40 and 70 of 120 epochs, clips of 4 frames."""
 
-    frames: int = 4
+    clip: ClipSpec = ClipSpec(frames=4)
     test_frames: int = 4
     identities: int = 8
     tracklets: int = 4
@@ -35,9 +36,8 @@ class Resnet50Recipe(Recipe):
 RECIPES = {
     "full": Resnet50Recipe(),
     # 1.2 M parameters, from scratch
-    "tiny": Resnet50Recipe(
+    "tiny": Resnet50Recipe().changed(
         **TINY_SETTINGS,
-        frames=4,
         tracklets=4,
         lr=1e-3,
         layers=(1, 1, 1, 1),

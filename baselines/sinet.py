@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..datasets import UsageError
+from ..datasets.clips import ClipSpec
 from ..training.model import ModelInfo, TrainingOutput
 from ..training.recipe import Recipe
 from .inflated import convert_inflated, frame_maxima
@@ -40,7 +41,7 @@ class SinetRecipe(Recipe):
     contrast_weight: float = 0.001  # of InfoNCE
     contrast_temperature: float = 0.07
 
-    frames: int = 4
+    clip: ClipSpec = ClipSpec(frames=4)
     identities: int = 8
     tracklets: int = 4
     lr: float = 3e-4
@@ -53,7 +54,7 @@ class SinetRecipe(Recipe):
 
 RECIPES = {
     "full": SinetRecipe(),
-    "tiny": SinetRecipe(
+    "tiny": SinetRecipe().changed(
         **TINY_SETTINGS,
         tracklets=4,
         lr=1e-3,
@@ -202,7 +203,7 @@ def info_nce(frames: Tensor, labels: Tensor, temperature: float) -> Tensor:
 def _map_size(recipe: SinetRecipe) -> tuple[int, int]:
     """Height and width of the second stage's maps; those of the third are half as large, rounded up."""
     # the stem's pooling is not padded
-    pooled = [((side + 1) // 2 - 3) // 2 + 1 for side in (recipe.height, recipe.width)]
+    pooled = [((side + 1) // 2 - 3) // 2 + 1 for side in (recipe.clip.height, recipe.clip.width)]
     return (pooled[0] + 1) // 2, (pooled[1] + 1) // 2
 
 
@@ -214,7 +215,7 @@ def insert_modules(backbone: ResNet, recipe: SinetRecipe) -> None:
             blocks.append(block)
             channels = block.conv3.out_channels
             if index % 2 and wanted and name == "layer2":
-                blocks.append(IntegrationDistribution(channels, recipe.frames * math.prod(_map_size(recipe))))
+                blocks.append(IntegrationDistribution(channels, recipe.clip.frames * math.prod(_map_size(recipe))))
             elif index % 2 and wanted:
                 blocks.append(SalientToBroad(channels, min((index + 1) // 2, GROUP - 1)))
         setattr(backbone, name, nn.Sequential(*blocks))
@@ -268,16 +269,16 @@ def build(recipe: SinetRecipe, num_classes: int, num_cameras: int) -> nn.Module:
     """
     if recipe.sbm and min(_map_size(recipe)) < 5:  # the third stage halves them
         raise UsageError(
-            f"Images of {recipe.height}x{recipe.width} leave SINet's SBM maps without an inside: use a height and "
-            "width of at least 40, for example --set height=64 --set width=40."
+            f"Images of {recipe.clip.height}x{recipe.clip.width} leave SINet's SBM maps without an inside: use a "
+            "height and width of at least 40, for example --set height=64 --set width=40."
         )
-    for key, frames in (("frames", recipe.frames), ("test_frames", recipe.test_frames)):
+    for key, frames in (("frames", recipe.clip.frames), ("test_frames", recipe.test_frames)):
         if recipe.sbm and frames % GROUP:
             raise UsageError(f"{key} is {frames}, but SINet's SBM wants a multiple of 4: use --set {key}=4.")
-    if recipe.idm and recipe.test_frames != recipe.frames:
+    if recipe.idm and recipe.test_frames != recipe.clip.frames:
         raise UsageError(
-            f"test_frames is {recipe.test_frames}, but SINet's IDM is made for clips of {recipe.frames} frames: "
-            f"use --set test_frames={recipe.frames}."
+            f"test_frames is {recipe.test_frames}, but SINet's IDM is made for clips of {recipe.clip.frames} frames: "
+            f"use --set test_frames={recipe.clip.frames}."
         )
     return Sinet(recipe, num_classes)
 

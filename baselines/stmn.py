@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..datasets import UsageError
+from ..datasets.clips import ClipSpec
 from ..training.model import ModelInfo, TrainingOutput
 from ..training.recipe import Recipe
 from .necks import BnNeck, hold_bias
@@ -39,7 +40,7 @@ class StmnRecipe(Recipe):
     spread_weight: float = 1.0
     spread_margin: float = 0.3
 
-    frames: int = 6
+    clip: ClipSpec = ClipSpec(frames=6)
     identities: int = 8
     tracklets: int = 4
     lr: float = 1e-4
@@ -55,7 +56,7 @@ class StmnRecipe(Recipe):
 RECIPES = {
     "full": StmnRecipe(),
     # 3.4 M parameters, 2.1 M of them in the LSTM, from scratch
-    "tiny": StmnRecipe(
+    "tiny": StmnRecipe().changed(
         **TINY_SETTINGS,
         frames=4,
         test_frames=4,
@@ -193,7 +194,7 @@ class Stmn(nn.Module):
         for part in (backbone, self.value, self.spatial_query, self.temporal_query):
             part.to(memory_format=torch.channels_last)
         self.spatial_memory = SpatialMemory(recipe.spatial_slots, channels, recipe.by_place)
-        self.temporal_memory = TemporalMemory(recipe.temporal_slots, channels, recipe.frames)
+        self.temporal_memory = TemporalMemory(recipe.temporal_slots, channels, recipe.clip.frames)
         self.spatial_neck = BnNeck(channels, num_classes)
         self.temporal_neck = BnNeck(channels, num_classes)
 
@@ -232,10 +233,10 @@ def build(recipe: StmnRecipe, num_classes: int, num_cameras: int) -> nn.Module:
     Raises:
         UsageError: clips in test are not as long as those in training, or the pretrained weights are absent.
     """
-    if recipe.test_frames != recipe.frames:
+    if recipe.test_frames != recipe.clip.frames:
         raise UsageError(
-            f"test_frames is {recipe.test_frames}, but STMN's temporal memory holds attentions over {recipe.frames} "
-            f"frames: use --set test_frames={recipe.frames}."
+            f"test_frames is {recipe.test_frames}, but STMN's temporal memory holds attentions over "
+            f"{recipe.clip.frames} frames: use --set test_frames={recipe.clip.frames}."
         )
     return Stmn(recipe, num_classes)
 

@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..datasets import ReidDataset
+from ..datasets.clips import ClipSpec
 from ..training.losses import smoothed_cross_entropy
 from ..training.model import FrameExtractor, ModelInfo, TrainingOutput
-from ..training.recipe import IMAGENET_MEAN, IMAGENET_STD
 from .clip import TINY_SETTINGS, Attention, Block, ClipRecipe, LayerNorm, QuickGELU, load_clip, new_part_factor
 from .clip_memory import follow, identity_memory
 from .necks import BnNeck, hold_bias
@@ -30,8 +30,7 @@ class TfclipRecipe(ClipRecipe):
     """The authors' configuration: Adam 5e-6, x0.1 at 30, 50 and 70 of 80 epochs, 4 identities x 4 clips of 8 frames."""
 
     # as their loaders do, whatever their configuration says
-    mean: tuple[float, float, float] = IMAGENET_MEAN
-    std: tuple[float, float, float] = IMAGENET_STD
+    clip: ClipSpec = ClipSpec()
     camera_weight: float = 1.0  # of the camera embedding in the class token; 0 builds the model without it
     memory: bool = True  # cross-entropy of the video against the memory
     memory_momentum: float = 1.0  # 1: frozen, as published; see clip_memory.follow
@@ -58,7 +57,7 @@ class TfclipRecipe(ClipRecipe):
 
 RECIPES = {
     "full": TfclipRecipe(),
-    "tiny": TfclipRecipe(
+    "tiny": TfclipRecipe().changed(
         **TINY_SETTINGS,
         ssp_heads=4,
         ssp_dropout=0.0,
@@ -175,7 +174,7 @@ class Tfclip(nn.Module):
     def __init__(self, recipe: TfclipRecipe, num_classes: int, num_cameras: int) -> None:
         super().__init__()
         self.recipe = recipe
-        clip = load_clip(recipe.backbone, recipe.pretrained, recipe.height, recipe.width, recipe.seed)
+        clip = load_clip(recipe.backbone, recipe.pretrained, recipe.clip.height, recipe.clip.width, recipe.seed)
         width, embed = clip.config.width, clip.config.embed
         self.image = clip.image
         self.cameras = self.ssp = self.tmd = None
@@ -251,7 +250,7 @@ class Tfclip(nn.Module):
         frames = extract(dataset.train, lambda images, cameras: self.image(images).projected[:, 0])
         self.train(mode)
         labels = [dataset.label_of[tracklet.identity] for tracklet in dataset.train]
-        self.memory.copy_(identity_memory(frames, labels, len(self.memory), self.recipe.frames))
+        self.memory.copy_(identity_memory(frames, labels, len(self.memory), self.recipe.clip.frames))
 
     def lr_factor(self, name: str) -> float:
         """TMD's classifier starts from nothing on features that no other loss shapes."""

@@ -15,9 +15,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from ..datasets.clips import ClipSpec
 from ..training.losses import supervised_contrast
 from ..training.model import ModelInfo, TrainingOutput
-from ..training.recipe import IMAGENET_MEAN, IMAGENET_STD
 from .clip import TINY_SETTINGS, Attention, Block, ClipConfig, ImageTokens, ImageTower, QuickGELU, load_clip
 from .prompts import NAMES, PromptedClip, PromptRecipe, convert_shared
 
@@ -29,8 +29,7 @@ CAMERA_BLOCKS = 9  # of the camera prompt: the first nine, as in the authors' co
 class VslaclipRecipe(PromptRecipe):
     """The authors' configuration: Adam 1e-4 for adapters and heads, x0.1 at 60 and 90 of 120 epochs."""
 
-    mean: tuple[float, float, float] = IMAGENET_MEAN
-    std: tuple[float, float, float] = IMAGENET_STD
+    clip: ClipSpec = ClipSpec()
     adapters: bool = True
     adapter_width: int = 256
     adapter_heads: int = 4
@@ -48,7 +47,7 @@ class VslaclipRecipe(PromptRecipe):
 RECIPES = {
     "full": VslaclipRecipe(),
     # the tiny tower was pretrained for minutes only: it trains too
-    "tiny": VslaclipRecipe(
+    "tiny": VslaclipRecipe().changed(
         **TINY_SETTINGS, identities=4, prompt_epochs=30, prompt_lr=3e-3, adapter_width=64, adapter_heads=2, frozen=False
     ),
 }
@@ -144,7 +143,7 @@ class Vslaclip(PromptedClip):
     """`forward`, `embed` and `prepare` as `training.model.ReidModel` wants them."""
 
     def __init__(self, recipe: VslaclipRecipe, num_classes: int, num_cameras: int) -> None:
-        clip = load_clip(recipe.backbone, recipe.pretrained, recipe.height, recipe.width, recipe.seed)
+        clip = load_clip(recipe.backbone, recipe.pretrained, recipe.clip.height, recipe.clip.width, recipe.seed)
         super().__init__(recipe, clip, TEMPLATE, num_classes)
         self.image = clip.image
         if recipe.adapters:

@@ -89,7 +89,7 @@ def training(name: str, size: str, device: str, repeats: int) -> dict:
     model, recipe = make(name, size, device)
     optimiser = make_optimiser(model.train(), recipe)
     count = recipe.identities * recipe.tracklets
-    clips = torch.randn(count, recipe.frames, 3, recipe.height, recipe.width, device=device)
+    clips = torch.randn(count, recipe.clip.frames, 3, recipe.clip.height, recipe.clip.width, device=device)
     labels = torch.arange(count, device=device) // recipe.tracklets
     cameras = torch.arange(count, device=device) % CAMERAS
     half = device.startswith("cuda") and recipe.precision == "bf16"
@@ -106,7 +106,7 @@ def training(name: str, size: str, device: str, repeats: int) -> dict:
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     memory = peak(step, model, device, clips, *state, *gradients)
     return {
-        "batch": f"{count} x {recipe.frames}",
+        "batch": f"{count} x {recipe.clip.frames}",
         "train_ms": timed(step, repeats, device) / count,
         "train_mib": memory,
     }
@@ -114,7 +114,7 @@ def training(name: str, size: str, device: str, repeats: int) -> dict:
 
 def test(name: str, size: str, device: str, repeats: int) -> dict:
     model, recipe = make(name, size, device)
-    clip = (recipe.test_frames, 3, recipe.height, recipe.width)
+    clip = (recipe.test_frames, 3, recipe.clip.height, recipe.clip.width)
     cost = complexity.measure(model, clip, device, name=name, size=size, repeats=repeats, precision=recipe.precision)
     return {
         "T": recipe.test_frames,
@@ -178,7 +178,7 @@ def main() -> None:
     ]
     for size, count, train in parts:
         recipes = [zoo.recipe(name, size) for name in options.models.split(",")]
-        pixels = sorted({f"{r.height}x{r.width}" for r in recipes})
+        pixels = sorted({f"{r.clip.height}x{r.clip.width}" for r in recipes})
         lines += ["", f"## Size {size}, {' and '.join(pixels)} pixels", "", *header(train)]
         for name in options.models.split(","):
             lines.append(row(name, size, options.device, count, train))

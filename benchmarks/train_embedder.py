@@ -29,12 +29,12 @@ from machine import describe
 from torch import Tensor, nn
 from torch.nn import functional
 
+from reidkit.datasets.clips import IMAGENET_MEAN, IMAGENET_STD
 from reidkit.datasets.files import atomic_path, sha256_file, write_json
 from reidkit.datasets.images import decode
 from reidkit.datasets.progress import say
 from reidkit.leaderboard.ranking import score
 from reidkit.toolkit.embed import load_embedder, normalise, to_batch
-from reidkit.training.recipe import IMAGENET_MEAN, IMAGENET_STD
 
 KINDS = ("sports", "dance")
 FIRST_SEED = 7000

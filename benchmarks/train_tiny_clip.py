@@ -37,6 +37,7 @@ from train_embedder import CAST, GAIN, HEIGHT, HELD, KINDS, OFFSET, WIDTH, contr
 
 from reidkit.baselines.clip import CONTEXT, Clip, load_clip, tokenize
 from reidkit.baselines.clip_weights import EMBEDDING, ROWS
+from reidkit.datasets.clips import CLIP_MEAN, CLIP_STD, IMAGENET_MEAN, IMAGENET_STD
 from reidkit.datasets.files import atomic_path, write_json
 from reidkit.datasets.images import decode
 from reidkit.datasets.progress import say
@@ -44,7 +45,6 @@ from reidkit.leaderboard.ranking import score
 from reidkit.toolkit.captioning.template import OPENINGS, caption, phrases
 from reidkit.training.losses import supervised_contrast
 from reidkit.training.parallel import Parallel, start, stop
-from reidkit.training.recipe import CLIP_MEAN, CLIP_STD, IMAGENET_MEAN, IMAGENET_STD
 
 ROOM = (144, 72)  # crops are kept a little larger, so that they can be moved and zoomed
 PER_TRACK = 16  # crops of an identity in a camera, spread over time

@@ -59,7 +59,6 @@ class CgclipRecipe(ClipRecipe):
     new_lr_factor: float = 10.0
     gate_lr_factor: float = 1000.0  # Adam moves a scalar by lr a step at most; g has to come from 0 to about 1
 
-    frames: int = 8
     identities: int = 4
     tracklets: int = 4
     pad: int = 0
@@ -76,7 +75,7 @@ class CgclipRecipe(ClipRecipe):
 RECIPES = {
     "full": CgclipRecipe(),
     # 128x64 pixels in 8x8 patches, on the tiny CLIP that was pretrained on simulated people
-    "tiny": CgclipRecipe(
+    "tiny": CgclipRecipe().changed(
         **TINY_SETTINGS,
         tfe_heads=6,
         cmr_heads=4,
@@ -112,7 +111,7 @@ class Cgclip(nn.Module):
     def __init__(self, recipe: CgclipRecipe, num_classes: int) -> None:
         super().__init__()
         self.recipe = recipe
-        clip = load_clip(recipe.backbone, recipe.pretrained, recipe.height, recipe.width, recipe.seed)
+        clip = load_clip(recipe.backbone, recipe.pretrained, recipe.clip.height, recipe.clip.width, recipe.seed)
         self.image = clip.image
         width, embed = clip.config.width, clip.config.embed
         whole = not recipe.memory_only
@@ -123,7 +122,7 @@ class Cgclip(nn.Module):
         if whole and recipe.cmr:
             self.cmr = CaptionGuidedRefinement(embed, recipe.cmr_heads, recipe.cmr_layers, self.with_captions)
         if whole and recipe.tfe:
-            self.tfe = TokenExtraction(width, recipe.tokens, recipe.tfe_layers, recipe.tfe_heads, recipe.frames)
+            self.tfe = TokenExtraction(width, recipe.tokens, recipe.tfe_layers, recipe.tfe_heads, recipe.clip.frames)
         sizes = {"image": width, "projection": embed, **({"tfe": width} if whole else {})}
         self.necks = nn.ModuleDict({name: BnNeck(size, num_classes) for name, size in sizes.items()})
 
@@ -197,7 +196,7 @@ class Cgclip(nn.Module):
         frames = extract(tracklets, lambda images, cameras: self.image(images).projected[:, 0])
         self.train(mode)
         labels = [dataset.label_of[tracklet.identity] for tracklet in dataset.train]
-        self.memory.copy_(identity_memory(frames, labels, len(dataset.identities), recipe.frames))
+        self.memory.copy_(identity_memory(frames, labels, len(dataset.identities), recipe.clip.frames))
         if not self.with_captions:
             return
         by_label = [texts.get(identity, ()) for identity in dataset.identities]
@@ -213,7 +212,7 @@ class Cgclip(nn.Module):
         if recipe.caption_encoder == "words" or (recipe.caption_encoder == "auto" and not recipe.pretrained):
             return encode_words(texts, self.memory.shape[1])
         # Needed here only, so the model doesn't carry the 63 M parameters of the text tower through training.
-        clip = load_clip(recipe.backbone, recipe.pretrained, recipe.height, recipe.width, recipe.seed)
+        clip = load_clip(recipe.backbone, recipe.pretrained, recipe.clip.height, recipe.clip.width, recipe.seed)
         clip.text.to(self.memory.device).eval()
 
         def tokens_of(batch: list[str]) -> tuple[Tensor, Tensor, Tensor]:

@@ -33,10 +33,11 @@ def evaluate(model, weights, bench, size, overrides, split, protocol, device, re
 
     The result is stored as MODEL@WEIGHTS, so that tables tell it from what `run` trained.
     """
+    from ..datasets.devices import pick_device
     from ..leaderboard.results import save_result
     from ..training import zoo
     from ..training.experiment import Cell, make_evaluation, score_model
-    from ..training.parallel import Parallel, pick_device
+    from ..training.parallel import Parallel
     from ..training.trained import open_model
 
     started = time.monotonic()
@@ -75,13 +76,10 @@ def evaluate(model, weights, bench, size, overrides, split, protocol, device, re
             }
         )
         return
-    from rich.table import Table
-
-    table = Table("model", "bench", *figures, "queries", "protocol", "sampling")
     counted = str(scores.queries) + (f" ({scores.skipped} skipped)" if scores.skipped else "")
-    row = [f"{value:.1f}" for value in figures.values()]
-    table.add_row(model, dataset.name, *row, counted, protocol or dataset.protocol, recipe.test_sampling)
-    show(table)
+    values = [f"{value:.1f}" for value in figures.values()]
+    row = (model, dataset.name, *values, counted, protocol or dataset.protocol, recipe.test_sampling)
+    show(("model", "bench", *figures, "queries", "protocol", "sampling"), [row], right=figures)
     say(f"Stored as {result.model} in {path}.")
 
 
@@ -115,18 +113,18 @@ def _dataset_of_run(bench, data, split, weights):
 @WORKERS
 @JSON
 def embed(model, weights, source, output, part, size, overrides, device, data, workers, as_json):
-    """Features of every tracklet, as .npz: features, pids, camids, is_query (as `score` wants them), and ids.
+    """Features of every tracklet, as .npz: features, pids, camids, is_query, kinds (as `score` wants them), and ids.
 
     A FOLDER holds a folder of crops for each tracklet, or crops that are a tracklet each; its pids are all -1.
     """
     import numpy as np
 
     from ..datasets.benches import BENCHES, load_bench
+    from ..datasets.devices import pick_device
     from ..datasets.files import atomic_path
     from ..datasets.folder import read_folder
     from ..datasets.format import MANIFEST
     from ..training.extraction import extract_features
-    from ..training.parallel import pick_device
     from ..training.trained import open_model
 
     dataset = None
@@ -148,6 +146,7 @@ def embed(model, weights, source, output, part, size, overrides, device, data, w
             pids=np.array([t.identity for t in tracklets]),
             camids=np.array([t.camera for t in tracklets]),
             is_query=np.array([t.id in queries for t in tracklets]),
+            kinds=np.array([t.kind for t in tracklets]),
             ids=np.array([t.id for t in tracklets]),
         )
     if as_json:

@@ -35,12 +35,12 @@ def explain(model_run, dataset, wanted, output, frames, height, device, data, as
 
     from ..cgclip.drawing import draw_attention
     from ..datasets.benches import load_bench
+    from ..datasets.devices import pick_device
     from ..datasets.files import atomic_path
     from ..datasets.loader import decode_tracklet
     from ..datasets.sampling import spread
     from ..datasets.transforms import normalise
     from ..training import zoo
-    from ..training.parallel import pick_device
     from ..training.trained import open_run, read_facts
 
     if output.suffix.lower() not in (".png", ".jpg", ".jpeg"):
@@ -57,8 +57,8 @@ def explain(model_run, dataset, wanted, output, frames, height, device, data, as
 
     tracklet = _find(load_bench(dataset, data), wanted)
     chosen = spread(len(tracklet.frames), frames or recipe.test_frames)
-    crops = decode_tracklet(tracklet, chosen, recipe.height, recipe.width)
-    clip = normalise(crops[None].to(next(model.parameters()).device), recipe.mean, recipe.std)
+    crops = decode_tracklet(tracklet, chosen, recipe.clip.height, recipe.clip.width)
+    clip = normalise(crops[None].to(next(model.parameters()).device), recipe.clip)
     with torch.inference_mode():
         maps, on_class = (part[0].float().cpu().numpy() for part in model.attention(clip))
     columns = [f"frame {index + 1}" for index in chosen.tolist()]

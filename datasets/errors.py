@@ -4,6 +4,7 @@
 """
 
 import difflib
+from collections.abc import Iterable
 
 
 class ReidkitError(Exception):
@@ -39,8 +40,12 @@ class LossError(ReidkitError):
     exit_code = 3
 
 
-def choices(value: object, allowed: object, what: str) -> str:
-    """`Unknown bench 'marz'. Known: ilids-vid, mars. Did you mean 'mars'?`"""
+def choices(value: object, allowed: Iterable[object], what: str) -> str:
+    """The sentence for a value that is none of the allowed ones.
+
+    >>> choices("marz", ["mars", "ilids-vid"], "bench")
+    "Unknown bench 'marz'. Known: ilids-vid, mars. Did you mean 'mars'?"
+    """
     names = sorted(str(name) for name in allowed)
     close = difflib.get_close_matches(str(value), names, n=1)
     hint = f" Did you mean '{close[0]}'?" if close else ""

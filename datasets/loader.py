@@ -1,19 +1,17 @@
 """Tracklets to clips of `uint8`, decoded by a pool of threads ahead of the model.
 
-loader = TrainLoader(dataset, frames=8, identities=8, tracklets=4, height=256, width=128, seed=0, workers=4)
-for clips, labels, cameras in loader.epoch(0): ...
-for clips, cameras, index in test_clips(dataset.test, sampling="dense", frames=8, height=256, width=128,
-                                        batch_clips=32, workers=4): ...
+    spec = ClipSpec(frames=8, height=256, width=128)
+    loader = TrainLoader(dataset, spec, identities=8, tracklets=4, seed=0, workers=4)
+    for clips, labels, cameras in loader.epoch(0): ...
+    for clips, cameras, index in evaluation_clips(dataset.test, spec, sampling="dense", batch_clips=32, workers=4): ...
 
 Decoding releases Python's lock, so threads use the cores and share one cache. What is drawn depends on (seed, epoch,
 batch, place in the batch) alone: any number of workers gives the same batches in the same order.
 """
 
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Literal, TypeVar
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -21,8 +19,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from .clips import ClipSpec
 from .errors import UsageError, choices
 from .images import crop
+from .prefetch import prefetch_map
 from .sampling import chunk_sample, dense_clips, identity_batches, spread, stride_sample, strided_clips
 from .tracklet import Frames, ReidDataset, Tracklet
 
@@ -33,9 +33,6 @@ SAMPLINGS: dict[str, Callable[[int, int], np.ndarray]] = {
     "spread": lambda n, T: spread(n, T)[None],
     "strided": strided_clips,
 }
-
-Job = TypeVar("Job")
-Made = TypeVar("Made")
 
 
 def decode_frames(frames: Frames, indices: Iterable[int], height: int, width: int) -> Tensor:
@@ -67,7 +64,7 @@ class TrainLoader:
     """Identity-balanced training batches of P identities x K tracklets, one clip of T frames a tracklet.
 
     Args:
-        frames: T.
+        spec: T, and the pixels' size.
         identities: P; lowered to the number of training identities where there are fewer.
         tracklets: K.
         seed: with the epoch's number it decides every draw.
@@ -82,12 +79,10 @@ class TrainLoader:
     def __init__(
         self,
         dataset: ReidDataset,
+        spec: ClipSpec,
         *,
-        frames: int,
         identities: int,
         tracklets: int,
-        height: int,
-        width: int,
         seed: int,
         workers: int,
         stride: int = 0,
@@ -99,11 +94,10 @@ class TrainLoader:
         self.train = dataset.train
         self.labels = np.array([dataset.label_of[t.identity] for t in self.train])
         self.cameras = np.array([t.camera for t in self.train])
-        self.frames, self.identities, self.tracklets, self.stride = frames, identities, tracklets, stride
-        self.height, self.width = height, width
+        self.spec, self.identities, self.tracklets, self.stride = spec, identities, tracklets, stride
         self.seed, self.workers, self.rank, self.world = seed, workers, rank, world
-        total = sum(len(t.frames) for t in self.train) * 3 * height * width
-        self.cache = _Cache(self.train, height, width) if total <= CACHE_BYTES else None
+        total = sum(len(t.frames) for t in self.train) * 3 * spec.height * spec.width
+        self.cache = _Cache(self.train, spec.height, spec.width) if total <= CACHE_BYTES else None
 
     def __len__(self) -> int:
         """Batches an epoch, for this rank."""
@@ -118,24 +112,25 @@ class TrainLoader:
         """
         batches = identity_batches(self.labels, self.identities, self.tracklets, self.seed, number, self.cameras)
         places = [i % len(batches) for i in range(self.rank, len(self) * self.world, self.world)]
+        spec = self.spec
 
         def make(place: int) -> tuple[Tensor, Tensor, Tensor]:
             batch = batches[place]
-            clips = torch.empty(len(batch), self.frames, 3, self.height, self.width, dtype=torch.uint8)
+            clips = torch.empty(len(batch), spec.frames, 3, spec.height, spec.width, dtype=torch.uint8)
             for slot, index in enumerate(batch):
                 rng = np.random.default_rng([self.seed, number, place, slot])
                 tracklet = self.train[index]
                 if self.stride:
-                    chosen = stride_sample(len(tracklet.frames), self.frames, self.stride, rng)
+                    chosen = stride_sample(len(tracklet.frames), spec.frames, self.stride, rng)
                 else:
-                    chosen = chunk_sample(len(tracklet.frames), self.frames, rng)
+                    chosen = chunk_sample(len(tracklet.frames), spec.frames, rng)
                 if self.cache is not None:
                     clips[slot] = self.cache.get(int(index), chosen)
                 else:
-                    clips[slot] = decode_tracklet(tracklet, chosen, self.height, self.width)
+                    clips[slot] = decode_tracklet(tracklet, chosen, spec.height, spec.width)
             return clips, torch.from_numpy(self.labels[batch]), torch.from_numpy(self.cameras[batch])
 
-        yield from ahead(make, places, self.workers)
+        yield from prefetch_map(make, places, self.workers)
 
 
 class _Cache:
@@ -163,60 +158,33 @@ class _Cache:
         return pixels[torch.from_numpy(frames)]
 
 
-def test_clips(
-    tracklets: Sequence[Tracklet],
-    *,
-    sampling: Sampling,
-    frames: int,
-    height: int,
-    width: int,
-    batch_clips: int,
-    workers: int,
+def evaluation_clips(
+    tracklets: Sequence[Tracklet], spec: ClipSpec, *, sampling: Sampling, batch_clips: int, workers: int
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Yields clips uint8 [b, T, 3, H, W], cameras int64 [b], tracklet_index int64 [b]; b <= batch_clips.
 
     Clips come in the order of `tracklets`, those of a tracklet in time order, possibly over several batches.
 
     Args:
+        spec: T, and the pixels' size.
         sampling: "dense" (all frames), "spread" (one clip of T evenly spread frames) or "strided".
-        frames: T.
 
     Raises:
         UsageError: unknown sampling, or a broken image; the tracklet is named.
     """
     if sampling not in SAMPLINGS:
         raise UsageError(choices(sampling, SAMPLINGS, "test sampling"))
-    clips = [(index, clip) for index, t in enumerate(tracklets) for clip in SAMPLINGS[sampling](len(t.frames), frames)]
+    sample = SAMPLINGS[sampling]
+    clips = [(index, clip) for index, t in enumerate(tracklets) for clip in sample(len(t.frames), spec.frames)]
 
     def make(start: int) -> tuple[Tensor, Tensor, Tensor]:
         part = clips[start : start + batch_clips]
-        pixels = torch.empty(len(part), frames, 3, height, width, dtype=torch.uint8)
+        pixels = torch.empty(len(part), spec.frames, 3, spec.height, spec.width, dtype=torch.uint8)
         for row, (index, clip) in enumerate(part):
             once, back = np.unique(clip, return_inverse=True)
-            pixels[row] = decode_tracklet(tracklets[index], once, height, width)[torch.from_numpy(back)]
+            shown = decode_tracklet(tracklets[index], once, spec.height, spec.width)
+            pixels[row] = shown[torch.from_numpy(back)]
         index = torch.tensor([i for i, _ in part])
         return pixels, torch.tensor([tracklets[i].camera for i, _ in part]), index
 
-    yield from ahead(make, range(0, len(clips), batch_clips), workers)
-
-
-test_clips.__test__ = False  # its name is not a test's
-
-
-def ahead(make: Callable[[Job], Made], jobs: Iterable[Job], workers: int) -> Iterator[Made]:
-    """`make(job)` of each job, in order, made by `workers` threads up to workers + 1 jobs ahead."""
-    if workers <= 0:
-        yield from map(make, jobs)
-        return
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
-    waiting: deque = deque()
-    try:
-        for job in jobs:
-            waiting.append(pool.submit(make, job))
-            if len(waiting) > workers + 1:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        # Leaving early (an error, a broken-off loop) must not wait for work nobody wants.
-        pool.shutdown(wait=False, cancel_futures=True)
+    yield from prefetch_map(make, range(0, len(clips), batch_clips), workers)

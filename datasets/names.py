@@ -1,7 +1,9 @@
 """The one rule for names that become folders, files and table cells, and the nearest of the known names.
 
-check_name("sports-vreid", "name of a dataset")
-nearest("marz", ["mars", "ls-vid"])
+Example:
+
+    check_name("sports-vreid", "name of a dataset")
+    nearest("marz", ["mars", "ls-vid"])
 """
 
 import difflib
@@ -51,6 +53,10 @@ def _fault(name: str) -> str:
 
 
 def nearest(wanted: str, known: Iterable[str], count: int = 3) -> list[str]:
-    """Up to `count` of the known names, the most alike first; the first ones where none is alike."""
+    """Up to `count` of the known names, the most alike first; the first ones where none is alike.
+
+    >>> nearest("marz", ["mars", "ls-vid"], count=1)
+    ['mars']
+    """
     names = list(known)
     return difflib.get_close_matches(wanted, names, n=count, cutoff=0.3) or names[:count]

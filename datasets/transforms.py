@@ -1,18 +1,19 @@
 """Clip transforms on the device, batched, from the `uint8` that the loader gives to the floats that a model takes.
 
-clips = augment(clips.to(device), flip=0.5, pad=10, erase=0.5, mean=MEAN, std=STD, generator=generator)   # training
-clips = normalise(clips.to(device), MEAN, STD)                                                            # test
+    clips = augment(clips.to(device), spec, flip=0.5, pad=10, erase=0.5, generator=generator)   # training
+    clips = normalise(clips.to(device), spec)                                                   # test
 
 Random numbers come from the generator given, so the same generator state gives the same clips. A generator on the CPU
 gives the same augmentation on every device, and saves the GPU a synchronisation.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from .clips import ClipSpec
 
 # Random erasing as published (Zhong et al., "Random Erasing Data Augmentation", AAAI 2020, section 3.2 and table 5).
 ERASE_AREA = (0.02, 0.4)  # of the frame
@@ -36,35 +37,36 @@ class Draws:
     patch: Tensor
 
 
-def normalise(clips: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+def normalise(clips: Tensor, spec: ClipSpec) -> Tensor:
     """(clips / 255 - mean) / std, channel by channel: uint8 [..., 3, H, W] to float32 of the same shape."""
-    scale = torch.tensor(std, device=clips.device).mul(255).reciprocal().view(3, 1, 1)
-    shift = torch.tensor(mean, device=clips.device).div(torch.tensor(std, device=clips.device)).view(3, 1, 1)
+    mean, std = torch.tensor(spec.mean, device=clips.device), torch.tensor(spec.std, device=clips.device)
+    scale = std.mul(255).reciprocal().view(3, 1, 1)
+    shift = mean.div(std).view(3, 1, 1)
     return clips.float().mul_(scale).sub_(shift)
 
 
 def augment(
     clips: Tensor,
+    spec: ClipSpec,
     *,
     flip: float,
     pad: int,
     erase: float,
-    mean: Sequence[float],
-    std: Sequence[float],
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """Flips, shifts, normalises and erases: uint8 [B, T, 3, H, W] to float32 [B, T, 3, H, W].
 
     Args:
+        spec: mean and deviation that the pixels are normalised by.
         flip: probability of a left-right flip, drawn once a clip: all its frames turn or none.
         pad: pixels of black added on each side before a random crop back to H x W, one place a clip.
         erase: probability of a random erasing, drawn for each frame with a patch of its own. The patch takes the value
-            `mean`, which is 0 after normalisation (RE-M of the paper).
+            `spec.mean`, which is 0 after normalisation (RE-M of the paper).
         generator: source of the random numbers, on any device; PyTorch's global one when None.
     """
     batch, frames, _, height, width = clips.shape
     draws = draw(batch, frames, height, width, flip=flip, pad=pad, erase=erase, generator=generator)
-    return apply(clips, draws, pad=pad, mean=mean, std=std)
+    return apply(clips, draws, spec, pad=pad)
 
 
 def draw(
@@ -105,7 +107,7 @@ def draw(
     return Draws(turned, top, left, patch * (erased & fits.any(-1))[..., None])
 
 
-def apply(clips: Tensor, draws: Draws, *, pad: int, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+def apply(clips: Tensor, draws: Draws, spec: ClipSpec, *, pad: int) -> Tensor:
     """`augment` with the random numbers given: uint8 [B, T, 3, H, W] to float32 [B, T, 3, H, W]."""
     height, width = clips.shape[-2:]
     device = clips.device
@@ -117,7 +119,7 @@ def apply(clips: Tensor, draws: Draws, *, pad: int, mean: Sequence[float], std: 
         crop = padded[index, :, :, top : top + height, left : left + width]
         out[index] = crop.flip(-1) if turned else crop
 
-    values = normalise(out, mean, std)
+    values = normalise(out, spec)
     if bool((draws.patch[..., 2] > 0).any()):
         top, left, tall, wide = draws.patch.to(device, non_blocking=True)[..., None].unbind(-2)  # each [B, T, 1]
         y, x = torch.arange(height, device=device), torch.arange(width, device=device)

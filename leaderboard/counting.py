@@ -11,7 +11,7 @@ give the same counts.
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided, sliding_window_view
@@ -33,7 +33,7 @@ class Source(Protocol):
 
     def pairs(self, queries: np.ndarray, entries: np.ndarray) -> np.ndarray: ...
 
-    def block(self, q0: int, q1: int, g0: int, g1: int) -> np.ndarray: ...
+    def block(self, q0: int, q1: int, g0: int, g1: int) -> Any: ...  # an array, or a tensor on `device`
 
 
 @dataclass(frozen=True)

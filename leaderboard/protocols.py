@@ -4,7 +4,7 @@
     protocol("marz")                            # UsageError that lists the names
 
 Under every one of them an entry with the query's identity *and* camera is removed (the query itself among them), junk
-(identity below 0) is ignored, distractors stay and count against, and ties are broken by gallery order.
+is ignored, distractors stay and count against, and ties are broken by gallery order.
 """
 
 from dataclasses import dataclass
@@ -25,6 +25,8 @@ class EvaluationProtocol:
         average_precision: "step", (1/R) sum i/r_i, or "trapezoid", which averages it with (i-1)/(r_i-1).
         splits: how many splits a result is the mean of.
         headline: the metrics that papers print for it, in their order.
+        zero_is_distractor: whether pid 0 means a distractor where nothing but pids tells the kinds, as in MARS' tables.
+            Elsewhere 0 is a person like any other.
     """
 
     name: str
@@ -34,6 +36,7 @@ class EvaluationProtocol:
     average_precision: Literal["step", "trapezoid"] = "step"
     splits: int = 1
     headline: tuple[str, ...] = ("mAP", "R1")
+    zero_is_distractor: bool = False
 
 
 _ILIDS = {"queries_in_gallery": False, "splits": 10, "headline": ("R1", "R5")}
@@ -45,18 +48,21 @@ PROTOCOLS: dict[str, EvaluationProtocol] = {
             "mars",
             1,
             "MARS as most papers run it: the gallery is every test tracklet but junk, queries included; step AP.",
+            zero_is_distractor=True,
         ),
         EvaluationProtocol(
             "mars-matlab",
             1,
             "The MARS authors' script: the same gallery, AP by the trapezoid rule, about two points lower.",
             average_precision="trapezoid",
+            zero_is_distractor=True,
         ),
         EvaluationProtocol(
             "mars-torchreid",
             1,
             "MARS as torchreid runs it: queries are left out of the gallery, and a query without a match is skipped.",
             queries_in_gallery=False,
+            zero_is_distractor=True,
         ),
         EvaluationProtocol(
             "ilids-vid",
@@ -78,18 +84,18 @@ PROTOCOLS: dict[str, EvaluationProtocol] = {
         ),
         EvaluationProtocol(
             "ls-vid",
-            1,
+            2,  # 1 took identity 0 for nobody
             "LS-VID with its own query and gallery lists, same-camera entries of the identity removed; step AP.",
             queries_in_gallery=False,
         ),
         EvaluationProtocol(
             "video-reid",
-            1,
+            2,  # 1 took identity 0 for nobody
             "The MARS rule on any dataset: one query an (identity, camera) with a match elsewhere, queries kept.",
         ),
         EvaluationProtocol(
             "single-camera-views",
-            1,
+            2,  # 1 took identity 0 for nobody
             "Time segments of one camera's take stand in for cameras; never compare it with cross-camera figures.",
         ),
     )

@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..datasets import UsageError
-from ..datasets.errors import choices
+from ..datasets.devices import pick_device
 from . import protocols
 from .counting import TOP, Ragged, Source, rank_matches
 from .distances import FeatureDistances, GivenDistances
+from .inputs import checked, people
 from .protocols import EvaluationProtocol
 
 CMC_RANKS = (1, 5, 10, 20)
-METRICS = ("cosine", "euclidean")
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,7 @@ def score(
     metric: str = "cosine",
     rerank: bool = False,
     *,
+    kinds: np.ndarray | None = None,
     device: str = "cpu",
     camera_pairs: bool = True,
     top: int = TOP,
@@ -83,28 +84,37 @@ def score(
 
     Args:
         features: float [N, D].
-        pids, camids: int [N]; a pid below 0 is junk, 0 a distractor at the MARS border (it matches nobody).
+        pids, camids: int [N]. A pid below 0 is junk.
         is_query: bool [N]. Whether queries stay in the gallery is the protocol's business.
+        metric: "cosine" or "euclidean".
         rerank: k-reciprocal re-ranking before ranking (`rerank`).
+        kinds: text [N], each "person", "junk" or "distractor" (`Tracklet.kind`). None: the pids tell them (`kinds_of`),
+            and pid 0 is a distractor under the protocols of MARS alone.
         device: "cpu", or a torch device such as "cuda".
+        camera_pairs: whether to score each pair of cameras alone, too.
+        top: how many of the nearest rows to keep for each query.
+        block_queries, block_columns: the distances held at once. The figures don't depend on them.
 
     Raises:
-        UsageError: arrays that don't fit together, NaN or infinity, an all-zero row under cosine, no query, a query
-            that is junk, no query with a match.
+        UsageError: no such protocol, metric or device; arrays that don't fit together, NaN or infinity, values whose
+            distances would overflow, an all-zero row under cosine, no query, a query that is junk, no query with a
+            match.
     """
     rule = protocols.protocol(protocol)
-    features, pids, camids, is_query = check_arrays(features, pids, camids, is_query, metric)
-    query_rows = np.flatnonzero(is_query)
-    gallery_rows = np.flatnonzero((pids >= 0) & (rule.queries_in_gallery | ~is_query))
+    if device != "cpu":
+        device = str(pick_device(device))
+    data = checked(features, pids, camids, is_query, kinds, metric, rule)
+    query_rows = np.flatnonzero(data.is_query)
+    gallery_rows = np.flatnonzero((data.kinds != "junk") & (rule.queries_in_gallery | ~data.is_query))
     if rerank:
         from .rerank import rerank_distances
 
-        source: Source = GivenDistances(rerank_distances(features, query_rows, gallery_rows, metric))
+        source: Source = GivenDistances(rerank_distances(data.features, query_rows, gallery_rows, metric))
     else:
-        source = FeatureDistances(features, query_rows, gallery_rows, metric, device)
+        source = FeatureDistances(data.features, query_rows, gallery_rows, metric, device)
     return score_distances(
-        source, pids, camids, query_rows, gallery_rows, rule, metric=metric, rerank=rerank,
-        camera_pairs=camera_pairs, top=top, block_queries=block_queries, block_columns=block_columns,
+        source, people(data.pids, data.kinds), data.camids, query_rows, gallery_rows, rule, metric=metric,
+        rerank=rerank, camera_pairs=camera_pairs, top=top, block_queries=block_queries, block_columns=block_columns,
     )  # fmt: skip
 
 
@@ -122,7 +132,16 @@ def score_distances(
     top: int = TOP,
     **blocks: int,
 ) -> Scores:
-    """`score` for distances that are there: `source` ranks `gallery_rows` for `query_rows` of `pids` and `camids`."""
+    """`score` for distances that are there: `source` ranks `gallery_rows` for `query_rows` of `pids` and `camids`.
+
+    Args:
+        pids, camids: int [N]; the pids as `people` makes them, so that no two distractors share one.
+        query_rows, gallery_rows: int [Q], [G], rows of the N.
+        blocks: `block_queries` and `block_columns` of `rank_matches`.
+
+    Raises:
+        UsageError: no query has a match.
+    """
     matches, removed = match_lists(pids, camids, query_rows, gallery_rows)
     if not len(matches.columns):
         raise UsageError(
@@ -165,10 +184,8 @@ def match_lists(
     offset = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
     columns = order[np.repeat(low, counts) + offset]
     same_camera = camids[gallery_rows][columns] == camids[query_rows][owner]
-    # a distractor that is a query by mistake matches nobody: 0 is no person
-    is_person = wanted[owner] > 0
     return (
-        _ragged(owner, columns, ~same_camera & is_person, len(query_rows)),
+        _ragged(owner, columns, ~same_camera, len(query_rows)),
         _ragged(owner, columns, same_camera, len(query_rows)),
     )
 
@@ -212,42 +229,3 @@ def _camera_pairs(source, pids, camids, query_rows, gallery_rows, rule, blocks) 
                 r1 = 100 * float((first[mine] == 1).mean())
                 pairs.append(PairScore(int(other), int(camera), 100 * float(ap[mine].mean()), r1, int(mine.sum())))
     return tuple(sorted(pairs, key=lambda p: (p.query_camera, p.gallery_camera)))
-
-
-def check_arrays(features, pids, camids, is_query, metric: str) -> tuple[np.ndarray, ...]:
-    """The four arrays, checked; the first fault found is the UsageError's sentence."""
-    if metric not in METRICS:
-        raise UsageError(choices(metric, METRICS, "metric"))
-    features, pids, camids, is_query = (np.asarray(a) for a in (features, pids, camids, is_query))
-    if features.ndim != 2 or 0 in features.shape:
-        raise UsageError(f"features has shape {list(features.shape)}; it must be [N, D], one row a tracklet.")
-    if features.dtype.kind != "f":
-        raise UsageError(f"features is of type {features.dtype}; it must be float. Use features.astype('float32').")
-    for name, array, kinds, wanted in (
-        ("pids", pids, "iu", "integers"),
-        ("camids", camids, "iu", "integers"),
-        ("is_query", is_query, "b", "bool"),
-    ):
-        if array.shape != features.shape[:1]:
-            raise UsageError(
-                f"{name} has shape {list(array.shape)}; it must be [{len(features)}], one a row of features."
-            )
-        if array.dtype.kind not in kinds:
-            raise UsageError(f"{name} is of type {array.dtype}; it must hold {wanted}.")
-    for start in range(0, len(features), 16384):
-        part = features[start : start + 16384]
-        bad = np.flatnonzero(~np.isfinite(part).all(axis=1))
-        if len(bad):
-            raise UsageError(f"features has NaN or infinity in row {start + bad[0]}. Find out which clip gave it.")
-        zero = np.flatnonzero(~part.any(axis=1))
-        if metric == "cosine" and len(zero):
-            raise UsageError(
-                f"features is all zero in row {start + zero[0]}; a cosine needs a direction. Use --metric euclidean "
-                "if that is meant."
-            )
-    if not is_query.any():
-        raise UsageError("is_query has no true entry; mark at least one row as a query.")
-    if (pids[is_query] < 0).any():
-        row = np.flatnonzero(is_query & (pids < 0))[0]
-        raise UsageError(f"Row {row} is a query with pid {pids[row]}; a pid below 0 is junk and can't be a query.")
-    return features, pids.astype(np.int64), camids.astype(np.int64), is_query

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Literal
 
@@ -28,15 +29,18 @@ from ..datasets.files import write_json
 from ..datasets.format import CROPS, DECISIONS, FRAMES, MANIFEST, TRACKLETS
 from ..datasets.progress import say
 from . import truth as scoring
+from .boxes import box_source, settled
 from .detect import Detector
 from .embed import Embedder, embed_source
 from .events import EventSettings, Proposals, SourceWork, propose
-from .footage import Extracted, FootageSettings, extract_source, settled, source_slug, work_key
+from .footage import Extracted, extract_take
 from .manifest import counts, write_attributes, write_manifest, write_tables
+from .settings import FootageSettings
 from .sheets import write_sheets
-from .sources import Discovery, Source, discover
+from .sources import Discovery, discover
 from .split import SplitSettings, assign
-from .video import VideoInfo, probe
+from .video import Take, probe
+from .work import source_slug, work_key
 
 WORK = ".work"
 MARK = "build.json"
@@ -104,22 +108,24 @@ def build(
         raise UsageError(f"The output '{out}' lies in the footage's folder '{raw}'. Choose a folder beside it.")
     _refuse_other(out)
     # What can go wrong for want of a file goes wrong before anything is written.
-    detector = load_detector(None) if any(source.kind != "mot" for source in found.sources) else None
+    load_once = cache(partial(load_detector, None))
+    boxes = [box_source(source, load_once) for source in found.sources]
+    detector = next((one.detector for one in boxes if one.detector), None)
     settings = replace(settings, footage=settled(settings.footage, detector))
     embedder = load_embedder(None)
-    infos = [probe(source) for source in found.sources]
+    takes = [probe(source) for source in found.sources]
     for note in found.notes:
         say(note)
     with _claim(out):
-        facts = [_identity_of(source, info) for source, info in _zip(found, infos)]
+        facts = [_identity_of(take) for take in takes]
         key = work_key(REVISION, _settings_facts(settings, detector, embedder), facts)
         _invalidate(out, key)
-        if workers > 1 and len(found.sources) > 1:
-            _extract_in_pool(found, infos, settings, load_detector, out, workers)
+        if workers > 1 and len(takes) > 1:
+            _extract_in_pool(takes, settings, load_detector, out, workers)
         works = []
-        for source, info in _zip(found, infos):
-            extracted = extract_source(source, info, detector, settings.footage, out / WORK, out / CROPS)
-            works.append(_embed(source, info, extracted, embedder, out))
+        for take, its_boxes in zip(takes, boxes, strict=True):
+            extracted = extract_take(take, its_boxes, settings.footage, out / WORK, out / CROPS)
+            works.append(_embed(take, extracted, embedder, out))
         return _finish(found, works, settings, detector, embedder, key, out)
 
 
@@ -142,17 +148,17 @@ def _finish(
             f"People must be {settings.footage.min_height:.0f} pixels tall and be seen for "
             f"{settings.footage.min_length:g} s; or try another --detector."
         )
-    notes += [f"Nobody was followed in '{w.source.key}'." for w in works if not len(w.extracted.tracklets)]
+    notes += [f"Nobody was followed in '{w.take.source.key}'." for w in works if not len(w.extracted.tracklets)]
     by_event: dict[str, list[SourceWork]] = {}
     for work in works:
-        by_event.setdefault(work.source.event, []).append(work)
+        by_event.setdefault(work.take.source.event, []).append(work)
     alone = all(len(group) == 1 for group in by_event.values())
     single = found.single_camera or alone if settings.protocol == "auto" else settings.protocol == SINGLE
     proposals: dict[str, Proposals] = {}
     for event, group in by_event.items():
         views = 1
         if single and len(group) == 1:
-            views = int(np.clip(round(group[0].info.duration / VIEW_SECONDS), FEWEST_VIEWS, MOST_VIEWS))
+            views = int(np.clip(round(group[0].take.duration / VIEW_SECONDS), FEWEST_VIEWS, MOST_VIEWS))
         proposals[event] = propose(group, settings.event, views)
         say(f"{event}: {_linked(proposals[event])}")
     table = _number(pl.concat([p.tracklets for p in proposals.values()]))
@@ -185,10 +191,6 @@ def _finish(
         },
     )
     return Outcome(manifest, lost, sheets)
-
-
-def _zip(found: Discovery, infos: list[VideoInfo]) -> Iterator[tuple[Source, VideoInfo]]:
-    return zip(found.sources, infos, strict=True)
 
 
 def _refuse_other(out: Path) -> None:
@@ -256,22 +258,18 @@ def _invalidate(out: Path, key: str) -> None:
 
 
 def _extract_in_pool(
-    found: Discovery,
-    infos: list[VideoInfo],
+    takes: list[Take],
     settings: BuildSettings,
     load_detector: Callable[[int | None], Detector],
     out: Path,
     workers: int,
 ) -> None:
     """Runs the sources' own stages in processes; what they leave on the disk is then read back in order."""
-    workers = min(workers, len(found.sources))
+    workers = min(workers, len(takes))
     threads = max(1, len(os.sched_getaffinity(0)) // workers)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_plain_progress) as pool:
-        jobs = [
-            pool.submit(_extract_alone, source, info, settings.footage, load_detector, threads, out)
-            for source, info in _zip(found, infos)
-        ]
+        jobs = [pool.submit(_extract_alone, take, settings.footage, load_detector, threads, out) for take in takes]
         try:
             for job in jobs:
                 job.result()
@@ -290,28 +288,28 @@ def _plain_progress() -> None:
 
 
 def _extract_alone(
-    source: Source,
-    info: VideoInfo,
+    take: Take,
     settings: FootageSettings,
     load_detector: Callable[[int | None], Detector],
     threads: int,
     out: Path,
 ) -> None:
-    detector = None if source.kind == "mot" else load_detector(threads)
-    extract_source(source, info, detector, settings, out / WORK, out / CROPS)
+    boxes = box_source(take.source, partial(load_detector, threads))
+    extract_take(take, boxes, settings, out / WORK, out / CROPS)
 
 
-def _embed(source: Source, info: VideoInfo, extracted: Extracted, embedder: Embedder, out: Path) -> SourceWork:
-    """The source's work with its crops embedded; a cache of other crops or another embedder is replaced."""
+def _embed(take: Take, extracted: Extracted, embedder: Embedder, out: Path) -> SourceWork:
+    """The take's work with its crops embedded; a cache of other crops or another embedder is replaced."""
     rows = extracted.frames.write_csv(float_precision=4)
-    key = work_key(REVISION, info.sha256, hashlib.sha256(rows.encode()).hexdigest(), embedder.sha256)
+    key = work_key(REVISION, take.sha256, hashlib.sha256(rows.encode()).hexdigest(), embedder.sha256)
     folder = out / WORK / "embed"
-    cache = folder / f"{source_slug(source)}-{key}.npz"
-    crops = embed_source(extracted.frames, embedder, out, cache, source.key)
-    for old in sorted(folder.glob(f"{source_slug(source)}-????????????.npz")):
-        if old != cache:
+    slug = source_slug(take.source)
+    stored = folder / f"{slug}-{key}.npz"
+    crops = embed_source(extracted.frames, embedder, out, stored, take.source.key)
+    for old in sorted(folder.glob(f"{slug}-????????????.npz")):
+        if old != stored:
             old.unlink()
-    return SourceWork(source, info, extracted, crops)
+    return SourceWork(take, extracted, crops)
 
 
 def _number(table: pl.DataFrame) -> pl.DataFrame:
@@ -337,18 +335,17 @@ def _score(
     scores: dict[str, scoring.SourceScore] = {}
     who: dict[str, int | None] = {}
     for work in works:
-        mine = table.filter(source=work.source.key)
-        if work.source.kind == "mot":  # its boxes are the truth itself: only the links can be wrong
-            if shared_ids:
-                ids = dict(work.extracted.tracklets.select("tracklet", "truth").iter_rows())
-                who |= {name: ids[local] for name, local in mine.select("id", "local").iter_rows()}
-            continue
-        if work.source.truth is None:
+        source = work.take.source
+        mine = table.filter(source=source.key)
+        if shared_ids:  # annotated tracklets are right in themselves: only their links can be wrong
+            ids = dict(work.extracted.tracklets.drop_nulls("truth").select("tracklet", "truth").iter_rows())
+            who |= {name: ids[local] for name, local in mine.select("id", "local").iter_rows() if local in ids}
+        if source.truth is None:
             continue
         spans = [(r["id"], int(r["local"]), r["start"], r["end"]) for r in mine.iter_rows(named=True)]
-        annotated = scoring.truth_boxes(work.source.truth)
+        annotated = scoring.truth_boxes(source.truth)
         score = scoring.score_source(annotated, work.extracted, spans, settings.footage.confidence)
-        scores[work.source.key] = score
+        scores[source.key] = score
         who |= score.truth
     if not who:
         return None, who
@@ -416,26 +413,28 @@ def _settings_facts(settings: BuildSettings, detector: Detector | None, embedder
 
 
 def _source_facts(work: SourceWork) -> dict:
-    source, info = work.source, work.info
+    take, source = work.take, work.take.source
     return {
         "event": source.event,
         "camera": source.camera,
-        "kind": source.kind,
+        "kind": source.layout,
         "file": source.path.name,
-        "sha256": info.sha256,
-        "width": info.width,
-        "height": info.height,
-        "fps": round(info.fps, 4),
-        "seconds": round(info.duration, 3),
+        "sha256": take.sha256,
+        "width": take.width,
+        "height": take.height,
+        "fps": round(take.fps, 4),
+        "seconds": round(take.duration, 3),
         "offset": source.offset,
         **work.extracted.counts,
     }
 
 
-def _identity_of(source: Source, info: VideoInfo) -> list:
-    """What of a source decides the dataset."""
-    truth = hashlib.sha256(source.truth.read_bytes()).hexdigest() if source.truth else None
-    return [source.event, source.camera, source.kind, info.sha256, source.offset, source.fps, truth, source.ignore]
+def _identity_of(take: Take) -> list:
+    """What of a take decides the dataset."""
+    source = take.source
+    lines = source.annotation or source.truth
+    digest = hashlib.sha256(lines.read_bytes()).hexdigest() if lines else None
+    return [source.event, source.camera, source.layout, take.sha256, source.offset, source.fps, digest, source.ignore]
 
 
 def _totals(works: list[SourceWork]) -> dict[str, int]:

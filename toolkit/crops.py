@@ -1,6 +1,6 @@
 """Crops of tracked people: which boxes are worth one, how good each is, and the tar shards they lie in.
 
-chosen = choose(judge(tracks, info.width, info.height), min_height=48, stride=0.2)
+chosen = choose(add_occlusion(tracks, take.width, take.height), min_height=48, stride=0.2)
 crop = cut(frame.image, (x1, y1, x2, y2))
 places = write_shard(path, [("00001/000012.jpg", jpeg), ...])       # (offset, length) of each JPEG
 """
@@ -24,7 +24,7 @@ HALF_SHARP = 150.0
 FULL_HEIGHT = 128.0
 
 
-def judge(tracks: pl.DataFrame, width: int, height: int) -> pl.DataFrame:
+def add_occlusion(tracks: pl.DataFrame, width: int, height: int) -> pl.DataFrame:
     """Adds `occlusion` and `truncation` to a table of tracks (see `datasets.format.FRAME_COLUMNS`); order is kept."""
     boxes = tracks.select(BOX).to_numpy().astype(np.float64).reshape(-1, 4)
     hidden = np.zeros(len(boxes))
@@ -80,13 +80,14 @@ def truncation(boxes: np.ndarray, width: int, height: int) -> np.ndarray:
     return np.clip(1.0 - inside_x * inside_y / whole, 0.0, 1.0)
 
 
-def choose(judged: pl.DataFrame, *, min_height: float, stride: float) -> tuple[pl.DataFrame, int]:
-    """One box of each track every `stride` seconds, and how many were too low to be looked at.
+def choose(tracks: pl.DataFrame, *, min_height: float, stride: float) -> tuple[pl.DataFrame, int]:
+    """The boxes that crops are cut from, and how many boxes are lower than `min_height` pixels and give no crop.
 
-    Of the boxes within a stride the least covered and cut one is taken (in steps of 5 %), the earliest of equals.
+    A track's time is divided into stretches of `stride` seconds, and one box of each stretch is chosen: the one of
+    which least is hidden, by the sum of its occlusion and truncation in steps of 5 %; the earliest of several such.
     """
-    tall = judged.filter(pl.col("y2") - pl.col("y1") >= min_height)
-    small = len(judged) - len(tall)
+    tall = tracks.filter(pl.col("y2") - pl.col("y1") >= min_height)
+    small = len(tracks) - len(tall)
     slack = 1e-6
     since = pl.col("time") - pl.col("time").min().over("track")
     ranked = tall.with_columns(

@@ -19,12 +19,12 @@ import numpy as np
 import polars as pl
 
 from ..datasets import UsageError
+from ..datasets.clips import IMAGENET_MEAN, IMAGENET_STD
 from ..datasets.errors import choices
 from ..datasets.files import atomic_path, sha256_file
 from ..datasets.images import crop
 from ..datasets.progress import progress
 from ..datasets.tracklet import Frames
-from ..training.recipe import IMAGENET_MEAN, IMAGENET_STD
 from .crops import crop_quality
 
 ASSETS = Path(__file__).resolve().parent / "assets"
@@ -158,7 +158,7 @@ class ClipEmbedder:
     def embed(self, images: Sequence[np.ndarray]) -> np.ndarray:
         import torch
 
-        from ..training.recipe import CLIP_MEAN, CLIP_STD
+        from ..datasets.clips import CLIP_MEAN, CLIP_STD
 
         rows = []
         with torch.inference_mode():
@@ -183,10 +183,10 @@ class RunEmbedder:
     def embed(self, images: Sequence[np.ndarray]) -> np.ndarray:
         import torch
 
-        recipe, rows = self._recipe, []
+        spec, rows = self._recipe.clip, []
         with torch.inference_mode():
             for start in range(0, len(images), BATCH):
-                batch = to_batch(images[start : start + BATCH], recipe.height, recipe.width, recipe.mean, recipe.std)
+                batch = to_batch(images[start : start + BATCH], spec.height, spec.width, spec.mean, spec.std)
                 rows.append(self._embed(torch.from_numpy(batch)[:, None]).float().cpu().numpy())
         return normalise(np.concatenate(rows)) if rows else np.zeros((0, 1), np.float32)
 

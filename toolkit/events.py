@@ -12,12 +12,12 @@ import numpy as np
 import polars as pl
 
 from .embed import CropEmbeddings, tracklet_embedding
-from .footage import Extracted, source_slug
+from .footage import Extracted
 from .link import UNDECIDED, Calibration, LinkSettings, Observations, link
 from .purify import PuritySettings, find_cuts
-from .sources import Source
 from .track import BOX
-from .video import VideoInfo
+from .video import Take
+from .work import source_slug
 
 COLUMNS = {
     "id": pl.String,
@@ -56,8 +56,7 @@ class EventSettings:
 class SourceWork:
     """What earlier stages found in one source."""
 
-    source: Source
-    info: VideoInfo
+    take: Take
     extracted: Extracted
     crops: CropEmbeddings
 
@@ -130,9 +129,9 @@ def propose(works: list[SourceWork], settings: EventSettings, views: int = 1) ->
     rows = [
         {
             "id": p.id,
-            "event": works[p.work].source.event,
+            "event": works[p.work].take.source.event,
             "camera": p.view,
-            "source": works[p.work].source.key,
+            "source": works[p.work].take.source.key,
             "local": p.local,
             "cut": p.cut,
             "cluster": int(cluster[i]),
@@ -157,10 +156,10 @@ def second_boxes(work: SourceWork, settings: EventSettings) -> set[str]:
     Detectors put a second box on legs or on a torso; its tracklet lies inside the whole person's. Taken for somebody
     else, it would forbid the very links that are right.
     """
-    if work.source.kind == "mot":
-        return set()
-    boxes = work.extracted.tracks.select("frame", "track", *BOX).with_columns(
-        area=(pl.col("x2") - pl.col("x1")) * (pl.col("y2") - pl.col("y1"))
+    boxes = (
+        work.extracted.tracks.filter(pl.col("truth").is_null())
+        .select("frame", "track", *BOX)
+        .with_columns(area=(pl.col("x2") - pl.col("x1")) * (pl.col("y2") - pl.col("y1")))
     )
     length = dict(boxes.group_by("track").len().iter_rows())
     pairs = (
@@ -229,14 +228,14 @@ def _parts(
     for row, name in enumerate(work.extracted.frames["tracklet"].to_list()):
         rows_of.setdefault(name, []).append(row)
     crops_of = _crops_of(work)
-    borders = [work.info.duration * k / views for k in range(1, views)]
+    borders = [work.take.duration * k / views for k in range(1, views)]
     parts = []
     for record in work.extracted.tracklets.iter_rows(named=True):
         local = record["tracklet"]
         rows, crops = np.array(rows_of[local]), crops_of[local]
         at = time[work.crops.row[crops]]
         changes = []
-        if work.source.kind != "mot" and local not in second:
+        if record["truth"] is None and local not in second:
             cuts = find_cuts(work.crops.features[crops], work.crops.quality[crops], different, settings.purity)
             changes = [float((at[k - 1] + at[k]) / 2) for k in cuts]
         # A tracklet lies in one shard: where its crops go on in the next, it ends and another begins.
@@ -256,7 +255,7 @@ def _parts(
                 own = crops[(at >= lower) & (at < upper)]
                 mine = own[np.argsort(np.abs(time[work.crops.row[own]] - time[inside].mean()), kind="stable")[:1]]
             view = sum(t <= edges[k] for t in borders) if views > 1 else 0
-            camera = work.source.camera if views == 1 else f"{work.source.camera}@{view + 1}"
+            camera = work.take.source.camera if views == 1 else f"{work.take.source.camera}@{view + 1}"
             span = max(record["start"], edges[k]), min(record["end"], edges[k + 1])
             pieces.append((person, camera, span, inside, mine))
         for k, (person, camera, (start, end), inside, mine) in enumerate(pieces):
@@ -266,7 +265,7 @@ def _parts(
                 _Part(
                     work=index,
                     local=local,
-                    id=f"{source_slug(work.source)}--{local}{suffix}",
+                    id=f"{source_slug(work.take.source)}--{local}{suffix}",
                     view=camera,
                     piece=person,
                     cut=bool(changes),
@@ -300,7 +299,7 @@ def _observe(parts: list[_Part], works: list[SourceWork]) -> Observations:
     for p in parts:
         pieces[(p.work, p.local, p.piece)] = pieces.get((p.work, p.local, p.piece), 0) + 1
     for p in parts:
-        if works[p.work].source.kind == "mot":
+        if truth[p.work][p.local] is not None:
             keys.append(("annotated", p.work, truth[p.work][p.local]))
         elif pieces[(p.work, p.local, p.piece)] > 1:  # one person's tracklet, cut at the border of two views
             keys.append(("piece", p.work, p.local, p.piece))
@@ -315,9 +314,9 @@ def _observe(parts: list[_Part], works: list[SourceWork]) -> Observations:
     return Observations(
         features=np.stack(means) if means else np.zeros((0, 1)),
         camera=np.array([cameras[(p.work, p.view)] for p in parts], np.int64),
-        start=np.array([p.start + works[p.work].source.offset for p in parts]),
-        end=np.array([p.end + works[p.work].source.offset for p in parts]),
+        start=np.array([p.start + works[p.work].take.source.offset for p in parts]),
+        end=np.array([p.end + works[p.work].take.source.offset for p in parts]),
         weight=np.array([_quality(p, works) for p in parts]),
         must=np.array([-1 if key is None else groups[key] for key in keys], np.int64),
-        annotated=np.array([p.work if works[p.work].source.kind == "mot" else -1 for p in parts], np.int64),
+        annotated=np.array([p.work if truth[p.work][p.local] is not None else -1 for p in parts], np.int64),
     )

@@ -2,7 +2,7 @@
 
     found = discover(Path("raw"))
     for source in found.sources:
-        print(source.key, source.kind, source.path)
+        print(source.key, source.layout, source.path)
 
 Layouts, which may be mixed below one folder:
 
@@ -30,17 +30,17 @@ after renaming:
     left = [[0, 0, 320, 180]]
 """
 
-import configparser
 import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from ..datasets.errors import UsageError, choices
 from ..datasets.format import MANIFEST
+from ..datasets.mot import read_seqinfo
 
 VIDEO_ENDINGS = frozenset(
     (".mp4", ".mkv", ".mov", ".avi", ".m4v", ".webm", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp")
@@ -48,42 +48,55 @@ VIDEO_ENDINGS = frozenset(
 IMAGE_ENDINGS = frozenset([".jpg", ".jpeg", ".png", ".bmp"])
 DEFAULT_IMAGE_RATE = 25.0
 CONFIG = "reidkit.toml"
+SEQUENCE_INFO = "seqinfo.ini"
 TRUTH_FOLDER = "truth"
 TRUTH_FILE = "truth.json"
 
 _SPORTSMOT = re.compile(r"(v_.+)_(c\d+)")
 _TABLES = ("cameras", "events", "offsets", "frame_rates", "ignore")
 
-Kind = Literal["video", "images", "mot"]
+Layout = Literal["video", "images", "mot"]
 Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
 class Source:
-    """What one camera filmed of one event.
+    """What one camera filmed of one event, as it lies on the disk.
 
     Attributes:
         event, camera: names; `key` is both.
-        kind: "video" (a file), "images" (a folder), "mot" (a MOTChallenge sequence: boxes and ids come from `truth`).
-        path: the file, the folder of images, or the sequence's folder.
-        truth: MOT lines of the true boxes, where there are any.
+        path: the video file, the folder of images, or the MOTChallenge sequence's folder.
+        images: the folder of images; None for a video.
+        fps: frames a second of images; None for a video, which knows its own.
+        annotation: MOT lines that boxes and ids are taken from, in place of a detector's. The names of the images are
+            then frame numbers, as in the lines.
+        stated_frames: how many images there should be, where somebody says so.
+        truth: MOT lines of the true boxes, which the build's result is only compared with.
         offset: seconds to add to the source's times to come to the event's clock.
         ignore: boxes (x1, y1, x2, y2) in pixels where nobody is to be detected.
-        fps: frames a second of images and sequences; None for a video, which knows its own.
     """
 
     event: str
     camera: str
-    kind: Kind
     path: Path
+    images: Path | None = None
+    fps: float | None = None
+    annotation: Path | None = None
+    stated_frames: int | None = None
     truth: Path | None = None
     offset: float = 0.0
     ignore: tuple[Box, ...] = ()
-    fps: float | None = None
 
     @property
     def key(self) -> str:
         return f"{self.event}/{self.camera}"
+
+    @property
+    def layout(self) -> Layout:
+        """How it lies there: a file, a folder of images, or a MOTChallenge sequence with its annotation."""
+        if self.images is None:
+            return "video"
+        return "images" if self.annotation is None else "mot"
 
 
 @dataclass(frozen=True)
@@ -114,14 +127,14 @@ class _Settings:
 
 @dataclass(frozen=True)
 class _Found:
-    """A source as it lies there, before reidkit.toml has its say."""
+    """A source as it lies there, before reidkit.toml has its say; `source` has the names of files and folders.
 
-    event: str
-    name: str  # file stem or folder name; the clip of a SportsMOT sequence
-    kind: Kind
-    path: Path
-    truth: Path | None
-    fps: float | None = None
+    Attributes:
+        sequence: the folder's name of a MOTChallenge sequence; "" for anything else.
+    """
+
+    source: Source
+    sequence: str = ""
 
 
 def discover(raw: Path | str) -> Discovery:
@@ -147,7 +160,7 @@ def discover(raw: Path | str) -> Discovery:
         )
     sources = _apply(found, settings, raw / CONFIG, notes)
     _refuse_twins(sources)
-    sequences = any(s.kind == "mot" for s in sources)
+    sequences = any(source.annotation for source in sources)
     single = settings.single_camera if settings.single_camera is not None else sequences
     identities = raw / TRUTH_FILE
     return Discovery(
@@ -167,7 +180,7 @@ def _walk(raw: Path) -> tuple[list[_Found], list[str]]:
         here = Path(folder)
         below[:] = sorted(name for name in below if not name.startswith("."))
         files = sorted(name for name in files if not name.startswith("."))
-        if "seqinfo.ini" in files or (here / "gt" / "gt.txt").is_file():
+        if SEQUENCE_INFO in files or (here / "gt" / "gt.txt").is_file():
             below.clear()
             found.append(_sequence(here))
             continue
@@ -189,14 +202,15 @@ def _walk(raw: Path) -> tuple[list[_Found], list[str]]:
             continue
         for name in videos:
             stem = Path(name).stem
-            found.append(_Found(event, stem, "video", here / name, _truth_of(here, stem)))
+            found.append(_Found(Source(event, stem, here / name, truth=_truth_of(here, stem))))
         if images and not videos:
             below.clear()
             if here == raw:
-                found.append(_Found(top, top, "images", here, None))
+                found.append(_Found(Source(top, top, here, here)))
             elif depth <= 2:
                 event = top if depth == 1 else here.parent.name
-                found.append(_Found(event, here.name, "images", here, _truth_of(here.parent, here.name)))
+                truth = _truth_of(here.parent, here.name)
+                found.append(_Found(Source(event, here.name, here, here, truth=truth)))
             else:
                 inside = "/".join(here.relative_to(raw).parts)
                 notes.append(
@@ -218,20 +232,8 @@ def _truth_of(folder: Path, camera: str) -> Path | None:
 
 def _sequence(folder: Path) -> _Found:
     """A MOTChallenge sequence; one without annotation (a test set) is a plain folder of images."""
-    parser = configparser.ConfigParser()
-    info = folder / "seqinfo.ini"
-    try:
-        parser.read_string(info.read_text(encoding="utf-8-sig"))
-        section = parser["Sequence"]
-        images = folder / section.get("imDir", "img1")
-        fps = float(section.get("frameRate", str(DEFAULT_IMAGE_RATE)))
-        if not fps > 0:
-            raise ValueError("frameRate is not above zero")
-    except (OSError, KeyError, ValueError, configparser.Error) as error:
-        raise UsageError(
-            f"Cannot read '{info}' ({error}). A MOTChallenge sequence needs seqinfo.ini with a section [Sequence] and "
-            "imDir, frameRate, seqLength; take the file from the dataset again."
-        ) from None
+    info = read_seqinfo(folder / SEQUENCE_INFO)
+    images = folder / info.images
     if not images.is_dir() or not has_images(images):
         raise UsageError(
             f"The sequence '{folder}' has no images in '{images.name}/', only annotation. Put its frames there as "
@@ -241,23 +243,15 @@ def _sequence(folder: Path) -> _Found:
     event, name = (clip[1], clip[2]) if clip else (folder.name, "camera")
     truth = folder / "gt" / "gt.txt"
     if not truth.is_file():
-        return _Found(event, name, "images", images, None, fps)
-    return _Found(event, name, "mot", folder, truth, fps)
+        return _Found(Source(event, name, images, images, info.fps), folder.name)
+    found = Source(event, name, folder, images, info.fps, annotation=truth, stated_frames=info.length)
+    return _Found(found, folder.name)
 
 
 def has_images(folder: Path) -> bool:
     """Whether `folder` holds at least one image."""
     with os.scandir(folder) as entries:
         return any(Path(entry.name).suffix.lower() in IMAGE_ENDINGS for entry in entries)
-
-
-def sequence_facts(folder: Path) -> tuple[Path, int | None]:
-    """A sequence's folder of images, and the number of frames that seqinfo.ini states."""
-    parser = configparser.ConfigParser()
-    parser.read_string((folder / "seqinfo.ini").read_text(encoding="utf-8-sig"))
-    section = parser["Sequence"]
-    length = section.get("seqLength", "").strip()
-    return folder / section.get("imDir", "img1"), int(length) if length.isdigit() else None
 
 
 def _apply(found: Iterable[_Found], settings: _Settings, config: Path, notes: list[str]) -> list[Source]:
@@ -274,31 +268,21 @@ def _apply(found: Iterable[_Found], settings: _Settings, config: Path, notes: li
 
     sources, guessed = [], 0
     for item in found:
-        sequence = item.path.parent.name if item.kind == "images" else item.path.name
-        is_sequence = item.kind == "mot" or (item.kind == "images" and item.fps is not None)
-        named = look_up("events", *([sequence] if is_sequence else []), item.event)
-        event = str(named or item.event)
+        here = item.source
+        named = look_up("events", *([item.sequence] if item.sequence else []), here.event)
+        event = str(named or here.event)
         # Sequences that the user puts under one event must differ by camera; "camera" would make them twins.
-        name = sequence if is_sequence and named is not None and item.name == "camera" else item.name
-        camera = str(look_up("cameras", f"{item.event}/{name}", f"{event}/{name}", name) or name)
+        name = item.sequence if item.sequence and named is not None and here.camera == "camera" else here.camera
+        camera = str(look_up("cameras", f"{here.event}/{name}", f"{event}/{name}", name) or name)
         key = f"{event}/{camera}"
-        fps = item.fps
-        if item.kind == "images":
+        fps = here.fps
+        if here.layout == "images":
             rate = look_up("frame_rates", key, camera)
             guessed += rate is None and fps is None
             fps = rate or fps or DEFAULT_IMAGE_RATE
-        sources.append(
-            Source(
-                event=event,
-                camera=camera,
-                kind=item.kind,
-                path=item.path,
-                truth=item.truth,
-                offset=look_up("offsets", key, camera) or 0.0,
-                ignore=look_up("ignore", key, camera) or (),
-                fps=fps,
-            )
-        )
+        offset = look_up("offsets", key, camera) or 0.0
+        ignore = look_up("ignore", key, camera) or ()
+        sources.append(replace(here, event=event, camera=camera, fps=fps, offset=offset, ignore=ignore))
     if guessed:
         notes.append(
             f"{guessed} folders of images are taken as {DEFAULT_IMAGE_RATE:g} frames a second; "
@@ -307,7 +291,9 @@ def _apply(found: Iterable[_Found], settings: _Settings, config: Path, notes: li
     for table in _TABLES:
         for key in getattr(settings, table):
             if (table, key) not in used:
-                keys = sorted({s.key for s in sources} | {f.name for f in found} | {f.event for f in found})
+                keys = sorted(
+                    {s.key for s in sources} | {f.source.camera for f in found} | {f.source.event for f in found}
+                )
                 raise UsageError(f"'{config}', [{table}]: {choices(key, keys, 'source')}")
     return sources
 

@@ -1,7 +1,7 @@
 """Frames of a source with their presentation times: videos through PyAV, folders of images, MOTChallenge sequences.
 
-    info = probe(source)
-    reader = read_frames(source, start=30.0, stop=60.0, size=(416, 416))
+    take = probe(source)
+    reader = FrameReader(source, start=30.0, stop=60.0, size=(416, 416))
     for frame in reader:
         frame.index, frame.time, frame.image        # image uint8 RGB [H, W, 3]
     reader.count                                    # expected, read, damaged, lost
@@ -26,27 +26,29 @@ import numpy as np
 
 from ..datasets.errors import UsageError
 from ..datasets.files import sha256_file
-from .sources import DEFAULT_IMAGE_RATE, IMAGE_ENDINGS, Source, sequence_facts
+from .sources import DEFAULT_IMAGE_RATE, IMAGE_ENDINGS, Source
 
 DECODER_THREADS = 2
 
 
 @dataclass(frozen=True)
-class VideoInfo:
-    """What a source holds.
+class Take:
+    """A source and what is known of it.
 
     Attributes:
+        source: where it lies.
         width, height: pixels, upright (after a phone's rotation flag).
         fps: mean frames a second.
-        frames: expected by the container, the sequence's seqinfo.ini, or the number of images.
+        frame_count: frames announced by the container or the sequence's seqinfo.ini; the number of images elsewhere.
         duration: seconds.
         sha256: of the file; of names and contents for images.
     """
 
+    source: Source
     width: int
     height: int
     fps: float
-    frames: int
+    frame_count: int
     duration: float
     sha256: str
 
@@ -78,6 +80,10 @@ class DecodeCount:
         """Frames that never came out of the decoder."""
         return max(0, self.expected - self.read - self.damaged)
 
+    def named(self) -> dict[str, int]:
+        """As the manifest has it: frames_expected, frames_read, frames_damaged, frames_lost."""
+        return {f"frames_{name}": getattr(self, name) for name in ("expected", "read", "damaged", "lost")}
+
     def __add__(self, other: "DecodeCount") -> "DecodeCount":
         return DecodeCount(self.expected + other.expected, self.read + other.read, self.damaged + other.damaged)
 
@@ -98,7 +104,8 @@ class _Index:
     Attributes:
         times: seconds from the first frame, ascending.
         ticks: the same in the stream's time base, without the shift; empty for images and for streams without
-        timestamps. keys: ticks of the key frames, ascending.
+            timestamps.
+        keys: ticks of the key frames, ascending.
         missing: frames that the container announces beyond those whose data is in the file.
         files: of images, as (time index, path).
     """
@@ -115,8 +122,8 @@ class _Index:
         return bisect.bisect_left(self.times, start), last
 
 
-def probe(source: Source) -> VideoInfo:
-    """Size, rate, frames and checksum of a source; the first frame is decoded to know that it can be.
+def probe(source: Source) -> Take:
+    """The source with its size, rate, length and checksum; the first frame is decoded to know that it can be.
 
     Raises:
         UsageError: the file is no video, is cut before its index, or none of its frames can be decoded.
@@ -125,14 +132,14 @@ def probe(source: Source) -> VideoInfo:
     if not index.times:
         raise UsageError(f"'{source.path}' holds no frames. Copy or export it again, or take it away.")
     try:
-        first = next(iter(read_frames(source, size=(64, 64))))
+        first = next(iter(FrameReader(source, size=(64, 64))))
     except StopIteration:
         raise UsageError(
             f"None of the {len(index.times)} frames of '{source.path}' can be decoded. "
             "Copy or export it again, or take it away."
         ) from None
     count = len(index.times) + index.missing
-    if source.kind == "video":
+    if source.images is None:
         span = index.times[-1] - index.times[0]
         fps = (len(index.times) - 1) / span if span > 0 else _stated_rate(source)
         digest = sha256_file(source.path)
@@ -141,17 +148,17 @@ def probe(source: Source) -> VideoInfo:
         lines = "".join(f"{path.name} {sha256_file(path)}\n" for path in index.files)
         digest = hashlib.sha256(lines.encode()).hexdigest()
     duration = index.times[-1] + 1.0 / fps
-    return VideoInfo(first.width, first.height, float(fps), count, float(duration), digest)
+    return Take(source, first.width, first.height, float(fps), count, float(duration), digest)
 
 
-def segments(info: VideoInfo, seconds: float = 30.0) -> tuple[Segment, ...]:
-    """Cuts a source into stretches of `seconds` with stable ids ("0000", "0001", …)."""
+def segments(take: Take, seconds: float = 30.0) -> tuple[Segment, ...]:
+    """Cuts a take into stretches of `seconds` with stable ids ("0000", "0001", …)."""
     # A last stretch shorter than a tenth of a segment joins the one before it.
-    number = max(1, int(np.ceil(info.duration / seconds - 0.1)))
+    number = max(1, int(np.ceil(take.duration / seconds - 0.1)))
     return tuple(Segment(f"{i:04d}", i * seconds, (i + 1) * seconds if i + 1 < number else None) for i in range(number))
 
 
-class read_frames:
+class FrameReader:
     """Iterates the frames with start <= time < stop (seconds); `count` is whole once the iteration has ended.
 
     Args:
@@ -184,7 +191,7 @@ class read_frames:
         self.count = DecodeCount(expected=self.count.expected)
         if self.first >= self.last:
             return iter(())
-        return self._video() if self.source.kind == "video" else self._images()
+        return self._video() if self.source.images is None else self._images()
 
     def _add(self, *, read: int = 0, damaged: int = 0) -> None:
         self.count += DecodeCount(0, read, damaged)
@@ -366,7 +373,7 @@ def _open_for_decoding(path: Path) -> av.container.InputContainer:
 
 
 def _index(source: Source) -> _Index:
-    if source.kind == "video":
+    if source.images is None:
         try:
             stat = source.path.stat()
         except OSError:
@@ -432,14 +439,13 @@ def _stated_rate(source: Source) -> float:
 
 
 def _image_index(source: Source) -> _Index:
-    folder, length = sequence_facts(source.path) if source.kind == "mot" else (source.path, None)
     files = sorted(
-        (Path(entry.path) for entry in os.scandir(folder) if Path(entry.name).suffix.lower() in IMAGE_ENDINGS),
+        (Path(entry.path) for entry in os.scandir(source.images) if Path(entry.name).suffix.lower() in IMAGE_ENDINGS),
         key=lambda path: (_digits(path.name), path.name),
     )
     fps = source.fps or DEFAULT_IMAGE_RATE
     times = tuple(_frame_number(source, path, i) / fps for i, path in enumerate(files))
-    return _Index(times, files=tuple(files), missing=max(0, (length or 0) - len(files)))
+    return _Index(times, files=tuple(files), missing=max(0, (source.stated_frames or 0) - len(files)))
 
 
 def _digits(name: str) -> tuple[int, ...]:
@@ -448,7 +454,8 @@ def _digits(name: str) -> tuple[int, ...]:
 
 
 def _frame_number(source: Source, path: Path, position: int) -> int:
-    """Index from 0. In a MOT sequence the name says it (from 1), as the annotation does; elsewhere the position."""
-    if source.kind == "mot" and path.stem.isdigit() and int(path.stem) > 0:
+    """Index from 0. Where there is an annotation, the image's name is its frame number (from 1); elsewhere it is the
+    position."""
+    if source.annotation and path.stem.isdigit() and int(path.stem) > 0:
         return int(path.stem) - 1
     return position

@@ -278,6 +278,7 @@ def score_model(
         np.array([t.id in queries for t in tracklets]),
         protocol or dataset.protocol,
         metric=recipe.metric,
+        kinds=np.array([t.kind for t in tracklets]),
         device=str(here.device),
     )
 

@@ -6,6 +6,7 @@
 A tracklet's feature is the mean over its clips' features, then L2-normalised; batches only decide the speed.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..datasets import ReidkitError, Tracklet
-from ..datasets.loader import test_clips
+from ..datasets.loader import evaluation_clips
 from ..datasets.progress import progress
 from ..datasets.transforms import normalise
 from .model import FrameExtractor
@@ -29,7 +30,7 @@ def autocast(recipe: Recipe, device: torch.device) -> torch.autocast:
 
 
 def _frames_at_once(recipe: Recipe, device: torch.device) -> int:
-    scale = FULL_SIZE / (recipe.height * recipe.width)
+    scale = FULL_SIZE / (recipe.clip.height * recipe.clip.width)
     return max(int(FRAMES_AT_ONCE * min(scale, 4.0) * (1.0 if device.type == "cuda" else 0.25)), 1)
 
 
@@ -56,14 +57,8 @@ def extract_features(
     device = torch.device(device)
     if batch_clips is None:
         batch_clips = max(_frames_at_once(recipe, device) // recipe.test_frames, 1)
-    batches = test_clips(
-        tracklets,
-        sampling=recipe.test_sampling,
-        frames=recipe.test_frames,
-        height=recipe.height,
-        width=recipe.width,
-        batch_clips=batch_clips,
-        workers=workers,
+    batches = evaluation_clips(
+        tracklets, recipe.test_clip, sampling=recipe.test_sampling, batch_clips=batch_clips, workers=workers
     )
     sums: list[Tensor | None] = [None] * len(tracklets)
     counts = [0] * len(tracklets)
@@ -72,7 +67,7 @@ def extract_features(
     try:
         with torch.inference_mode(), autocast(recipe, device), progress(title, len(tracklets), "tracklets") as advance:
             for clips, cameras, index in batches:
-                pixels = normalise(clips.to(device, non_blocking=True), recipe.mean, recipe.std)
+                pixels = normalise(clips.to(device, non_blocking=True), recipe.clip)
                 cameras = cameras.to(device)
                 features = model.embed(pixels, cameras).float()
                 if recipe.test_flip:
@@ -101,12 +96,10 @@ def frame_extractor(recipe: Recipe, device: torch.device | str = "cpu", *, worke
 
     def extract(tracklets: Sequence[Tracklet], function: Callable[[Tensor, Tensor], Tensor]) -> list[Tensor]:
         found: list[list[Tensor]] = [[] for _ in tracklets]
-        batches = test_clips(
+        batches = evaluation_clips(
             tracklets,
+            dataclasses.replace(recipe.clip, frames=1),
             sampling="dense",
-            frames=1,
-            height=recipe.height,
-            width=recipe.width,
             batch_clips=_frames_at_once(recipe, device),
             workers=workers,
         )
@@ -114,7 +107,7 @@ def frame_extractor(recipe: Recipe, device: torch.device | str = "cpu", *, worke
         # no_grad, not inference mode: what comes out may become a buffer that gradients pass
         with torch.no_grad(), autocast(recipe, device), progress("prepare", total, "frames") as advance:
             for clips, cameras, index in batches:
-                images = normalise(clips[:, 0].to(device, non_blocking=True), recipe.mean, recipe.std)
+                images = normalise(clips[:, 0].to(device, non_blocking=True), recipe.clip)
                 values = function(images, cameras.to(device)).float().cpu()
                 for i, value in zip(index.tolist(), values, strict=True):
                     found[i].append(value)

@@ -77,11 +77,9 @@ def train(
     forward = _wrap(model, recipe, here)
     loader = TrainLoader(
         dataset,
-        frames=recipe.frames,
+        recipe.clip,
         identities=recipe.identities,
         tracklets=recipe.tracklets,
-        height=recipe.height,
-        width=recipe.width,
         seed=recipe.seed,
         workers=workers,
         stride=recipe.train_stride,
@@ -131,11 +129,10 @@ def _epoch(forward, optimiser, loader, recipe, here, epoch, advance) -> dict:
         set_rate(optimiser, factor, recipe.lr)
         pixels = augment(
             clips.to(device, non_blocking=True),
+            recipe.clip,
             flip=recipe.flip,
             pad=recipe.pad,
             erase=recipe.erase,
-            mean=recipe.mean,
-            std=recipe.std,
             generator=generator,
         )
         labels, cameras = labels.to(device, non_blocking=True), cameras.to(device, non_blocking=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 
-from ..datasets import UsageError
+from ..datasets.devices import pick_device
 
 
 @dataclass(frozen=True)
@@ -38,25 +38,6 @@ class Parallel:
         values = [None] * self.world
         dist.all_gather_object(values, value)
         return values
-
-
-def pick_device(name: str) -> torch.device:
-    """`auto`, `cpu`, `cuda`, `cuda:1`.
-
-    Raises:
-        UsageError: no such device here.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise UsageError(f"'{name}' is no device. Use auto, cpu, cuda, or cuda:N.") from None
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UsageError(f"There is no '{name}' here: {torch.cuda.device_count()} GPUs are seen. Use --device cpu.")
-    if device.type not in ("cpu", "cuda"):
-        raise UsageError(f"'{name}' is no device that reidkit trains on. Use auto, cpu, cuda, or cuda:N.")
-    return device
 
 
 def start(device: str = "auto") -> Parallel:

@@ -1,124 +1,166 @@
 """Everything that decides a run, in one frozen dataclass.
 
-    recipe = override(resnet50.RECIPES["tiny"], ["epochs=3", "lr=1e-3"])
+    recipe = override(resnet50.RECIPES["tiny"], ["epochs=3", "lr=1e-3", "height=64"])
+    recipe = recipe.changed(seed=1, height=64)
 
 A model's file holds its recipes by size. A model with options of its own subclasses `Recipe` and adds fields
-(`cgclip.CgclipRecipe.tokens`), so that `--set tokens=4` works and a misspelt key is an error.
+(`cgclip.CgclipRecipe.tokens`), so that `--set tokens=4` works and a misspelt key is an error. Every field has a range
+(`Annotated[int, Meta(ge=1, le=64)]`), which is checked when a recipe is made. The clip is one object, `recipe.clip`; on
+the command line and in stored files its keys stand among the recipe's own.
 """
 
 import dataclasses
-import types
-import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal, Self
+
+from msgspec import Meta
 
 from ..datasets import UsageError
+from ..datasets.clips import CLIP_KEYS, ClipSpec, Length
 from ..datasets.errors import choices
+from ..datasets.fields import check_fields, field_types, parse_field
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+WHAT = "recipe key"
+CLIP = "clip"  # the field
+
+Share = Annotated[float, Meta(ge=0, le=1)]
+Weight = Annotated[float, Meta(ge=0, le=1_000_000)]  # of a loss, or a factor of the learning rate
+Rate = Annotated[float, Meta(ge=0, le=100)]  # a learning rate
+Count = Annotated[int, Meta(ge=1, le=4096)]  # of things in a batch or of a model's parts
+Epochs = Annotated[int, Meta(ge=0, le=100_000)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Lengths are in frames, sizes in pixels, rates per step of the optimiser, epochs in passes over the identities."""
+    """Lengths are in frames, sizes in pixels, rates per step of the optimiser, epochs in passes over the identities.
 
-    # clip
-    frames: int = 8  # T in training
-    train_stride: int = 0  # frames from one to the next; 0: one from each of T equal chunks of the tracklet
-    height: int = 256
-    width: int = 128
-    mean: tuple[float, float, float] = IMAGENET_MEAN
-    std: tuple[float, float, float] = IMAGENET_STD
+    Raises:
+        UsageError: a value outside its field's range.
+    """
+
+    clip: ClipSpec = ClipSpec()  # of training; `test_clip` differs in its length only
+    train_stride: Annotated[int, Meta(ge=0, le=1024)] = 0  # frames from one to the next; 0: one of each of T chunks
     # batch: P identities x K tracklets
-    identities: int = 8
-    tracklets: int = 4
+    identities: Count = 8
+    tracklets: Count = 4
     # augmentation
-    flip: float = 0.5  # probability, per clip
-    pad: int = 10  # pixels of padding before a random crop of the same size
-    erase: float = 0.5  # probability, per frame
+    flip: Share = 0.5  # probability, per clip
+    pad: Annotated[int, Meta(ge=0, le=512)] = 10  # pixels of padding before a random crop of the same size
+    erase: Share = 0.5  # probability, per frame
     # optimiser
     optimizer: Literal["adam", "adamw"] = "adam"
-    lr: float = 3.5e-4
-    bias_lr_factor: float = 1.0
-    weight_decay: float = 5e-4
+    lr: Rate = 3.5e-4
+    bias_lr_factor: Weight = 1.0
+    weight_decay: Share = 5e-4
     # schedule
-    epochs: int = 120
+    epochs: Epochs = 120
     schedule: Literal["step", "cosine"] = "step"
-    milestones: tuple[int, ...] = (40, 70)
-    gamma: float = 0.1
-    warmup_epochs: int = 0
-    warmup_factor: float = 0.1  # of lr, at the first step
-    min_lr: float = 0.0  # where a cosine ends
+    milestones: tuple[Epochs, ...] = (40, 70)
+    gamma: Share = 0.1
+    warmup_epochs: Epochs = 0
+    warmup_factor: Share = 0.1  # of lr, at the first step
+    min_lr: Rate = 0.0  # where a cosine ends
     # losses
-    id_weight: float = 1.0
-    label_smoothing: float = 0.1
-    triplet_weight: float = 1.0
-    triplet_margin: float | None = 0.3  # None: soft margin
+    id_weight: Weight = 1.0
+    label_smoothing: Annotated[float, Meta(ge=0, lt=1)] = 0.1
+    triplet_weight: Weight = 1.0
+    triplet_margin: Annotated[float, Meta(ge=0, le=1000)] | None = 0.3  # None: soft margin
     triplet_distance: Literal["euclidean", "cosine"] = "euclidean"
     # test
     test_sampling: Literal["dense", "spread", "strided"] = "dense"
-    test_frames: int = 8  # T of a test clip
+    test_frames: Length = 8  # T of a test clip
     test_flip: bool = False  # average with the flipped clip
     metric: Literal["cosine", "euclidean"] = "cosine"
     # machine
     precision: Literal["bf16", "fp32"] = "bf16"
     compile: bool = False
-    seed: int = 0
+    seed: Annotated[int, Meta(ge=0, le=(1 << 32) - 1)] = 0
     pretrained: str = ""  # name or path of the backbone's weights; "" trains from scratch
+
+    def __post_init__(self) -> None:
+        if misplaced := sorted(set(CLIP_KEYS) & set(field_types(type(self)))):
+            raise UsageError(
+                f"{type(self).__name__} declares '{misplaced[0]}', which is the clip's. Write the clip instead: "
+                f"clip: ClipSpec = ClipSpec({misplaced[0]}=…)."
+            )
+        check_fields(self, WHAT)
+
+    @property
+    def test_clip(self) -> ClipSpec:
+        """The clip at test: `test_frames` frames of the same pixels."""
+        return dataclasses.replace(self.clip, frames=self.test_frames)
+
+    def changed(self, **values: object) -> Self:
+        """A copy with other values, the clip's keys (`frames`, `height`, …) among them.
+
+        Raises:
+            UsageError: a key that the recipe doesn't have, or a value outside its range.
+        """
+        for key in values:
+            if key != CLIP and key not in _types(type(self)):
+                raise UsageError(choices(key, _types(type(self)), WHAT))
+        of_clip = {key: values.pop(key) for key in CLIP_KEYS if key in values}
+        if of_clip:
+            values[CLIP] = dataclasses.replace(values.get(CLIP, self.clip), **of_clip)
+        return dataclasses.replace(self, **values)
 
 
 def override(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
     """`recipe` with each `key=value` applied, the value read by the field's type.
 
     Raises:
-        UsageError: no `=`, a key the recipe doesn't have (the keys are listed), or a value of another type.
+        UsageError: no `=`, a key the recipe doesn't have (the keys are listed), or a value that the field doesn't take.
     """
-    hints = typing.get_type_hints(type(recipe))
-    changes = {}
+    types, changes = _types(type(recipe)), {}
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals:
             raise UsageError(f"'{assignment}' is no override. Write it as key=value, for example --set epochs=5.")
-        if key not in hints:
-            raise UsageError(choices(key, hints, "recipe key"))
-        changes[key] = _parse(key, text, hints[key])
-    return dataclasses.replace(recipe, **changes)
+        if key not in types:
+            raise UsageError(choices(key, types, WHAT))
+        changes[key] = parse_field(key, text, types[key], WHAT)
+    return recipe.changed(**changes)
 
 
 def to_dict(recipe: Recipe) -> dict[str, object]:
-    """The recipe as JSON knows it: tuples are lists."""
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(recipe).items()}
+    """The recipe as JSON knows it: tuples are lists, and the clip's keys stand among the recipe's."""
+    values = dataclasses.asdict(recipe)
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in (values.pop(CLIP) | values).items()}
 
 
 def from_dict(base: Recipe, values: Mapping[str, object]) -> Recipe:
-    """A recipe of `base`'s class with the values that `to_dict` gave; keys absent from them keep `base`'s value.
+    """A recipe of `base`'s class with the values that `to_dict` gave.
+
+    A key that they lack is younger than they are and has the class' default, as it had no say in their run.
 
     Raises:
-        UsageError: a key that the class doesn't have.
+        UsageError: a key that the class doesn't have, or a value that the field doesn't take.
     """
-    known = {f.name for f in dataclasses.fields(base)}
-    for key in values:
-        if key not in known:
-            raise UsageError(choices(key, known, "recipe key") + " The run was made by another version of reidkit.")
-    return dataclasses.replace(base, **{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
-
-
-def _parse(key: str, text: str, kind: object) -> object:
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     try:
-        if origin is Literal:
-            if text not in arguments:
-                raise UsageError(choices(text, arguments, f"value of {key}"))
-            return text
-        if origin is types.UnionType:
-            return None if text.lower() == "none" else _parse(key, text, arguments[0])
-        if origin is tuple:
-            return tuple(_parse(key, part, arguments[0]) for part in text.strip("()").split(",") if part.strip())
-        if kind is bool:
-            return {"true": True, "false": False, "1": True, "0": False}[text.lower()]
-        return kind(text)
-    except (ValueError, KeyError):
-        wanted = getattr(kind, "__name__", str(kind))
-        raise UsageError(f"'{text}' is no value for the recipe key '{key}', which wants {wanted}.") from None
+        return _defaults(base).changed(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    except UsageError as error:
+        raise UsageError(f"{error} The run was made by another version of reidkit, or its file was edited.") from None
+
+
+def agrees(stored: Mapping[str, object], recipe: Recipe) -> bool:
+    """Whether a recipe that was stored is this one.
+
+    A key that the stored one lacks is younger than it and counts as the class' default, which is what was done before.
+    A key that the class doesn't have makes another recipe of it, as nobody can tell any more what it did.
+    """
+    return to_dict(_defaults(recipe)) | dict(stored) == to_dict(recipe)
+
+
+def _types(kind: type[Recipe]) -> dict[str, object]:
+    """Key -> type with its range, the clip's keys first."""
+    own = field_types(kind)
+    return field_types(ClipSpec) | {key: own[key] for key in own if key != CLIP}
+
+
+def _defaults(recipe: Recipe) -> Recipe:
+    """A recipe of the same class whose fields all have the class' defaults; one without a default keeps its value."""
+    fields = dataclasses.fields(recipe)
+    plain = {f.name: f.default for f in fields if f.default is not dataclasses.MISSING}
+    made = {f.name: f.default_factory() for f in fields if f.default_factory is not dataclasses.MISSING}
+    return dataclasses.replace(recipe, **plain, **made)

@@ -1,6 +1,5 @@
 """Model name -> model. On the command line: `cgclip`, `cgclip/no-cmr`, `tfclip`, … or `path/to/my_model.py`."""
 
-import dataclasses
 import importlib
 import importlib.util
 import sys
@@ -97,5 +96,5 @@ def recipe(name: str, size: str = "full", overrides: tuple[str, ...] = ()) -> Re
         variants = getattr(source, "VARIANTS", {})
         if variant not in variants:
             raise UsageError(choices(variant, variants, f"variant of {base}"))
-        chosen = dataclasses.replace(chosen, **variants[variant])
+        chosen = chosen.changed(**variants[variant])
     return override(chosen, overrides)

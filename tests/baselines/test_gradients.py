@@ -66,7 +66,7 @@ def model_and_loss(name: str) -> tuple[torch.nn.Module, Recipe, Callable[[], tor
         model.bank.fill(captions, limit=8)
         model.bank.double()
     labels = torch.tensor([0, 0, 1, 1])
-    clips = torch.randn(4, recipe.frames, 3, recipe.height, recipe.width) + torch.randn(4, 1, 3, 1, 1)
+    clips = torch.randn(4, recipe.clip.frames, 3, recipe.clip.height, recipe.clip.width) + torch.randn(4, 1, 3, 1, 1)
     return model, recipe, lambda: combine(model(clips, torch.tensor([0, 1, 0, 1]), labels), labels, recipe)[0]
 
 

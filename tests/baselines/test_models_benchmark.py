@@ -35,8 +35,8 @@ def test_training_memory_holds_model_moments_and_gradients(benchmark):
     found = benchmark.training("ap3d", "tiny", "cpu", repeats=1)
     model, recipe = benchmark.make("ap3d", "tiny", "cpu")
     weights = 4 * sum(p.numel() for p in model.parameters()) / 2**20
-    clips = 4 * 16 * recipe.frames * 3 * recipe.height * recipe.width / 2**20
-    assert found["batch"] == f"{recipe.identities * recipe.tracklets} x {recipe.frames}"
+    clips = 4 * 16 * recipe.clip.frames * 3 * recipe.clip.height * recipe.clip.width / 2**20
+    assert found["batch"] == f"{recipe.identities * recipe.tracklets} x {recipe.clip.frames}"
     assert found["train_mib"] > 4 * weights + clips  # Adam has two moments
 
 

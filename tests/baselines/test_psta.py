@@ -1,7 +1,5 @@
 """PSTA: parity with the authors' code, its attentions against loops, and what trains."""
 
-import dataclasses
-
 import pytest
 import torch
 
@@ -11,7 +9,7 @@ from reidkit.training import zoo
 from reidkit.training.losses import combine
 
 TINY = psta.RECIPES["tiny"]
-SMALL = dataclasses.replace(TINY, height=64, width=32, backbone_width=8, channels=32)
+SMALL = TINY.changed(height=64, width=32, backbone_width=8, channels=32)
 
 
 def batch(clips=4, height=64, width=32):
@@ -158,6 +156,6 @@ def test_the_loss_falls(train_tiny):
 def test_the_recipe_is_the_papers():
     recipe = psta.RECIPES["full"]
     assert (recipe.lr, recipe.gamma, recipe.milestones) == (3.5e-4, 0.3, (70, 140, 210, 310, 410))
-    assert (recipe.epochs, recipe.warmup_epochs, recipe.frames, recipe.test_frames) == (500, 10, 8, 8)
+    assert (recipe.epochs, recipe.warmup_epochs, recipe.clip.frames, recipe.test_frames) == (500, 10, 8, 8)
     assert (recipe.label_smoothing, recipe.triplet_margin, recipe.triplet_distance) == (0.1, 0.3, "cosine")
     assert (recipe.test_sampling, recipe.identities * recipe.tracklets) == ("strided", 32)

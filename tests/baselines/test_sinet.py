@@ -1,6 +1,5 @@
 """SINet: parity with the authors' code, its modules against loops, and what trains."""
 
-import dataclasses
 import math
 
 import pytest
@@ -12,7 +11,7 @@ from reidkit.datasets import UsageError
 from reidkit.training import zoo
 from reidkit.training.losses import combine
 
-SMALL = dataclasses.replace(sinet.RECIPES["tiny"], backbone_width=8, height=64, width=40)
+SMALL = sinet.RECIPES["tiny"].changed(backbone_width=8, height=64, width=40)
 
 
 def batch(clips=4):
@@ -255,7 +254,7 @@ def test_the_recipe_is_the_papers():
     assert (recipe.lr, recipe.milestones, recipe.epochs) == (3e-4, (40, 80, 120), 160)
     assert (recipe.label_smoothing, recipe.triplet_margin, recipe.triplet_distance) == (0.0, 0.3, "cosine")
     assert (recipe.contrast_weight, recipe.contrast_temperature) == (0.001, 0.07)
-    assert (recipe.frames, recipe.test_frames, recipe.test_sampling) == (4, 4, "dense")
+    assert (recipe.clip.frames, recipe.test_frames, recipe.test_sampling) == (4, 4, "dense")
     assert recipe.identities * recipe.tracklets == 32
 
 

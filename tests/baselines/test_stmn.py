@@ -154,7 +154,7 @@ def test_the_recipe_is_the_papers():
     recipe = stmn.RECIPES["full"]
     assert (recipe.lr, recipe.gamma, recipe.milestones, recipe.epochs) == (1e-4, 0.1, (50, 100, 150), 200)
     assert (recipe.label_smoothing, recipe.triplet_margin, recipe.spread_margin) == (0.0, None, 0.3)
-    assert (recipe.frames, recipe.test_frames, recipe.test_sampling, recipe.test_flip) == (6, 6, "strided", True)
+    assert (recipe.clip.frames, recipe.test_frames, recipe.test_sampling, recipe.test_flip) == (6, 6, "strided", True)
     assert (recipe.identities, recipe.tracklets) == (8, 4)
 
 

@@ -205,7 +205,7 @@ def test_our_own_names_pass_through_the_converter():
 
 @pytest.mark.slow
 def test_a_step_at_full_size():
-    recipe = dataclasses.replace(tfclip.RECIPES["full"], pretrained="", frames=2)
+    recipe = tfclip.RECIPES["full"].changed(pretrained="", frames=2)
     model = tfclip.build(recipe, 6, 2).train()
     optimiser = make_optimiser(model, recipe)
     labels = torch.tensor([0, 0, 1, 1])

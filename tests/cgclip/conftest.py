@@ -1,6 +1,5 @@
 """A made-up dataset in memory: identities that differ in colour, and say so in their captions."""
 
-import dataclasses
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ NAMES = tuple(COLOURS)
 @pytest.fixture
 def recipe() -> CgclipRecipe:
     """Size tiny on 32x16 pixels: 4x2 patches, 2 frames."""
-    return dataclasses.replace(RECIPES["tiny"], height=32, width=16, frames=2, test_frames=2, tokens=3)
+    return RECIPES["tiny"].changed(height=32, width=16, frames=2, test_frames=2, tokens=3)
 
 
 @pytest.fixture
@@ -49,7 +48,7 @@ def extract(recipe: CgclipRecipe):
     def run(tracklets, function):
         results = []
         for t in tracklets:
-            images = paint([t.id.split("-")[0]] * len(t.frames), recipe.height, recipe.width)
+            images = paint([t.id.split("-")[0]] * len(t.frames), recipe.clip.height, recipe.clip.width)
             results.append(function(images, torch.full((len(images),), t.camera)).cpu())
         return results
 
@@ -62,8 +61,8 @@ def batch(recipe: CgclipRecipe):
 
     def make(seed: int = 0):
         labels = torch.arange(4).repeat_interleave(2)
-        names = [NAMES[label] for label in labels.tolist() for _ in range(recipe.frames)]
-        images = paint(names, recipe.height, recipe.width, seed)
-        return images.unflatten(0, (8, recipe.frames)), torch.arange(8) % 2, labels
+        names = [NAMES[label] for label in labels.tolist() for _ in range(recipe.clip.frames)]
+        images = paint(names, recipe.clip.height, recipe.clip.width, seed)
+        return images.unflatten(0, (8, recipe.clip.frames)), torch.arange(8) % 2, labels
 
     return make

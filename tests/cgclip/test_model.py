@@ -95,7 +95,7 @@ def test_at_the_start_the_refined_memory_is_the_memory(recipe, dataset, extract,
 
 
 def test_memory_rows_are_means_over_the_identity(recipe, dataset, extract) -> None:
-    model = ready(dataclasses.replace(recipe, memory_frames=0), dataset, extract).eval()
+    model = ready(recipe.changed(memory_frames=0), dataset, extract).eval()
     frames = extract(dataset.train[:2], lambda images, cameras: model.image(images).projected[:, 0].detach())
     # clips of 2: the third frame is a clip of its own, filled up by repetition
     expected = sum((f[:2].mean(0) + f[2]) / 2 for f in frames) / 2

@@ -1,6 +1,5 @@
 """`reidkit explain`, from the command line to the picture."""
 
-import dataclasses
 import json
 
 import numpy as np
@@ -15,7 +14,7 @@ from reidkit.training import checkpoint
 from reidkit.training.recipe import to_dict
 from reidkit.training.trained import CLASSES_MARK, marked_shapes
 
-RECIPE = dataclasses.replace(cgclip.RECIPES["tiny"], height=32, width=16, frames=2, test_frames=3, tokens=4)
+RECIPE = cgclip.RECIPES["tiny"].changed(height=32, width=16, frames=2, test_frames=3, tokens=4)
 
 
 @pytest.fixture
@@ -31,7 +30,7 @@ def dataset(tmp_path, monkeypatch):
 
 
 def write_run(folder, name="cgclip", **changes):
-    recipe = dataclasses.replace(RECIPE, **changes)
+    recipe = RECIPE.changed(**changes)
     facts = {"key": "", "model": name, "size": "tiny", "recipe": to_dict(recipe), "classes": 3, "cameras": 2}
     write_json(folder / "run.json", facts | {"dataset": {"name": "made-up"}})
     checkpoint.save_checkpoint(folder, cgclip.build(recipe, 3, 2), None, 1)

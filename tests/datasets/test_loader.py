@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 
 from reidkit.datasets import Frames, ReidDataset, Tracklet, UsageError, loader
-from reidkit.datasets.loader import TrainLoader, ahead, decode_frames, test_clips
+from reidkit.datasets.clips import ClipSpec
+from reidkit.datasets.loader import TrainLoader, decode_frames, evaluation_clips
 from reidkit.datasets.sampling import dense_clips
 
 
@@ -28,9 +29,12 @@ def dataset(tmp_path):
     return ReidDataset("made", tuple(tracklets), (), (), "video-reid")
 
 
+SPEC = ClipSpec(frames=4, height=16, width=8)
+
+
 def batches(data, epoch=0, workers=0, seed=0, **changes):
-    options = {"frames": 4, "identities": 2, "tracklets": 3, "height": 16, "width": 8} | changes
-    return list(TrainLoader(data, seed=seed, workers=workers, **options).epoch(epoch))
+    options = {"identities": 2, "tracklets": 3} | changes
+    return list(TrainLoader(data, SPEC, seed=seed, workers=workers, **options).epoch(epoch))
 
 
 def equal(left, right):
@@ -80,7 +84,7 @@ def test_a_broken_image_names_the_tracklet(tmp_path, make_jpeg, damage, workers)
         batches(data, workers=workers)
     assert "\n" not in str(error.value)
     with pytest.raises(UsageError, match="0007C1"):
-        list(test_clips([tracklet], sampling="dense", frames=2, height=4, width=4, batch_clips=1, workers=workers))
+        list(evaluation_clips([tracklet], SPEC, sampling="dense", batch_clips=1, workers=workers))
 
 
 def test_batches_hold_what_labels_and_cameras_say(dataset):
@@ -112,7 +116,7 @@ def test_cached_frames_are_decoded_once(dataset, monkeypatch):
     monkeypatch.setattr(
         loader, "decode_frames", lambda f, i, *s: decoded.extend((f.files[0], int(k)) for k in i) or plain(f, i, *s)
     )
-    train = TrainLoader(dataset, frames=4, identities=2, tracklets=3, height=16, width=8, seed=0, workers=0)
+    train = TrainLoader(dataset, SPEC, identities=2, tracklets=3, seed=0, workers=0)
     for epoch in range(6):
         for _ in train.epoch(epoch):
             pass
@@ -132,8 +136,8 @@ def test_clips_with_a_stride(dataset):
 
 def test_ranks_share_the_batches(dataset):
     whole = batches(dataset)  # five identities, two a batch: three batches
-    options = {"frames": 4, "identities": 2, "tracklets": 3, "height": 16, "width": 8, "seed": 0, "workers": 0}
-    shares = [TrainLoader(dataset, **options, rank=r, world=2) for r in (0, 1)]
+    options = {"identities": 2, "tracklets": 3, "seed": 0, "workers": 0}
+    shares = [TrainLoader(dataset, SPEC, **options, rank=r, world=2) for r in (0, 1)]
     assert [len(s) for s in shares] == [2, 2]
     assert equal(list(shares[0].epoch(0)), [whole[0], whole[2]])
     assert equal(list(shares[1].epoch(0)), [whole[1], whole[0]])  # the last one wraps round
@@ -146,10 +150,10 @@ def test_nothing_to_train_on(dataset):
 
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("batch_clips", [1, 4, 100])
-def test_dense_test_clips_show_every_frame(dataset, workers, batch_clips):
+def test_dense_clips_show_every_frame(dataset, workers, batch_clips):
     rows, where = [], []
-    for clips, cameras, index in test_clips(
-        dataset.train, sampling="dense", frames=4, height=16, width=8, batch_clips=batch_clips, workers=workers
+    for clips, cameras, index in evaluation_clips(
+        dataset.train, SPEC, sampling="dense", batch_clips=batch_clips, workers=workers
     ):
         assert len(clips) == len(cameras) == len(index) <= batch_clips
         assert cameras.tolist() == [i % 2 for i in index.tolist()]
@@ -160,19 +164,10 @@ def test_dense_test_clips_show_every_frame(dataset, workers, batch_clips):
 
 
 def test_spread_gives_one_clip_a_tracklet_and_unknown_sampling_is_refused(dataset):
-    options = {"frames": 4, "height": 16, "width": 8, "batch_clips": 100, "workers": 0}
-    ((clips, _, index),) = test_clips(dataset.train, sampling="spread", **options)
+    options = {"batch_clips": 100, "workers": 0}
+    ((clips, _, index),) = evaluation_clips(dataset.train, SPEC, sampling="spread", **options)
     assert index.tolist() == list(range(10))
     assert clips[9, :, 0, 0, 0].tolist() == [181, 184, 187, 190]
     with pytest.raises(UsageError, match="Did you mean 'dense'"):
-        list(test_clips(dataset.train, sampling="dens", **options))
-    assert list(test_clips([], sampling="dense", **options)) == []
-
-
-def test_ahead_keeps_the_order_and_can_be_left_early():
-    assert list(ahead(lambda n: n * n, range(50), 3)) == [n * n for n in range(50)]
-    made = []
-    for value in ahead(lambda n: made.append(n) or n, range(1000), 2):
-        if value == 5:
-            break
-    assert len(made) < 50
+        list(evaluation_clips(dataset.train, SPEC, sampling="dens", **options))
+    assert list(evaluation_clips([], SPEC, sampling="dense", **options)) == []

@@ -5,9 +5,11 @@ import pytest
 import torch
 from PIL import Image
 
+from reidkit.datasets.clips import ClipSpec
 from reidkit.datasets.transforms import ERASE_AREA, ERASE_ASPECT, Draws, apply, augment, draw, normalise, resize
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
+SPEC = ClipSpec(mean=MEAN, std=STD)
 
 
 def random_clips(*shape, seed=0):
@@ -39,7 +41,7 @@ def test_apply_equals_the_plain_loop(pad):
     draws = draw(5, 3, 12, 7, flip=0.5, pad=pad, erase=0.7, generator=torch.Generator().manual_seed(4))
     assert 0 < draws.flip.sum() < 5
     assert 0 < (draws.patch[..., 2] > 0).sum() < 15
-    got = apply(clips, draws, pad=pad, mean=MEAN, std=STD)
+    got = apply(clips, draws, SPEC, pad=pad)
     assert got.dtype == torch.float32
     np.testing.assert_allclose(got.numpy(), slow_apply(clips, draws, pad), atol=1e-5)
 
@@ -48,17 +50,19 @@ def test_one_flip_and_one_crop_a_clip_but_a_patch_of_its_own_a_frame():
     frame = random_clips(8, 1, 3, 32, 16)
     clips = frame.expand(8, 4, 3, 32, 16).contiguous()
     generator = torch.Generator().manual_seed(0)
-    same = augment(clips, flip=0.5, pad=4, erase=0.0, mean=MEAN, std=STD, generator=generator)
+    same = augment(clips, SPEC, flip=0.5, pad=4, erase=0.0, generator=generator)
     assert torch.equal(same, same[:, :1].expand_as(same))  # identical frames stay identical
-    erased = augment(clips, flip=0.0, pad=0, erase=1.0, mean=MEAN, std=STD, generator=generator)
+    erased = augment(clips, SPEC, flip=0.0, pad=0, erase=1.0, generator=generator)
     assert not torch.equal(erased[:, 0], erased[:, 1])
 
 
 def test_same_generator_state_same_clips_and_the_input_stays():
     clips = random_clips(4, 2, 3, 16, 8)
     before = clips.clone()
-    options = {"flip": 0.5, "pad": 2, "erase": 0.5, "mean": MEAN, "std": STD}
-    first, again, other = (augment(clips, **options, generator=torch.Generator().manual_seed(s)) for s in (1, 1, 2))
+    options = {"flip": 0.5, "pad": 2, "erase": 0.5}
+    first, again, other = (
+        augment(clips, SPEC, **options, generator=torch.Generator().manual_seed(s)) for s in (1, 1, 2)
+    )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert torch.equal(clips, before)
@@ -66,9 +70,8 @@ def test_same_generator_state_same_clips_and_the_input_stays():
 
 def test_probabilities_zero_and_one():
     clips = random_clips(3, 2, 3, 8, 6)
-    options = {"mean": MEAN, "std": STD}
-    assert torch.equal(augment(clips, flip=0, pad=0, erase=0, **options), normalise(clips, MEAN, STD))
-    assert torch.equal(augment(clips, flip=1, pad=0, erase=0, **options), normalise(clips.flip(-1), MEAN, STD))
+    assert torch.equal(augment(clips, SPEC, flip=0, pad=0, erase=0), normalise(clips, SPEC))
+    assert torch.equal(augment(clips, SPEC, flip=1, pad=0, erase=0), normalise(clips.flip(-1), SPEC))
 
 
 def test_patches_have_the_sizes_of_the_paper_and_lie_inside():
@@ -100,7 +103,7 @@ def test_normalise_any_leading_shape():
     clips = random_clips(2, 3, 3, 4, 5)
     expected = (clips.double() / 255 - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
     for view in (clips, clips[0], clips[0, 0]):
-        got = normalise(view, MEAN, STD)
+        got = normalise(view, SPEC)
         assert got.shape == view.shape
         torch.testing.assert_close(got.double(), expected[tuple(0 for _ in range(5 - view.ndim))], atol=1e-5, rtol=0)
 
@@ -116,9 +119,9 @@ def test_resize_is_pillows():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 def test_a_generator_on_the_cpu_gives_the_same_clips_on_the_gpu():
     clips = random_clips(4, 2, 3, 16, 8)
-    options = {"flip": 0.5, "pad": 2, "erase": 0.5, "mean": MEAN, "std": STD}
-    here = augment(clips, **options, generator=torch.Generator().manual_seed(1))
-    there = augment(clips.cuda(), **options, generator=torch.Generator().manual_seed(1))
+    options = {"flip": 0.5, "pad": 2, "erase": 0.5}
+    here = augment(clips, SPEC, **options, generator=torch.Generator().manual_seed(1))
+    there = augment(clips.cuda(), SPEC, **options, generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(there.cpu(), here)
 
 
@@ -126,5 +129,5 @@ def test_draws_with_a_patch_at_the_edge():
     clips = torch.full((1, 1, 3, 4, 4), 255, dtype=torch.uint8)
     zero = torch.zeros(1, dtype=torch.long)
     draws = Draws(zero.bool(), zero, zero, torch.tensor([[[2, 1, 2, 3]]]))
-    got = apply(clips, draws, pad=0, mean=(0.0,) * 3, std=(1.0,) * 3)[0, 0, 0]
+    got = apply(clips, draws, ClipSpec(mean=(0.0,) * 3, std=(1.0,) * 3), pad=0)[0, 0, 0]
     assert got.tolist() == [[1, 1, 1, 1], [1, 1, 1, 1], [1, 0, 0, 0], [1, 0, 0, 0]]

@@ -3,15 +3,20 @@
 import math
 
 
-def slow_scores(distances, pids, cams, query_rows, gallery_rows, trapezoid=False):
-    """`distances[i][j]` of query i to gallery entry j -> (list of (row, AP, ranks, ranking), skipped)."""
+def slow_scores(distances, pids, cams, query_rows, gallery_rows, trapezoid=False, distractors=frozenset()):
+    """`distances[i][j]` of query i to gallery entry j -> (list of (row, AP, ranks, ranking), skipped).
+
+    A pid below 0 is junk, and the rows of `distractors` match nobody.
+    """
+
+    def same(g, q):
+        return g == q or (pids[g] == pids[q] and g not in distractors and q not in distractors)
+
     found, skipped = [], []
     for i, q in enumerate(query_rows):
-        kept = [
-            j for j, g in enumerate(gallery_rows) if pids[g] >= 0 and not (pids[g] == pids[q] and cams[g] == cams[q])
-        ]
+        kept = [j for j, g in enumerate(gallery_rows) if pids[g] >= 0 and not (same(g, q) and cams[g] == cams[q])]
         kept.sort(key=lambda j: distances[i][j])  # Python's sort is stable: ties stay in gallery order
-        ranks = [r for r, j in enumerate(kept, 1) if pids[gallery_rows[j]] == pids[q] and pids[q] > 0]
+        ranks = [r for r, j in enumerate(kept, 1) if same(gallery_rows[j], q)]
         if not ranks:
             skipped.append(q)
             continue

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from reidkit.datasets import UsageError
 from reidkit.leaderboard import counting, ranking
 from reidkit.leaderboard.distances import FeatureDistances, GivenDistances
+from reidkit.leaderboard.inputs import kinds_of, people
 from reidkit.leaderboard.protocols import PROTOCOLS, protocol
 from reidkit.leaderboard.ranking import score, score_distances
 
@@ -22,8 +23,8 @@ from slow_ranking import slow_scores
 MARS = Path(__file__).resolve().parents[2] / ".." / "shared" / "protocols" / "mars"
 
 
-def agree(scores, distances, pids, cams, query_rows, gallery_rows, trapezoid=False, top=10):
-    found, skipped = slow_scores(distances.tolist(), pids, cams, query_rows, gallery_rows, trapezoid)
+def agree(scores, distances, pids, cams, query_rows, gallery_rows, trapezoid=False, distractors=frozenset(), top=10):
+    found, skipped = slow_scores(distances.tolist(), pids, cams, query_rows, gallery_rows, trapezoid, distractors)
     assert scores.skipped == len(skipped)
     assert list(scores.skipped_rows) == skipped
     assert scores.queries == len(found)
@@ -40,7 +41,7 @@ def agree(scores, distances, pids, cams, query_rows, gallery_rows, trapezoid=Fal
 
 @st.composite
 def cases(draw):
-    """Labels with junk and distractors, and distances from few values (many ties) or many."""
+    """Labels with junk, told distractors or none, and distances from few values (many ties) or many."""
     rows = draw(st.integers(2, 40))
     seed = draw(st.integers(0, 2**32 - 1))
     rng = np.random.default_rng(seed)
@@ -48,31 +49,38 @@ def cases(draw):
     cams = rng.integers(0, draw(st.integers(1, 3)) + 1, rows)
     is_query = (rng.random(rows) < draw(st.sampled_from([0.1, 0.5, 1.0]))) & (pids >= 0)
     values = draw(st.sampled_from([1, 2, 5, 10_000]))
-    return pids, cams, is_query, rng.integers(0, values, (rows, rows)).astype(np.float32) / values
+    kinds = None
+    if draw(st.booleans()):
+        kinds = np.where(pids < 0, "junk", rng.choice(["person", "person", "distractor"], rows))
+    return pids, cams, is_query, kinds, rng.integers(0, values, (rows, rows)).astype(np.float32) / values
 
 
 @settings(max_examples=200, deadline=None)
 @given(cases(), st.sampled_from(sorted(PROTOCOLS)), st.sampled_from([1, 16, 10**6]))
 def test_given_distances_agree_with_the_slow_twin(case, name, sort_from):
-    pids, cams, is_query, matrix = case
+    pids, cams, is_query, kinds, matrix = case
     rule = protocol(name)
+    if kinds is None:
+        kinds = kinds_of(pids, rule)
+        assert ("distractor" in kinds) == (name.startswith("mars") and 0 in pids)
+    distractors = set(np.flatnonzero(kinds == "distractor").tolist())
     query_rows = np.flatnonzero(is_query)
     gallery_rows = np.flatnonzero((pids >= 0) & (rule.queries_in_gallery | ~is_query))
     distances = matrix[np.ix_(query_rows, gallery_rows)]
     trapezoid = rule.average_precision == "trapezoid"
-    found, _ = slow_scores(distances.tolist(), pids, cams, query_rows, gallery_rows, trapezoid)
-    source = GivenDistances(distances)
+    found, _ = slow_scores(distances.tolist(), pids, cams, query_rows, gallery_rows, trapezoid, distractors)
+    source, who = GivenDistances(distances), people(pids, kinds)
     before = counting.SORT_FROM
     counting.SORT_FROM = sort_from  # both ways of counting are tried on every case
     try:
         if not found:
             with pytest.raises(UsageError, match="No query has a true match"):
-                score_distances(source, pids, cams, query_rows, gallery_rows, rule)
+                score_distances(source, who, cams, query_rows, gallery_rows, rule)
             return
-        scores = score_distances(source, pids, cams, query_rows, gallery_rows, rule)
+        scores = score_distances(source, who, cams, query_rows, gallery_rows, rule)
     finally:
         counting.SORT_FROM = before
-    agree(scores, distances, pids, cams, query_rows, gallery_rows, trapezoid)
+    agree(scores, distances, pids, cams, query_rows, gallery_rows, trapezoid, distractors)
 
 
 @pytest.mark.parametrize("values", [1, 3, 1000, 10**9])  # all equal, heavy ties, some ties, none
@@ -102,7 +110,8 @@ def test_features_agree_with_the_slow_twin(metric, dtype):
         x /= np.linalg.norm(x, axis=1, keepdims=True)
     query_rows, gallery_rows = np.flatnonzero(is_query), np.flatnonzero(pids >= 0)
     matrix = ((x[query_rows, None] - x[None, gallery_rows]) ** 2).sum(-1)
-    agree(score(features, pids, cams, is_query, "mars", metric), matrix, pids, cams, query_rows, gallery_rows)
+    scores = score(features, pids, cams, is_query, "mars", metric)
+    agree(scores, matrix, pids, cams, query_rows, gallery_rows, distractors=set(np.flatnonzero(pids == 0).tolist()))
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
@@ -265,7 +274,37 @@ def test_figures_on_a_small_mars(name):
     gallery_rows = np.flatnonzero((pids >= 0) & (rule.queries_in_gallery | ~is_query))
     trapezoid = rule.average_precision == "trapezoid"
     matrix = 1 - features[query_rows] @ features[gallery_rows].T
-    agree(score(features, pids, cams, is_query, name), matrix, pids, cams, query_rows, gallery_rows, trapezoid)
+    distractors = set(np.flatnonzero(pids == 0).tolist())
+    scores = score(features, pids, cams, is_query, name)
+    agree(scores, matrix, pids, cams, query_rows, gallery_rows, trapezoid, distractors)
+
+
+@pytest.mark.parametrize("name", sorted(PROTOCOLS))
+def test_pid_0_is_a_person_but_at_the_border_of_mars(name):
+    """pids [0, 0, 1, 1]: under the protocols of MARS a query is skipped, under the others none is."""
+    features = np.array([[1, 0], [0.9, 0.1], [0, 1], [0.1, 1]], np.float32)
+    pids, cams = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])
+    is_query = np.array([True, False, True, False])
+    scores = score(features, pids, cams, is_query, name)
+    mars = name.startswith("mars")
+    assert (scores.queries, scores.skipped) == ((1, 1) if mars else (2, 0))
+    assert PROTOCOLS[name].zero_is_distractor == mars
+    told = score(features, pids, cams, is_query, name, kinds=np.array(["person"] * 4))
+    assert (told.queries, told.skipped) == (2, 0)  # what is told is not guessed
+
+
+def test_distractors_count_against_and_match_nobody():
+    """Two distractors that bear a person's pid, one of them in the query's own camera: neither is removed."""
+    features = np.array([[1, 0], [1, 0.01], [1, 0.02], [1, 0.03]], np.float32)
+    pids, cams = np.array([5, 5, 5, 5]), np.array([0, 0, 1, 1])
+    kinds = np.array(["person", "distractor", "distractor", "person"])
+    is_query = np.array([True, False, False, False])
+    scores = score(features, pids, cams, is_query, "video-reid", kinds=kinds)
+    assert scores.per_query[0].top == (1, 2, 3)
+    assert scores.per_query[0].rank == 3
+    kinds[:] = ["distractor", "person", "person", "person"]
+    with pytest.raises(UsageError, match="No query has a true match"):
+        score(features, pids, cams, is_query, "video-reid", kinds=kinds)
 
 
 GOOD = {
@@ -288,12 +327,54 @@ GOOD = {
         ({"is_query": np.ones(4, int)}, "bool"),
         ({"is_query": np.zeros(4, bool)}, "no true entry"),
         ({"pids": np.array([-1, 1, 2, 2])}, "junk"),
+        ({"pids": np.array([2**63, 1, 2, 2], np.uint64)}, r"2\*\*63"),
+        ({"kinds": np.array(["person", "junk"])}, r"kinds has shape \[2\]"),
+        ({"kinds": np.zeros(4)}, "kinds is of type float64"),
+        ({"kinds": np.array(["person"] * 3 + ["nobody"])}, "Row 3 has a kind that is none of person"),
+        ({"kinds": np.array(["person"] * 4), "pids": np.array([1, 1, 2, -2])}, "Row 3 is a person with a pid below 0"),
+        ({"kinds": np.array(["junk"] + ["person"] * 3)}, "Row 0 is junk"),
+        ({"device": "foo"}, "'foo' is no device"),
+        ({"device": "cuda:99"}, "There is no 'cuda:99' here"),
+        ({"device": "meta"}, "no device that reidkit runs on"),
         ({"camids": np.zeros(4, int)}, "No query has a true match"),
     ],
 )
 def test_what_does_not_fit_is_named(changes, word):
     with pytest.raises(UsageError, match=word):
         ranking.score(**(GOOD | changes), protocol="mars")
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize(
+    ("dtype", "value"), [(np.float64, 1e300), (np.float64, 1e-300), (np.float64, 1e101), (np.longdouble, "1e4000")]
+)
+def test_values_of_which_no_distance_can_be_taken_are_refused(metric, dtype, value):
+    """Their squares are infinite or nothing, so that all distances would be alike."""
+    features = GOOD["features"].astype(dtype)
+    features[3] *= dtype(value)
+    with pytest.raises(UsageError, match=r"magnitude of .* in row 3"):
+        score(**(GOOD | {"features": features}), protocol="mars", metric=metric)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_the_scale_of_features_changes_no_figure(dtype):
+    rng = np.random.default_rng(8)
+    features = rng.normal(size=(60, 5)).astype(np.float16).astype(dtype)
+    pids, cams, is_query = rng.integers(0, 9, 60), rng.integers(0, 3, 60), rng.random(60) < 0.5
+    wanted = {m: score(features, pids, cams, is_query, "video-reid", m) for m in ("cosine", "euclidean")}
+    powers = {np.float16: (2.0**-3, 2.0**9), np.float32: (2.0**-80, 2.0**80), np.float64: (2.0**-300, 2.0**300)}[dtype]
+    for power in powers:
+        for metric, before in wanted.items():
+            assert score(features * dtype(power), pids, cams, is_query, "video-reid", metric) == before
+
+
+def test_one_row_so_long_that_it_hides_the_others_is_refused():
+    features = np.concatenate([GOOD["features"], np.eye(4)]).astype(np.float64)
+    labels = {k: np.concatenate([GOOD[k], GOOD[k]]) for k in ("pids", "camids", "is_query")}
+    features[6] *= 1e13
+    with pytest.raises(UsageError, match=r"magnitude of 1e\+13 in row 6"):
+        score(features, **labels, protocol="mars", metric="euclidean")
+    assert score(features, **labels, protocol="mars").queries == 2
 
 
 def test_an_unknown_protocol_or_metric_lists_the_known():

@@ -19,9 +19,9 @@ from reidkit.datasets import files as durable
 from reidkit.datasets.own import read_dataset
 from reidkit.toolkit.build import SHEET, WORK, BuildSettings, build
 from reidkit.toolkit.events import EventSettings
-from reidkit.toolkit.footage import FootageSettings
 from reidkit.toolkit.link import LinkSettings
 from reidkit.toolkit.manifest import check, summary
+from reidkit.toolkit.settings import FootageSettings
 from reidkit.toolkit.split import SplitSettings
 
 SIZE, RATE, SECONDS = (240, 160), 10, 3
@@ -254,12 +254,12 @@ def test_processes_give_the_same_bytes(raw, built, tmp_path, monkeypatch):
     assert content(tmp_path / "set") == content(built[0])
 
 
-def serial_pool(found, infos, settings, load_detector, out, workers):
+def serial_pool(takes, settings, load_detector, out, workers):
     """What the pool's processes do, in the opposite order and in this process."""
     from reidkit.toolkit.build import _extract_alone
 
-    for source, info in reversed(list(zip(found.sources, infos, strict=True))):
-        _extract_alone(source, info, settings.footage, load_detector, 1, out)
+    for take in reversed(takes):
+        _extract_alone(take, settings.footage, load_detector, 1, out)
 
 
 def test_one_event_makes_a_test_set_and_says_so(raw, tmp_path):

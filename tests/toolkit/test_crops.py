@@ -9,12 +9,12 @@ import polars as pl
 import pytest
 
 from reidkit.toolkit.crops import (
+    add_occlusion,
     choose,
     crop_quality,
     cut,
     difference,
     encode,
-    judge,
     occlusion,
     sharpness,
     thumbnail,
@@ -78,7 +78,7 @@ def tracks(rows: list[tuple]) -> pl.DataFrame:
 
 
 def test_judging_looks_at_one_frame_at_a_time_and_keeps_the_order():
-    table = judge(tracks([(1, 2, 5, 0, 15, 12), (0, 1, 0, 0, 10, 10), (1, 1, 0, 0, 10, 10)]), 100, 11)
+    table = add_occlusion(tracks([(1, 2, 5, 0, 15, 12), (0, 1, 0, 0, 10, 10), (1, 1, 0, 0, 10, 10)]), 100, 11)
     assert table["frame"].to_list() == [1, 0, 1]
     assert table["occlusion"].to_list() == pytest.approx([0.0, 0.0, 0.5])
     assert table["truncation"].to_list() == pytest.approx([1 / 12, 0.0, 0.0])
@@ -87,11 +87,11 @@ def test_judging_looks_at_one_frame_at_a_time_and_keeps_the_order():
 def test_choosing_the_best_box_of_each_stride():
     rows = [(frame, 1, 0, 0, 20, 60) for frame in range(12)] + [(2, 2, 0, 0, 20, 30)]
     rows += [(frame, 3, 5, 0, 25, 80) for frame in (0, 1, 2, 5, 6)]  # stands before 1
-    chosen, small = choose(judge(tracks(rows), 100, 100), min_height=48, stride=0.4)
+    chosen, small = choose(add_occlusion(tracks(rows), 100, 100), min_height=48, stride=0.4)
     assert small == 1
     assert chosen.filter(pl.col("track") == 1)["frame"].to_list() == [3, 4, 8]
     assert chosen.filter(pl.col("track") == 3)["frame"].to_list() == [0, 5]
-    everything, _ = choose(judge(tracks(rows), 100, 100), min_height=0, stride=0.0)
+    everything, _ = choose(add_occlusion(tracks(rows), 100, 100), min_height=0, stride=0.0)
     assert len(everything) == len(rows)
 
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from reidkit.datasets.errors import UsageError
+from reidkit.toolkit.boxes import settled
 from reidkit.toolkit.detect import TRACK_CONFIDENCE, load_detector
-from reidkit.toolkit.footage import FootageSettings, settled
+from reidkit.toolkit.settings import FootageSettings
 from reidkit.toolkit.sources import Source
-from reidkit.toolkit.video import read_frames
+from reidkit.toolkit.video import FrameReader
 from reidkit.toolkit.yolo_onnx import _grid, decode_yolox, letterbox
 
 SHARED = Path(__file__).resolve().parents[2] / ".." / "shared"
@@ -198,7 +199,7 @@ def test_real_people_in_real_footage():
     if not footage.is_file():
         pytest.skip("no footage in ../shared")
     detector = load_detector(SHARED / "weights" / "yolox_nano.onnx", confidence=0.5, threads=1)
-    frame = next(iter(read_frames(Source("e", "cam03", "video", footage))))
+    frame = next(iter(FrameReader(Source("e", "cam03", footage))))
     (full,) = detector.detect([frame.image])
     assert len(full) == 2
     for box in ([476, 419, 801, 1304], [158, 498, 357, 1045]):

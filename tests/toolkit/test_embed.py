@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from reidkit.datasets import UsageError
+from reidkit.datasets.clips import IMAGENET_MEAN, IMAGENET_STD, ClipSpec
 from reidkit.datasets.format import FRAME_COLUMNS
 from reidkit.toolkit.crops import write_shard
 from reidkit.toolkit.embed import (
@@ -20,7 +21,6 @@ from reidkit.toolkit.embed import (
     to_batch,
     tracklet_embedding,
 )
-from reidkit.training.recipe import IMAGENET_MEAN, IMAGENET_STD
 
 WEIGHTS = Path(__file__).resolve().parents[2] / ".." / "shared" / "weights"
 RNG = np.random.default_rng(0)
@@ -95,7 +95,7 @@ def test_a_trained_run_gets_clips_of_one_frame(tmp_path):
     seen = []
 
     def open_run(folder):
-        recipe = SimpleNamespace(height=8, width=4, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+        recipe = SimpleNamespace(clip=ClipSpec(height=8, width=4))
         return lambda clips: seen.append(tuple(clips.shape)) or clips.mean((1, 3, 4)), recipe
 
     (tmp_path / "model.safetensors").write_bytes(b"weights")

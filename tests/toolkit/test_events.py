@@ -12,7 +12,7 @@ from reidkit.toolkit.events import EventSettings, SourceWork, propose, second_bo
 from reidkit.toolkit.footage import Extracted
 from reidkit.toolkit.sources import Source
 from reidkit.toolkit.track import TRACK_COLUMNS
-from reidkit.toolkit.video import VideoInfo
+from reidkit.toolkit.video import Take
 
 RATE = 10
 RNG = np.random.default_rng(1)
@@ -20,13 +20,13 @@ FACES = np.eye(8) + 0.25
 WHOLE, LEGS, OTHER = (100, 100, 160, 280), (105, 190, 150, 278), (300, 100, 360, 280)
 
 
-def work(tracks, camera="a", kind="video", seconds=4.0, truth=None):
+def work(tracks, camera="a", seconds=4.0, truth=None):
     """A source of tracks [(box, first frame, frames, who or a list of who for each frame, quality)]."""
     boxes, rows, features, quality = [], [], [], []
     for number, (box, first, count, who, good) in enumerate(tracks, start=1):
         for k in range(count):
             frame = first + k
-            boxes.append((frame, frame / RATE, number, *map(float, box), 0.9, None))
+            boxes.append((frame, frame / RATE, number, *map(float, box), 0.9, truth and truth[number - 1]))
             rows.append({"tracklet": f"{number:05d}", "frame": frame, "time": frame / RATE, "shard": "crops/x.tar"})
             feature = FACES[who[k] if isinstance(who, list) else who] + 0.02 * RNG.normal(size=8)
             features.append(feature / np.linalg.norm(feature))
@@ -43,9 +43,10 @@ def work(tracks, camera="a", kind="video", seconds=4.0, truth=None):
         }
     )
     extracted = Extracted(table, tracklets, pl.DataFrame(boxes, schema=TRACK_COLUMNS, orient="row"), pl.DataFrame(), {})
-    source = Source(event="e", camera=camera, kind=kind, path=Path(camera))
+    source = Source("e", camera, Path(camera))
     crops = CropEmbeddings(np.arange(len(rows)), np.array(features, np.float32), np.array(quality, np.float32))
-    return SourceWork(source, VideoInfo(640, 480, RATE, int(seconds * RATE), seconds, "0" * 64), extracted, crops)
+    take = Take(source, 640, 480, RATE, int(seconds * RATE), seconds, "0" * 64)
+    return SourceWork(take, extracted, crops)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +95,6 @@ def test_annotated_tracks_are_never_cut_and_their_ids_hold():
     seen = [
         work(
             [(WHOLE, 0, 20, [0] * 10 + [1] * 10, 0.9), (OTHER, 0, 20, 2, 0.9), (OTHER, 25, 10, 3, 0.9)],
-            kind="mot",
             truth=[5, 6, 6],
         )
     ]

@@ -12,10 +12,13 @@ import pytest
 import supervision as sv
 
 from reidkit.datasets.format import FRAME_COLUMNS
-from reidkit.toolkit.footage import FootageSettings, extract_source, source_slug
+from reidkit.toolkit.boxes import box_source
+from reidkit.toolkit.footage import extract_take
+from reidkit.toolkit.settings import FootageSettings
 from reidkit.toolkit.sources import Source
 from reidkit.toolkit.track import BOX
 from reidkit.toolkit.video import probe
+from reidkit.toolkit.work import source_slug
 
 SHARED = Path(__file__).resolve().parents[2] / ".." / "shared"
 RED, BLUE = (210, 40, 40), (40, 60, 220)
@@ -60,11 +63,12 @@ def walk(number: int):
 @pytest.fixture(scope="module")
 def filmed(make_video, tmp_path_factory) -> Source:
     path = make_video(tmp_path_factory.mktemp("raw") / "gala" / "cam1.mp4", frames=90, people=walk)
-    return Source("gala", "cam1", "video", path)
+    return Source("gala", "cam1", path)
 
 
 def extract(source: Source, out: Path, detector=None, settings: FootageSettings = SETTINGS):
-    return extract_source(source, probe(source), detector or ByColour(), settings, out / "work", out / "crops")
+    boxes = box_source(source, lambda: detector or ByColour())
+    return extract_take(probe(source), boxes, settings, out / "work", out / "crops")
 
 
 def image_of(out: Path, row: dict) -> np.ndarray:
@@ -136,10 +140,10 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(filmed, tmp_path, dies_
 
 
 def test_a_kill_while_cropping(filmed, tmp_path, monkeypatch):
-    from reidkit.toolkit import footage
+    from reidkit.toolkit import cutting
 
     extract(filmed, tmp_path / "whole")
-    write, calls = footage.write_shard, []
+    write, calls = cutting.write_shard, []
 
     def dies(path, members):
         calls.append(path)
@@ -147,7 +151,7 @@ def test_a_kill_while_cropping(filmed, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return write(path, members)
 
-    monkeypatch.setattr(footage, "write_shard", dies)
+    monkeypatch.setattr(cutting, "write_shard", dies)
     with pytest.raises(KeyboardInterrupt):
         extract(filmed, tmp_path / "killed")
     again = ByColour()
@@ -188,7 +192,7 @@ def test_segments_do_not_change_who_is_who(filmed, tmp_path):
 
 
 def test_nobody_in_the_video(make_video, tmp_path):
-    source = Source("e", "empty", "video", make_video(tmp_path / "empty.mp4", frames=30))
+    source = Source("e", "empty", make_video(tmp_path / "empty.mp4", frames=30))
     done = extract(source, tmp_path / "out")
     assert done.frames.schema == pl.Schema(FRAME_COLUMNS)
     assert (len(done.frames), len(done.tracklets), done.counts["crops"], done.counts["boxes"]) == (0, 0, 0, 0)
@@ -200,7 +204,7 @@ def test_nobody_in_the_video(make_video, tmp_path):
 def test_a_truncated_video_is_used_up_to_the_cut_and_counted(make_video, tmp_path):
     path = make_video(tmp_path / "cam.mp4", frames=90, people=walk, container={"movflags": "faststart"})
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 7 // 10])
-    done = extract(Source("e", "cam", "video", path), tmp_path / "out")
+    done = extract(Source("e", "cam", path), tmp_path / "out")
     counts = done.counts
     assert counts["frames_expected"] == 90
     assert counts["frames_lost"] + counts["frames_damaged"] == 90 - counts["frames_read"] > 5
@@ -210,7 +214,7 @@ def test_a_truncated_video_is_used_up_to_the_cut_and_counted(make_video, tmp_pat
 def test_who_stands_still_gives_one_crop_a_second(make_video, tmp_path):
     path = make_video(tmp_path / "cam.mp4", frames=100, people=lambda n: [(80, 30, 24, 70, RED)])
     settings = replace(SETTINGS, duplicate=3.0, segment_seconds=30.0)
-    done = extract(Source("e", "cam", "video", path), tmp_path / "out", settings=settings)
+    done = extract(Source("e", "cam", path), tmp_path / "out", settings=settings)
     assert done.counts["crops_duplicate"] > 10
     assert done.counts["crops"] == pytest.approx(4, abs=1)
 
@@ -236,7 +240,6 @@ def test_a_sequence_takes_boxes_and_ids_from_its_annotation(make_picture, tmp_pa
     folder = tmp_path / "v_a_c001"
     (folder / "gt").mkdir(parents=True)
     (folder / "img1").mkdir()
-    (folder / "seqinfo.ini").write_text("[Sequence]\nimDir=img1\nframeRate=25\nseqLength=60\nimExt=.jpg")
     lines = []
     for number in range(60):
         if number != 10:  # an image that is missing although people are annotated in it
@@ -246,9 +249,9 @@ def test_a_sequence_takes_boxes_and_ids_from_its_annotation(make_picture, tmp_pa
         if number < 20 or number > 50:  # out of view for longer than max_gap
             lines.append(f"{number + 1}, 7, 150, 40, 24, 72, 1, 1, 1")
     (folder / "gt" / "gt.txt").write_text("\n".join(lines))
-    source = Source("v_a", "c001", "mot", folder, truth=folder / "gt" / "gt.txt", fps=25.0)
+    source = Source("v_a", "c001", folder, folder / "img1", 25.0, annotation=folder / "gt" / "gt.txt", stated_frames=60)
     settings = replace(SETTINGS, stride=0.0, min_length=0.2)
-    done = extract_source(source, probe(source), None, settings, tmp_path / "work", tmp_path / "crops")
+    done = extract(source, tmp_path, settings=settings)
     assert done.tracklets.select("tracklet", "truth").rows() == [("00001", 0), ("00002", 7), ("00003", 7)]
     assert done.counts["frames_expected"] == 60
     assert done.counts["frames_lost"] == 1
@@ -258,13 +261,13 @@ def test_a_sequence_takes_boxes_and_ids_from_its_annotation(make_picture, tmp_pa
     assert [row[side] for side in BOX] == pytest.approx([46, 30, 70, 100])
     assert row["confidence"] == 1.0
     cut_up = replace(settings, max_length=0.5)
-    parts = extract_source(source, probe(source), None, cut_up, tmp_path / "work", tmp_path / "crops").tracklets
+    parts = extract(source, tmp_path, settings=cut_up).tracklets
     assert parts.filter(pl.col("truth") == 0)["tracklet"].len() == 5
 
 
 def test_names_of_sources_never_collide():
     pairs = [("a", "b"), ("a--b", "c"), ("a", "b--c"), ("a b", "c"), ("a_b", "c"), ("ä", "c"), ("ö", "c"), ("a-", "c")]
-    slugs = [source_slug(Source(event, camera, "video", Path())) for event, camera in pairs]
+    slugs = [source_slug(Source(event, camera, Path())) for event, camera in pairs]
     assert len(set(slugs)) == len(pairs)
     assert slugs[0] == "a--b"
     assert all(slug.isascii() and "/" not in slug and " " not in slug for slug in slugs)
@@ -284,7 +287,7 @@ def test_real_footage_gives_each_person_a_tracklet(tmp_path):
     """Camera 2 sees three people; one, fast and partly hidden, is cut where a second box fits as well as the own."""
     from reidkit.toolkit.detect import load_detector
 
-    source = Source("e", "cam02", "video", SHARED / "footage" / "pose2sim-multiperson" / "cam02.mp4")
+    source = Source("e", "cam02", SHARED / "footage" / "pose2sim-multiperson" / "cam02.mp4")
     detector = load_detector(SHARED / "weights" / "yolox_nano.onnx", threads=1)
     done = extract(source, tmp_path, detector, FootageSettings())
     spans = (done.tracklets["end"] - done.tracklets["start"]).sort().to_list()

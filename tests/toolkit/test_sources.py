@@ -30,7 +30,7 @@ def sequence(
 
 
 def keys(raw: Path) -> list[tuple[str, str]]:
-    return [(source.key, source.kind) for source in discover(raw).sources]
+    return [(source.key, source.layout) for source in discover(raw).sources]
 
 
 def test_events_of_cameras(tmp_path):
@@ -73,13 +73,13 @@ def test_sportsmot_and_dancetrack(tmp_path, split):
     for name in ("v_-6Os86HzwCs_c001", "v_-6Os86HzwCs_c003", "dancetrack0001"):
         sequence(raw / split / name)
     found = discover(raw)
-    assert [(s.key, s.kind, s.fps) for s in found.sources] == [
+    assert [(s.key, s.layout, s.fps) for s in found.sources] == [
         ("dancetrack0001/camera", "mot", 25.0),
         ("v_-6Os86HzwCs/c001", "mot", 25.0),
         ("v_-6Os86HzwCs/c003", "mot", 25.0),
     ]
     assert found.single_camera
-    assert found.sources[1].truth == raw / split / "v_-6Os86HzwCs_c001" / "gt" / "gt.txt"
+    assert found.sources[1].annotation == raw / split / "v_-6Os86HzwCs_c001" / "gt" / "gt.txt"
 
 
 def test_one_sequence_by_itself(tmp_path):
@@ -89,7 +89,7 @@ def test_one_sequence_by_itself(tmp_path):
 def test_a_test_sequence_without_annotation_is_a_folder_of_images(tmp_path):
     sequence(tmp_path / "raw" / "dancetrack0003", annotation=False, info="frameRate=20\nseqLength=2")
     (source,) = discover(tmp_path / "raw").sources
-    assert (source.key, source.kind, source.fps) == ("dancetrack0003/camera", "images", 20.0)
+    assert (source.key, source.layout, source.fps) == ("dancetrack0003/camera", "images", 20.0)
 
 
 def test_toml_names_everything(tmp_path):
@@ -176,7 +176,7 @@ def test_a_sequence_without_its_images_says_where_they_go(tmp_path):
         discover(tmp_path / "raw")
 
 
-@pytest.mark.parametrize("info", ["frameRate=fast", "frameRate=0"])
+@pytest.mark.parametrize("info", ["frameRate=fast", "frameRate=0", "frameRate=1e-300", "seqLength=many", "imDir=/etc"])
 def test_a_sequence_with_a_bad_seqinfo(tmp_path, info):
     sequence(tmp_path / "raw" / "v_a_c001", info=info)
     with pytest.raises(UsageError, match=r"seqinfo\.ini"):

@@ -10,15 +10,15 @@ import pytest
 
 from reidkit.datasets.errors import UsageError
 from reidkit.toolkit.sources import Source
-from reidkit.toolkit.video import DecodeCount, fit, probe, read_frames, segments
+from reidkit.toolkit.video import DecodeCount, FrameReader, fit, probe, segments
 
 
 def video(path: Path) -> Source:
-    return Source("event", path.stem, "video", path)
+    return Source("event", path.stem, path)
 
 
 def everything(source: Source, **options):
-    reader = read_frames(source, **options)
+    reader = FrameReader(source, **options)
     return list(reader), reader.count
 
 
@@ -45,7 +45,7 @@ def test_segments_have_the_frames_of_a_straight_read(
     source = video(make_video(tmp_path / name, frames=60, options=options, container=container, codec=codec))
     info = probe(source)
     straight, count = everything(source)
-    assert (info.width, info.height, info.frames) == (192, 128, 60)
+    assert (info.width, info.height, info.frame_count) == (192, 128, 60)
     assert count == DecodeCount(expected=60, read=60, damaged=0)
     assert [read_number(frame.image) for frame in straight] == list(range(60))
     assert [frame.index for frame in straight] == list(range(60))
@@ -82,7 +82,7 @@ def test_a_truncated_mp4_with_its_index_in_front_counts_what_is_lost(tmp_path, m
     short = tmp_path / "short.mp4"
     short.write_bytes(data[: len(data) * 6 // 10])
     frames, count = everything(video(short))
-    assert probe(video(short)).frames == 60
+    assert probe(video(short)).frame_count == 60
     assert count.expected == 60
     assert 10 < count.read == len(frames) < 60
     assert count.lost + count.damaged == 60 - count.read
@@ -131,7 +131,7 @@ def test_no_cut_passes_unseen(tmp_path, make_video, share):
             assert str(path) in sentence
             continue
         _, count = everything(video(path))
-        assert info.frames == count.expected == 40
+        assert info.frame_count == count.expected == 40
         assert count.read < 40 or share > 0.99
 
 
@@ -187,7 +187,7 @@ def test_fit(size, expected):
 
 def test_colours_survive(tmp_path, make_video):
     source = video(make_video(tmp_path / "cam.mp4", frames=3, people=lambda n: [(60, 30, 60, 80, (200, 40, 20))]))
-    for frame in read_frames(source):
+    for frame in FrameReader(source):
         assert frame.image[80, 90] == pytest.approx([200, 40, 20], abs=12)
 
 
@@ -203,7 +203,7 @@ def test_a_phone_held_upright_is_read_upright(tmp_path, make_video, degrees):
     zero = bytes(4)
     path.write_bytes(data[:at] + a + b + zero + c + d + zero + data[at + 24 :])
     info = probe(video(path))
-    frame = next(iter(read_frames(video(path))))
+    frame = next(iter(FrameReader(video(path))))
     assert (info.width, info.height) == ((192, 128) if degrees == 180 else (128, 192))
     assert frame.image.shape[:2] == (info.height, info.width)
     # A matrix for 90 degrees turns the picture clockwise: its red lower edge comes to lie on the left.
@@ -220,13 +220,13 @@ def test_images_in_natural_order_with_damage(tmp_path, make_picture, read_number
         cv2.imwrite(str(folder / f"frame{number}.png"), make_picture(number, [])[..., ::-1])
     (folder / "frame5.png").write_bytes(b"torn")
     (folder / "frame7.png").write_bytes(b"")
-    source = Source("event", "right", "images", folder, fps=10.0)
+    source = Source("event", "right", folder, folder, fps=10.0)
     info = probe(source)
     frames, count = everything(source)
     assert [read_number(frame.image) for frame in frames] == [0, 1, 2, 3, 4, 6, 8, 9, 10, 11]
     assert [frame.time for frame in frames][:3] == pytest.approx([0.0, 0.1, 0.2])
     assert count == DecodeCount(12, 10, 2)
-    assert (info.frames, info.fps, info.duration) == (12, 10.0, pytest.approx(1.2))
+    assert (info.frame_count, info.fps, info.duration) == (12, 10.0, pytest.approx(1.2))
     (folder / "frame11.png").unlink()
     assert probe(source).sha256 != info.sha256
 
@@ -234,10 +234,9 @@ def test_images_in_natural_order_with_damage(tmp_path, make_picture, read_number
 def test_a_sequence_counts_the_images_that_are_missing(tmp_path, make_picture):
     folder = tmp_path / "v_a_c001"
     (folder / "img1").mkdir(parents=True)
-    (folder / "seqinfo.ini").write_text("[Sequence]\nimDir=img1\nframeRate=25\nseqLength=10\nimExt=.jpg")
     for number in (1, 2, 3, 6, 7, 8):  # 4, 5, 9 and 10 are not there
         cv2.imwrite(str(folder / "img1" / f"{number:06d}.jpg"), make_picture(number, []))
-    source = Source("v_a", "c001", "mot", folder, fps=25.0)
+    source = Source("v_a", "c001", folder, folder / "img1", 25.0, annotation=folder / "gt" / "gt.txt", stated_frames=10)
     frames, count = everything(source)
     assert [frame.index for frame in frames] == [0, 1, 2, 5, 6, 7]  # as the annotation counts, less one
     assert frames[3].time == pytest.approx(0.2)

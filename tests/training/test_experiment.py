@@ -16,8 +16,7 @@ from reidkit.training.parallel import Parallel
 from reidkit.training.recipe import Recipe, from_dict, to_dict
 from reidkit.training.trained import knows_cameras, open_foreign, open_run
 
-RECIPE = dataclasses.replace(
-    resnet50.RECIPES["tiny"],
+RECIPE = resnet50.RECIPES["tiny"].changed(
     backbone_width=4,
     frames=2,
     test_frames=2,

@@ -14,9 +14,7 @@ from reidkit.datasets.sampling import dense_clips, spread, strided_clips
 from reidkit.datasets.transforms import normalise
 from reidkit.training.extraction import extract_features, frame_extractor
 
-RECIPE = dataclasses.replace(
-    resnet50.RECIPES["tiny"], backbone_width=8, height=32, width=16, test_frames=2, precision="bf16"
-)
+RECIPE = resnet50.RECIPES["tiny"].changed(backbone_width=8, height=32, width=16, test_frames=2, precision="bf16")
 
 
 @pytest.fixture
@@ -33,9 +31,7 @@ def slow_features(model, tracklets, recipe):
         clips = {"dense": dense_clips(n, T), "strided": strided_clips(n, T), "spread": spread(n, T)[None]}
         total = 0
         for clip in clips[recipe.test_sampling]:
-            pixels = normalise(
-                decode_frames(tracklet.frames, clip, recipe.height, recipe.width), recipe.mean, recipe.std
-            )
+            pixels = normalise(decode_frames(tracklet.frames, clip, recipe.clip.height, recipe.clip.width), recipe.clip)
             cameras = torch.tensor([tracklet.camera])
             with torch.inference_mode():
                 feature = model.embed(pixels[None], cameras)
@@ -87,6 +83,6 @@ def test_frame_extractor_gives_every_frame_in_order(made_up):
     assert [len(f) for f in found] == [len(t.frames) for t in dataset.train]
     for tracklet, values in zip(dataset.train, found, strict=True):
         pixels = decode_frames(tracklet.frames, range(len(tracklet.frames)), 32, 16)
-        assert torch.allclose(values[:, 0], normalise(pixels, RECIPE.mean, RECIPE.std).mean((1, 2, 3)), atol=1e-5)
+        assert torch.allclose(values[:, 0], normalise(pixels, RECIPE.clip).mean((1, 2, 3)), atol=1e-5)
         assert (values[:, 1] == tracklet.camera).all()
     assert not found[0].is_inference()  # it may become a buffer that gradients pass

@@ -12,11 +12,11 @@ import torch
 
 from reidkit.baselines import resnet50
 from reidkit.datasets import ReidkitError, UsageError
+from reidkit.datasets.devices import pick_device
 from reidkit.training import checkpoint, loop
-from reidkit.training.parallel import Parallel, pick_device
+from reidkit.training.parallel import Parallel
 
-RECIPE = dataclasses.replace(
-    resnet50.RECIPES["tiny"],
+RECIPE = resnet50.RECIPES["tiny"].changed(
     backbone_width=4,
     frames=2,
     height=32,
@@ -195,7 +195,7 @@ torch.set_num_threads(1)
 out = Path(sys.argv[2])
 here = parallel.start("cpu")
 dataset = made_up.make_dataset(out / f"data{here.rank}")
-recipe = dataclasses.replace(resnet50.RECIPES["tiny"], backbone_width=4, frames=2, height=32, width=16, pad=2,
+recipe = resnet50.RECIPES["tiny"].changed(backbone_width=4, frames=2, height=32, width=16, pad=2,
                              identities=2, tracklets=2, epochs=2, warmup_epochs=0)
 torch.manual_seed(here.rank)  # they start apart and must not stay so
 model = resnet50.build(recipe, len(dataset.identities), dataset.num_cameras)

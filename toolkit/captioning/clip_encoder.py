@@ -9,8 +9,8 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import pil_to_tensor, resize
 
 from ...baselines.clip import encode_text, load_clip
+from ...datasets.clips import CLIP_MEAN, CLIP_STD, ClipSpec
 from ...datasets.transforms import normalise
-from ...training.recipe import CLIP_MEAN, CLIP_STD
 
 # (open_clip's name, pixels): a person's shape, with the position embedding resized to it
 FULL = ("ViT-B-16-quickgelu", 256, 128)
@@ -27,6 +27,7 @@ def encoders(
         UsageError: the weights are absent; the sentence says how to get them.
     """
     backbone, height, width = TINY if pretrained == SIMULATED else FULL
+    spec = ClipSpec(frames=1, height=height, width=width, mean=CLIP_MEAN, std=CLIP_STD)
     clip = load_clip(backbone, pretrained, height, width)
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     clip.image.to(where).eval()
@@ -35,7 +36,7 @@ def encoders(
     def images(pictures: list[Image.Image]) -> np.ndarray:
         batch = torch.stack([resize(pil_to_tensor(p), [height, width], antialias=True) for p in pictures])
         with torch.inference_mode():
-            return _unit(clip.image(normalise(batch.to(where), CLIP_MEAN, CLIP_STD)).projected[:, 0])
+            return _unit(clip.image(normalise(batch.to(where), spec)).projected[:, 0])
 
     def texts(sentences: list[str]) -> np.ndarray:
         return _unit(encode_text(clip, sentences)[1])

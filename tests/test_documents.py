@@ -1,0 +1,62 @@
+"""The commands that the README and the docs show exist as they are written, and examples in docstrings are true."""
+
+import doctest
+import importlib
+import pkgutil
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from reidkit.cli import main as cli
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
+
+
+def commands(document: Path) -> list[list[str]]:
+    """The words of every `reidkit …` line in the document's code blocks, a trailing comment and `\\` taken off."""
+    found = []
+    for block in re.findall(r"^```[a-z]*\n(.*?)^```", document.read_text(encoding="utf-8"), flags=re.S | re.M):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.split(line.removeprefix("$ "), comments=True)
+            if "reidkit" in words[:5] and (words[0] == "reidkit" or words[0] == "torchrun"):
+                found.append(words[words.index("reidkit") + 1 :])
+    return found
+
+
+ALL = [(document.name, words) for document in DOCUMENTS for words in commands(document)]
+
+
+def test_the_documents_show_commands():
+    shown = {words[0] for _, words in ALL}
+    assert {name for name, words in ALL} >= {"README.md", "building.md", "training.md"}
+    assert set(cli.COMMANDS) - shown <= {"demo", "explain", "models", "doctor"}, "commands that no document shows"
+
+
+@pytest.mark.parametrize(("document", "words"), ALL, ids=[f"{name}: {' '.join(words)}" for name, words in ALL])
+def test_a_command_in_the_documents_is_one(document, words):
+    command = cli.group.get_command(click.Context(cli.group), words[0])
+    assert command is not None, f"{document} shows `reidkit {words[0]}`, which is no command"
+    command.make_context(words[0], words[1:])  # raises on an unknown option, a missing one, or a value out of range
+
+
+def modules() -> list[str]:
+    return sorted(
+        info.name
+        for info in pkgutil.walk_packages([str(ROOT)], "reidkit.")
+        if not info.name.startswith(("reidkit.tests", "reidkit.benchmarks", "reidkit.__main__"))
+    )
+
+
+def test_examples_in_docstrings_are_true():
+    finder, runner = doctest.DocTestFinder(exclude_empty=True), doctest.DocTestRunner(verbose=False)
+    for name in modules():
+        module = importlib.import_module(name)
+        for test in finder.find(module, name):
+            if test.examples:
+                runner.run(test)
+    assert runner.failures == 0, "see the output above"
+    assert runner.tries >= 4, "the finder no longer finds them"

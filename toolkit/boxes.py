@@ -1,0 +1,241 @@
+"""Where a take's tracks come from, decided once: a detector and a tracker, or an annotation.
+
+    boxes = box_source(source, load_detector)           # Detected, or Annotated
+    followed = boxes.follow(take, settings, home)
+    followed.tracks, followed.detections, followed.counts
+
+What comes behind asks the data: a track whose `truth` isn't null is an annotated one.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import polars as pl
+
+from ..datasets.files import sha256_file
+from ..datasets.mot import read_people
+from ..datasets.prefetch import prefetch
+from ..datasets.progress import progress
+from .detect import TRACK_CONFIDENCE, Detector
+from .settings import FootageSettings
+from .sources import Box, Source
+from .track import BOX, annotated_tracks, cut_ambiguous, track_boxes
+from .video import DecodeCount, Frame, FrameReader, Segment, Take, segments
+from .work import REVISION, Facts, read_piece, work_key, write_piece
+
+BATCH = 8  # frames given to the detector at once
+
+DETECTION_COLUMNS = {
+    "frame": pl.Int64,
+    "time": pl.Float64,
+    "x1": pl.Float32,
+    "y1": pl.Float32,
+    "x2": pl.Float32,
+    "y2": pl.Float32,
+    "confidence": pl.Float32,
+}
+
+
+@dataclass(frozen=True)
+class Followed:
+    """The tracks of a take, before they are cut by gaps and lengths.
+
+    Attributes:
+        tracks: TRACK_COLUMNS.
+        detections: DETECTION_COLUMNS, all of them; a frame without any has a row with nulls. Empty for an annotation.
+        counts: boxes, boxes_ignored (in a region to ignore), and what else was counted on the way.
+        decoded: of all frames; None where none was read.
+        basis: stands for all that the tracks depend on beside the settings.
+    """
+
+    tracks: pl.DataFrame
+    detections: pl.DataFrame
+    counts: dict[str, int]
+    decoded: DecodeCount | None
+    basis: str
+
+
+class BoxSource(Protocol):
+    """What finds the people in a take and follows them.
+
+    Attributes:
+        detector: for the manifest; None where no detector is asked.
+    """
+
+    @property
+    def detector(self) -> Detector | None: ...
+
+    def settle(self, settings: FootageSettings) -> FootageSettings:
+        """The settings with a confidence where they leave it open."""
+        ...
+
+    def follow(self, take: Take, settings: FootageSettings, home: Path) -> Followed:
+        """The people's tracks.
+
+        Args:
+            settings: settled ones.
+            home: folder for the take's durable pieces of work.
+        """
+        ...
+
+
+def box_source(source: Source, load_detector: Callable[[], Detector]) -> BoxSource:
+    """The annotation of a source that has one, the detector for any other.
+
+    Args:
+        load_detector: called when a detector is needed for the first time.
+    """
+    return Detected(load_detector) if source.annotation is None else Annotated(source.annotation)
+
+
+def settled(settings: FootageSettings, detector: Detector | None) -> FootageSettings:
+    """The settings with the detector's confidence where they leave it open."""
+    if settings.confidence is not None:
+        return settings
+    return replace(settings, confidence=getattr(detector, "track_confidence", TRACK_CONFIDENCE))
+
+
+class Annotated:
+    """Boxes and ids out of a MOTChallenge annotation; ids are people's, so nothing need be found out."""
+
+    detector = None
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def settle(self, settings: FootageSettings) -> FootageSettings:
+        return settled(settings, None)
+
+    def follow(self, take: Take, settings: FootageSettings, home: Path) -> Followed:
+        found = annotated_tracks(read_people(self.path), take.fps)
+        kept = outside(found, take.source.ignore)
+        return Followed(
+            tracks=kept,
+            detections=pl.DataFrame(schema=DETECTION_COLUMNS),
+            counts={"boxes": len(found), "boxes_ignored": len(found) - len(kept)},
+            decoded=None,
+            basis=work_key(take.sha256, sha256_file(self.path), take.source.ignore),
+        )
+
+
+class Detected:
+    """People as a detector finds them in every frame and a tracker follows them."""
+
+    def __init__(self, load_detector: Callable[[], Detector]) -> None:
+        self._load = load_detector
+
+    @cached_property
+    def detector(self) -> Detector:
+        return self._load()
+
+    def settle(self, settings: FootageSettings) -> FootageSettings:
+        return settled(settings, self.detector)
+
+    def follow(self, take: Take, settings: FootageSettings, home: Path) -> Followed:
+        basis = detection_key(take, self.detector, settings)
+        found, boxes, decoded = self._detect(take, settings, home / f"detect-{basis}")
+        kept = outside(found, take.source.ignore)
+        tracks = track_boxes(
+            kept,
+            fps=take.fps,
+            tracker=settings.tracker,
+            confidence=settings.confidence,
+            max_gap=settings.max_gap,
+        )
+        tracks, cuts = cut_ambiguous(tracks, kept)
+        counts = {
+            "boxes": boxes,
+            "boxes_ignored": boxes - int(kept["x1"].is_not_null().sum()),
+            **decoded.named(),
+            "cuts_ambiguous": cuts,
+        }
+        return Followed(tracks, kept, counts, decoded, basis)
+
+    def _detect(self, take: Take, settings: FootageSettings, folder: Path) -> tuple[pl.DataFrame, int, DecodeCount]:
+        """All detections of a take, how many boxes they are, and the frames that were decoded for them."""
+        tables, decoded, boxes = [], DecodeCount(), 0
+        with progress(f"{take.source.key}: detect", total=take.frame_count, unit="frames") as advance:
+            for piece in segments(take, settings.segment_seconds):
+                table, done = detect_segment(take.source, piece, self.detector, folder, advance)
+                tables.append(table)
+                decoded += DecodeCount(done["expected"], done["read"], done["damaged"])
+                boxes += done["boxes"]
+        return pl.concat(tables), boxes, decoded
+
+
+def detection_key(take: Take, detector: Detector, settings: FootageSettings) -> str:
+    """Names the folder of a take's detections: all that they depend on."""
+    return work_key(
+        REVISION,
+        take.sha256,
+        take.source.fps,
+        take.source.ignore,
+        detector.sha256,
+        list(detector.input_size),
+        getattr(detector, "confidence", None),
+        settings.segment_seconds,
+    )
+
+
+def detect_segment(
+    source: Source, piece: Segment, detector: Detector, folder: Path, advance: Callable[[int], None] | None = None
+) -> tuple[pl.DataFrame, Facts]:
+    """Detections of one segment (DETECTION_COLUMNS) and its counts; read back from `folder` if they are there."""
+    kept = read_piece(folder, piece, DETECTION_COLUMNS)
+    if kept:
+        if advance:
+            advance(kept[1]["expected"])
+        return kept
+    reader = FrameReader(source, piece.start, piece.stop, size=detector.input_size)
+    rows: list[tuple] = []
+    for batch in prefetch(_batches(reader)):
+        for frame, found in zip(batch, detector.detect([f.image for f in batch]), strict=True):
+            scale = np.array([frame.width / frame.image.shape[1], frame.height / frame.image.shape[0]] * 2, np.float32)
+            for box, confidence in zip(found.xyxy * scale, found.confidence, strict=True) if len(found) else ():
+                rows.append((frame.index, frame.time, *map(float, box), float(confidence)))
+            if not len(found):
+                rows.append((frame.index, frame.time, None, None, None, None, None))
+        if advance:
+            advance(len(batch))
+    table = pl.DataFrame(rows, schema=DETECTION_COLUMNS, orient="row")
+    count = reader.count
+    boxes = int(table["x1"].is_not_null().sum())
+    done = {"expected": count.expected, "read": count.read, "damaged": count.damaged, "boxes": boxes}
+    write_piece(folder, piece, table, done)
+    return table, done
+
+
+def _batches(frames: Iterable[Frame]) -> Iterator[list[Frame]]:
+    batch: list[Frame] = []
+    for frame in frames:
+        batch.append(frame)
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def outside(boxes: pl.DataFrame, ignore: Iterable[Box]) -> pl.DataFrame:
+    """Boxes whose middle of the lower edge, where a person stands, is in no region to ignore.
+
+    A frame all of whose detections go keeps a row with nulls: the tracker must know that it was looked at.
+    """
+    regions = list(ignore)
+    if not regions:
+        return boxes
+    x, y = (pl.col("x1") + pl.col("x2")) / 2, pl.col("y2")
+    inside = pl.any_horizontal(
+        *[x.is_between(x1, x2) & y.is_between(y1, y2) for x1, y1, x2, y2 in regions],
+    ).fill_null(False)
+    if "track" in boxes.columns:
+        return boxes.filter(~inside)
+    empty = boxes.with_columns(
+        [pl.when(inside).then(None).otherwise(pl.col(name)).alias(name) for name in (*BOX, "confidence")]
+    )
+    alone = ~pl.col("x1").is_not_null().any().over("frame") & pl.col("frame").is_first_distinct()
+    return empty.filter(pl.col("x1").is_not_null() | alone)
