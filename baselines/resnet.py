@@ -8,11 +8,16 @@ Video models call `stem` and the layers one by one, or replace blocks:
 `backbone.layer2[1] = Wrapped(backbone.layer2[1])`.
 """
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from torch import Tensor, nn
 
-from ..training.checkpoint import find_weights, load_into, read_weights
+from ..datasets import UsageError
+from ..datasets.errors import choices
+from ..training import weights
+from ..training.checkpoint import PICKLED, load_into, read_weights
 
 RESNET50_LAYERS = (3, 4, 6, 3)
 
@@ -28,15 +33,8 @@ TINY_SETTINGS = {
     "pretrained": "",
     "precision": "fp32",
 }
-# torchvision's releases; V1 is what the compared papers started from
-PRETRAINED = {
-    "resnet50-imagenet1k-v1": "resnet50-0676ba61.pth",
-    "resnet50-imagenet1k-v2": "resnet50-11ad3fa6.pth",
-}
-HOW_TO_GET = (
-    "where there is a network, `python -c \"from torchvision.models import get_model; get_model('resnet50', "
-    "weights='{version}')\"` puts it into torch's cache"
-)
+# torchvision's releases, in the table of `training.weights`; V1 is what the compared papers started from
+RELEASES = ("resnet50-imagenet1k-v1", "resnet50-imagenet1k-v2")
 
 
 class Bottleneck(nn.Module):
@@ -124,11 +122,19 @@ def load_pretrained(backbone: ResNet, pretrained: str) -> None:
     an error.
 
     Raises:
-        UsageError: the file is absent, unreadable, or of another architecture.
+        MissingWeights: the release is not on this machine.
+        UsageError: unknown name, or the file is absent, unreadable, or of another architecture.
     """
     if not pretrained:
         return
-    version = "IMAGENET1K_V2" if pretrained.endswith("v2") else "IMAGENET1K_V1"
-    path = find_weights(pretrained, PRETRAINED, HOW_TO_GET.format(version=version))
-    weights = {k: v for k, v in read_weights(path).items() if not k.startswith("fc.")}
-    load_into(backbone, weights, source=str(path))
+    path = _file(pretrained)
+    state = {k: v for k, v in read_weights(path).items() if not k.startswith("fc.")}
+    load_into(backbone, state, source=str(path))
+
+
+def _file(pretrained: str) -> Path:
+    if pretrained in RELEASES:
+        return weights.file_of(pretrained, "give a file with --set pretrained=PATH, or train with --from-scratch")
+    if os.sep in pretrained or pretrained.endswith((".safetensors", *PICKLED)):
+        return Path(pretrained)
+    raise UsageError(choices(pretrained, RELEASES, "pretrained weights") + " A path is possible too.")

@@ -28,6 +28,7 @@ from ..datasets import JUNK, LossError, ReidkitError, UsageError
 from ..datasets.files import write_json
 from ..datasets.format import CROPS, DECISIONS, FRAMES, MANIFEST, TRACKLETS
 from ..datasets.progress import say
+from ..training import weights
 from . import truth as scoring
 from .boxes import box_source, settled
 from .detect import Detector
@@ -100,6 +101,7 @@ def build(
         workers: processes, each with a source at a time.
 
     Raises:
+        MissingWeights: the detector's or the embedder's weights are not on this machine; both are named at once.
         UsageError: no footage, an output folder that holds something else, or review decisions on another build.
         ReidkitError: nobody was found, or the output can't be written.
     """
@@ -110,9 +112,10 @@ def build(
     # What can go wrong for want of a file goes wrong before anything is written.
     load_once = cache(partial(load_detector, None))
     boxes = [box_source(source, load_once) for source in found.sources]
-    detector = next((one.detector for one in boxes if one.detector), None)
+    detector, embedder = weights.together(
+        lambda: next((one.detector for one in boxes if one.detector), None), lambda: load_embedder(None)
+    )
     settings = replace(settings, footage=settled(settings.footage, detector))
-    embedder = load_embedder(None)
     takes = [probe(source) for source in found.sources]
     for note in found.notes:
         say(note)

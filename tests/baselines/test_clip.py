@@ -201,7 +201,12 @@ def test_what_has_no_place_is_said(tiny, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("name", "pretrained", "size", "sentence"),
     [
-        ("ViT-B-16-quickgelu", "openai", (256, 128), "--from-scratch"),  # a known tag that is in no cache
+        (
+            "ViT-B-16-quickgelu",
+            "openai",
+            (256, 128),
+            "`reidkit weights get clip`.*--from-scratch",
+        ),  # a known tag that is in no cache
         ("ViT-B-16-quickgelu", "opena", (256, 128), "Did you mean 'openai'"),
         ("ViT-B-16", "openai", (256, 128), "ViT-B-16-quickgelu"),  # the wrong activation for these weights
         ("RN50", "openai", (256, 128), "Unknown CLIP backbone"),

@@ -196,16 +196,3 @@ def test_a_damaged_manifest_is_reported(tmp_path, text):
     (tmp_path / "checkpoint.json").write_text(text)
     with pytest.raises(ReidkitError, match=r"damaged|newer"):
         checkpoint.manifest(tmp_path)
-
-
-def test_find_weights(tmp_path, monkeypatch):
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
-    monkeypatch.setenv("REIDKIT_WEIGHTS", str(tmp_path))
-    files = {"net-v1": "net-123.pth"}
-    with pytest.raises(UsageError, match=r"Put net-123.pth into \$REIDKIT_WEIGHTS .* \(ask me\).*--from-scratch"):
-        checkpoint.find_weights("net-v1", files, "ask me")
-    with pytest.raises(UsageError, match="Known: net-v1"):
-        checkpoint.find_weights("net-v2", files, "ask me")
-    assert str(checkpoint.find_weights("a/b.pth", files, "")) == "a/b.pth"
-    (tmp_path / "net-123.pth").touch()
-    assert checkpoint.find_weights("net-v1", files, "") == tmp_path / "net-123.pth"
