@@ -10,7 +10,6 @@ data. An Ultralytics .pt is a pickle, which runs code when it is read: it is rea
 fetched by `reidkit weights get` (`training.weights.vouched`), or when the caller trusts it.
 """
 
-import os
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from ..datasets.cores import usable_cores
 from ..datasets.errors import UsageError, choices
 from ..datasets.files import sha256_file
 from ..training import weights
@@ -80,7 +80,7 @@ def load_detector(
         confidence = SIMULATED_CONFIDENCE if text == SIMULATED else DEFAULT_CONFIDENCE
     if not 0 < confidence < 1:
         raise UsageError(f"Detector confidence {confidence} is out of range; it lies between 0 and 1, as 0.1.")
-    threads = threads or len(os.sched_getaffinity(0))
+    threads = threads or usable_cores()
     if text == SIMULATED:
         path = ASSETS / "detector.onnx"
         if not path.is_file():

@@ -8,7 +8,6 @@ found = embed_source(extracted.frames, embedder, out, cache)
 """
 
 import hashlib
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ import polars as pl
 
 from ..datasets import UsageError
 from ..datasets.clips import IMAGENET_MEAN, IMAGENET_STD
+from ..datasets.cores import usable_cores
 from ..datasets.errors import MissingWeights, choices
 from ..datasets.files import atomic_path, sha256_file
 from ..datasets.images import crop
@@ -27,6 +27,7 @@ from ..datasets.progress import progress
 from ..datasets.tracklet import Frames
 from ..training import weights
 from .crops import crop_quality
+from .onnx_session import open_session
 
 ASSETS = Path(__file__).resolve().parent / "assets"
 SIMULATED = "simulated"
@@ -61,7 +62,7 @@ def load_embedder(name: str | Path, open_run: OpenRun | None = None, *, threads:
         MissingWeights: weights that `reidkit weights get` can fetch are not here.
         UsageError: unknown name, absent or unusable weights.
     """
-    text, threads = str(name), threads or len(os.sched_getaffinity(0))
+    text, threads = str(name), threads or usable_cores()
     path = Path(text).expanduser()
     if text == SIMULATED:
         path = ASSETS / "embedder.onnx"
@@ -95,20 +96,7 @@ class OnnxEmbedder:
     """
 
     def __init__(self, path: Path, name: str, threads: int) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
-        providers = [p for p in wanted if p in onnxruntime.get_available_providers()]
-        try:
-            self.session = onnxruntime.InferenceSession(str(path), options, providers=providers)
-        except Exception as error:  # ONNX Runtime has a dozen error classes without a common base
-            reason = str(error).split("\n")[0]
-            raise UsageError(
-                f"'{path}' is no ONNX model that can be run ({reason}). Export or fetch the file again."
-            ) from None
+        self.session = open_session(path, threads)
         inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
         shape = inputs[0].shape if len(inputs) == 1 else []
         if len(shape) != 4 or shape[1] != 3 or not all(isinstance(side, int) for side in shape[2:]):
