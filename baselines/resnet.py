@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from torch import Tensor, nn
+from torchvision.models import resnet
 
 from ..datasets import UsageError
 from ..datasets.errors import choices
@@ -37,33 +38,21 @@ TINY_SETTINGS = {
 RELEASES = ("resnet50-imagenet1k-v1", "resnet50-imagenet1k-v2")
 
 
-class Bottleneck(nn.Module):
-    """1x1 to `planes`, 3x3 (which carries the stride), 1x1 to `4 * planes`, added to the shortcut."""
+class Bottleneck(resnet.Bottleneck):
+    """torchvision's block, whose 3x3 convolution carries the stride, with the shortcut that its sizes ask for.
 
-    expansion = 4
+    Args:
+        inputs: channels that come in.
+        planes: channels of the 3x3 convolution; four times as many go out.
+        stride: of the 3x3 convolution and of the shortcut.
+    """
 
     def __init__(self, inputs: int, planes: int, stride: int = 1) -> None:
-        super().__init__()
         outputs = planes * self.expansion
-        self.conv1 = nn.Conv2d(inputs, planes, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(planes)
-        self.conv2 = nn.Conv2d(planes, planes, 3, stride, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(planes)
-        self.conv3 = nn.Conv2d(planes, outputs, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(outputs)
-        self.relu = nn.ReLU(inplace=True)
-        self.downsample = (
-            nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
-            if stride != 1 or inputs != outputs
-            else None
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[N, inputs, H, W] -> [N, 4 planes, H / stride, W / stride]."""
-        shortcut = x if self.downsample is None else self.downsample(x)
-        x = self.relu(self.bn1(self.conv1(x)))
-        x = self.relu(self.bn2(self.conv2(x)))
-        return self.relu(self.bn3(self.conv3(x)) + shortcut)
+        shortcut = None
+        if stride != 1 or inputs != outputs:
+            shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+        super().__init__(inputs, planes, stride, shortcut)
 
 
 class ResNet(nn.Module):
