@@ -67,7 +67,7 @@ def build_dataset(
     from ..toolkit.build import BuildSettings, build
     from ..toolkit.detect import load_detector
     from ..toolkit.embed import load_embedder
-    from ..toolkit.link import LinkSettings
+    from ..toolkit.linking import LinkSettings
     from ..toolkit.settings import EventSettings, FootageSettings
     from ..toolkit.split import SplitSettings
 

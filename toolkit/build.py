@@ -48,7 +48,7 @@ from .workers import run_in_processes
 SHEET = "contact-sheet.jpg"
 SINGLE, MULTI = "single-camera-views", "video-reid"
 # Raised when the same footage and settings give another dataset than before.
-REVISION = 1
+REVISION = 2
 # An only camera's take is divided into views of about so many seconds.
 VIEW_SECONDS, FEWEST_VIEWS, MOST_VIEWS = 10.0, 2, 6
 
