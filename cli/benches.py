@@ -23,7 +23,8 @@ def benches(name: str | None, data: Path | None, as_json: bool) -> None:
         known.how_to_get(name)  # an unknown name is an error that lists the known
         name = known.VARIANTS[name][0] if name in known.VARIANTS else name
     names = list(known.BENCHES) if name is None else [name]
-    here = {n: str(known.bench_root(n, root)) if known.present(n, root) else None for n in names}
+    found = {n: known.present(n, root) for n in names}
+    here = {n: str(path) if path else None for n, path in found.items()}
     if as_json:
         cards = {n: {**dataclasses.asdict(read_card(n)), "path": here[n], "present": bool(here[n])} for n in names}
         click.echo(json.dumps({"data": str(root), "benches": cards}, indent=1, ensure_ascii=False))

@@ -13,7 +13,7 @@ import click
 
 from ..datasets.cores import usable_cores
 from .options import DATA, JSON
-from .terminal import print_json
+from .terminal import print_json, show, tell
 
 State = Literal["ok", "absent", "broken"]
 
@@ -46,29 +46,24 @@ def doctor(data: Path | None, as_json: bool) -> None:
     if as_json:
         print_json({name: [asdict(f) for f in found] for name, found in sections.items()})
     else:
-        show(sections)
+        report(sections)
     if any(f.state == "broken" for found in sections.values() for f in found):
         raise SystemExit(1)
 
 
-def show(sections: dict[str, list[Finding]]) -> None:
+def report(sections: dict[str, list[Finding]]) -> None:
     """Prints the findings, then what is missing with its fix."""
-    from rich.console import Console
-    from rich.table import Table
+    from rich.text import Text
 
-    console = Console(highlight=False)
-    marks = {"ok": "[green]yes[/]", "absent": "[yellow]no[/]", "broken": "[red]broken[/]"}
+    marks = {"ok": Text("yes", "green"), "absent": Text("no", "yellow"), "broken": Text("broken", "red")}
     for title, found in sections.items():
-        table = Table(title=title, title_justify="left", box=None, show_header=False, padding=(0, 2, 0, 0))
-        for f in found:
-            table.add_row(marks[f.state], f.what, f.detail, f"[dim]{f.needed_by}[/]" if f.needed_by else "")
-        console.print(table)
-        console.print()
+        rows = [(marks[f.state], f.what, f.detail, f.needed_by) for f in found]
+        show(("here", "what", "", "needed by"), rows, title=title)
     missing = [f for found in sections.values() for f in found if f.fix]
     if missing:
-        console.print("[bold]What is missing, and how to get it[/]")
+        tell("What is missing, and how to get it")
         for f in missing:
-            console.print(f"  {f.what}: {f.fix}", markup=False, soft_wrap=True)
+            tell(f"  {f.what}: {f.fix}")
 
 
 def machine() -> list[Finding]:
@@ -127,6 +122,7 @@ def libraries() -> list[Finding]:
     extras = (
         ("ultralytics", "build-dataset --detector NAME.pt (AGPL-3.0)", "pip install 'reidkit[yolo]'"),
         ("transformers", "caption --captioner transformers", "pip install 'reidkit[captions]'"),
+        ("h5py", "run --bench ls-vid, whose query table is a MATLAB 7.3 file", "pip install 'reidkit[lsvid]'"),
     )
     for name, needed_by, fix in extras:
         version = _version(name)
@@ -181,8 +177,8 @@ def datasets(data: Path | None) -> list[Finding]:
 
     root = data or data_root()
     return [
-        Finding(name, "ok", str(root / name), "run --bench all")
-        if present(name, root)
+        Finding(name, "ok", str(path), "run --bench all")
+        if (path := present(name, root))
         else Finding(name, "absent", f"not under {root}", "run --bench all", how_to_get(name))
         for name in BENCHES
     ]

@@ -76,13 +76,10 @@ def evaluate(model, weights, bench, size, overrides, split, protocol, device, re
             }
         )
         return
-    from rich.table import Table
-
-    table = Table("model", "bench", *figures, "queries", "protocol", "sampling")
     counted = str(scores.queries) + (f" ({scores.skipped} skipped)" if scores.skipped else "")
-    row = [f"{value:.1f}" for value in figures.values()]
-    table.add_row(model, dataset.name, *row, counted, protocol or dataset.protocol, recipe.test_sampling)
-    show(table)
+    values = [f"{value:.1f}" for value in figures.values()]
+    row = (model, dataset.name, *values, counted, protocol or dataset.protocol, recipe.test_sampling)
+    show(("model", "bench", *figures, "queries", "protocol", "sampling"), [row], right=figures)
     say(f"Stored as {result.model} in {path}.")
 
 

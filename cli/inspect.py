@@ -6,7 +6,7 @@ import click
 
 from ..datasets.errors import ReidkitError, UsageError
 from .options import JSON
-from .terminal import print_json, show
+from .terminal import print_json, show, tell
 
 
 @click.command()
@@ -18,8 +18,6 @@ def inspect(dataset: Path, sheet: Path | None, as_json: bool) -> None:
     if sheet is not None and sheet.suffix.lower() not in (".jpg", ".jpeg", ".png"):
         raise UsageError(f"'{sheet}' is no picture that can be written; end it with .jpg or .png.")
     import polars as pl
-    from rich.markup import escape
-    from rich.table import Table
 
     from ..datasets.format import FRAMES, TRACKLETS
     from ..toolkit.manifest import summary
@@ -34,18 +32,13 @@ def inspect(dataset: Path, sheet: Path | None, as_json: bool) -> None:
         return
     print_counts(facts["name"], facts["protocol"], facts)
     cameras = facts["camera_names"]
-    table = Table(title="tracklets of each identity by camera", title_justify="left", box=None, pad_edge=False)
-    table.add_column("identity")
-    for name in cameras:
-        table.add_column(escape(name), justify="right")
-    for name, seen in facts["by_identity"].items():
-        table.add_row(name, *(str(seen.get(c, "")) for c in cameras))
-    show(table)
+    rows = [(name, *(str(seen.get(c, "")) for c in cameras)) for name, seen in facts["by_identity"].items()]
+    show(("identity", *cameras), rows, title="tracklets of each identity by camera", right=cameras)
     print_scores(facts["scores"])
     for note in facts["notes"]:
-        click.echo(note)
+        tell(note)
     for page in pages:
-        click.echo(f"Contact sheet: {page}")
+        tell(f"Contact sheet: {page}")
 
 
 @click.command()
@@ -60,23 +53,23 @@ def check(dataset: Path, as_json: bool) -> None:
         print_json({"path": str(dataset), "problems": problems})
     else:
         for problem in problems:
-            click.echo(problem)
+            tell(problem)
     if problems:
         raise ReidkitError(
             f"'{dataset}' has {len(problems)} {'problem' if len(problems) == 1 else 'problems'}. "
             "Copy it again, or run its build command again."
         )
     if not as_json:
-        click.echo(f"'{dataset}' is whole: every file, crop, count and the fingerprint agree.")
+        tell(f"'{dataset}' is whole: every file, crop, count and the fingerprint agree.")
 
 
 def print_counts(name: str, protocol: str, counts: dict) -> None:
     """Two lines: what the dataset holds, and how it is divided."""
-    click.echo(
+    tell(
         f"{name} ({protocol}): {counts['identities']} identities, {counts['tracklets']} tracklets "
         f"({counts['junk']} junk), {counts['cameras']} cameras, {counts['events']} events, {counts['crops']} crops"
     )
-    click.echo(
+    tell(
         f"train: {counts['train_identities']} identities, {counts['train_tracklets']} tracklets; "
         f"test: {counts['test_identities']} identities, {counts['query']} queries, {counts['gallery']} in the gallery"
     )
@@ -95,10 +88,10 @@ def print_scores(scores: dict | None) -> None:
     """The build's scores against ground truth; nothing where there is none."""
     if not scores:
         return
-    click.echo("Against ground truth:")
+    tell("Against ground truth:")
     for title, *values in SCORES:
         if values[0][1] not in scores:  # annotated boxes are not scored against themselves
             continue
         texts = [f"{label} {'-' if scores[key] is None else format(scores[key], '.3f')}" for label, key in values]
-        click.echo(f"  {title}: {', '.join(texts)}")
-    click.echo(f"  identities: {scores['identities']} found, {scores['true_identities']} true")
+        tell(f"  {title}: {', '.join(texts)}")
+    tell(f"  identities: {scores['identities']} found, {scores['true_identities']} true")

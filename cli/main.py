@@ -8,6 +8,7 @@ import click
 
 from .. import __version__
 from ..datasets.errors import ReidkitError
+from ..datasets.text import printable
 
 # command -> (module:function, what it does)
 COMMANDS = {
@@ -70,7 +71,7 @@ def main(arguments: list[str] | None = None) -> None:
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         more = f" `{context.command_path} --help` shows what is allowed." if context else ""
-        print(f"reidkit: {error.format_message().rstrip('.')}.{more}", file=sys.stderr)
+        print(f"reidkit: {_line(error.format_message().rstrip('.'))}.{more}", file=sys.stderr)
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt) as stop:
         if isinstance(stop.__cause__, EOFError):  # click takes a file that ends too early for a Ctrl-D
@@ -80,10 +81,15 @@ def main(arguments: list[str] | None = None) -> None:
     except ReidkitError as error:
         if debug:
             raise
-        print(f"reidkit: {error}", file=sys.stderr)
+        print(f"reidkit: {_line(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
     except Exception as error:
         _unexpected(error, debug)
+
+
+def _line(text: str) -> str:
+    """One line, fit for a terminal, whatever the text holds."""
+    return printable(" ".join(text.split("\n")).replace("\t", ""))
 
 
 def _unexpected(error: BaseException, debug: bool) -> NoReturn:
@@ -91,5 +97,5 @@ def _unexpected(error: BaseException, debug: bool) -> NoReturn:
     if debug:
         raise error
     text = f"unexpected {type(error).__name__}: {error} (a bug; `reidkit --debug …` shows where)"
-    print(f"reidkit: {text}", file=sys.stderr)
+    print(f"reidkit: {_line(text)}", file=sys.stderr)
     sys.exit(1)

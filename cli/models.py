@@ -12,7 +12,7 @@ import click
 
 from ..datasets.progress import say
 from .options import DEVICE, JSON, RESULTS, SIZE, names_in
-from .terminal import print_json, show
+from .terminal import print_json, show, show_results, tell
 
 CLASSES, CAMERAS = 625, 6  # MARS'
 
@@ -34,29 +34,25 @@ def models(measured, size, results, device, as_json):
     if as_json:
         print_json({"models": rows})
         return
-    from rich.table import Table
-
-    table = Table("name", "model", "published", "paper", "backbone")
-    for column in ("M parameters,\nfull / tiny", "GFLOPs a clip,\nfull / tiny", "T"):
-        table.add_column(column, justify="right")
-    for column in ("licence", "parity"):
-        table.add_column(column)
+    counted = ("M parameters, full / tiny", "GFLOPs a clip, full / tiny", "T")
+    columns = ("name", "model", "published", "paper", "backbone", *counted, "licence", "parity")
+    lines = []
     for row in rows:
         parameters = " / ".join(f"{count / 1e6:.1f}" for count in row["parameters"].values())
         gigaflops = " / ".join(f"{count:.1f}" for count in row["gflops"].values())
         frames = " / ".join(str(count) for count in row["frames"].values())
         about = (row["title"], f"{row['venue']} {row['year']}", row["paper"], row["backbone"])
         parity = row["parity"] or ("no code to compare with" if row["licence"] == "-" else "not shown")
-        table.add_row(row["name"], *about, parameters, gigaflops, frames, row["licence"], parity)
-    show(table)
-    print(
+        lines.append((row["name"], *about, parameters, gigaflops, frames, row["licence"], parity))
+    show(columns, lines, right=counted)
+    tell(
         f"Parameters with {CLASSES} identities and {CAMERAS} cameras, as on MARS. GFLOPs: a test clip of T frames to "
         "its feature, a multiply-add as two (papers mostly count one). Licence: of the authors' released code; none: "
         "released without one; -: none released. Parity: how agreement with that code was shown."
     )
     for row in rows:
         if row["variants"]:
-            print(f"Variants: {', '.join(row['name'] + '/' + variant for variant in row['variants'])}")
+            tell(f"Variants: {', '.join(row['name'] + '/' + variant for variant in row['variants'])}")
 
 
 def _row(name: str) -> dict:
@@ -89,7 +85,7 @@ def _clip(recipe) -> tuple[int, int, int, int]:
 def _measure(names: list[str], size: str, results: Path, device: str, as_json: bool) -> None:
     """Weights are made up, none are needed: time and memory don't depend on them."""
     from ..datasets.devices import pick_device
-    from ..leaderboard import complexity, formats
+    from ..leaderboard import complexity
     from ..training import zoo
 
     chosen = str(pick_device(device))
@@ -107,5 +103,4 @@ def _measure(names: list[str], size: str, results: Path, device: str, as_json: b
     if as_json:
         print_json({"measured": [dataclasses.asdict(cost) for cost in costs], "results_dir": str(results)})
     else:
-        for table in complexity.table(results):
-            formats.show([table], "rich")
+        show_results(complexity.table(results))

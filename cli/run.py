@@ -145,11 +145,9 @@ METRICS = ("mAP", "R1", "R5", "R10", "R20", "mINP")
 
 
 def _print_table(found: list) -> None:
-    from rich.table import Table
-
-    table = Table("model", "size", "bench", "seed", *METRICS, "queries", "protocol")
+    rows = []
     for result in found:
         figures = [f"{result.metrics[m]:.1f}" if m in result.metrics else "" for m in METRICS]
         counted = str(result.queries) + (f" ({result.skipped} skipped)" if result.skipped else "")
-        table.add_row(result.model, result.size, result.bench, str(result.seed), *figures, counted, result.protocol)
-    show(table)
+        rows.append((result.model, result.size, result.bench, str(result.seed), *figures, counted, result.protocol))
+    show(("model", "size", "bench", "seed", *METRICS, "queries", "protocol"), rows, right=METRICS)

@@ -6,7 +6,7 @@ import click
 
 from ..datasets.progress import say
 from .options import JSON, RESULTS
-from .terminal import print_json, show
+from .terminal import print_json, show, tell
 
 
 @click.command()
@@ -42,17 +42,12 @@ def score(features: Path, protocol: str, metric: str, rerank: bool, device: str,
         }
         print_json(record)
         return
-    from rich.table import Table
-
-    names = [*scores.metrics]
-    table = Table(title=f"{features.name}, protocol {rule.name}, {metric}" + (", re-ranked" if rerank else ""))
-    for name in names:
-        table.add_column(name + ("\nre-ranked" if rerank else ""), justify="right")
-    table.add_row(*(f"{scores.metrics[name]:.4f}" for name in names))
-    show(table)
-    print(f"{scores.queries} queries averaged, {scores.skipped} skipped for want of a match. {rule.explanation}")
+    title = f"{features.name}, protocol {rule.name}, {metric}" + (", re-ranked" if rerank else "")
+    names = [name + (" re-ranked" if rerank else "") for name in scores.metrics]
+    show(names, [[f"{value:.4f}" for value in scores.metrics.values()]], title=title, right=names)
+    tell(f"{scores.queries} queries averaged, {scores.skipped} skipped for want of a match. {rule.explanation}")
     if rule.splits > 1:
-        print(f"This is one split; a result under '{rule.name}' is the mean over {rule.splits}.")
+        tell(f"This is one split; a result under '{rule.name}' is the mean over {rule.splits}.")
 
 
 @click.command()

@@ -42,9 +42,6 @@ def search(model, weights, stored, source, wanted, top, output, size, overrides,
     As under the dataset's protocol, junk and tracklets of the query's own identity and camera are left out. In a
     FOLDER of crops nobody's identity is known, and everything but the query is ranked.
     """
-    from rich.markup import escape
-    from rich.table import Table
-
     from ..datasets.devices import pick_device
     from ..datasets.files import write_atomic
     from ..leaderboard.gallery import identity_of, open_gallery, rank, stored_features
@@ -92,12 +89,12 @@ def search(model, weights, stored, source, wanted, top, output, size, overrides,
         print_json(about | {"top": rows})
         return
     who = "" if identity_of(query) is None else f", identity {query.identity}, {camera(query)}"
-    table = Table("rank", "tracklet", "identity", "camera", "distance", "", title_justify="left")
-    table.title = escape(f"Nearest to {query.id}{who}")
+    rows = []
     for m in matches:
         identity = "" if identity_of(m.tracklet) is None else str(m.tracklet.identity)
-        cells = (m.tracklet.id, identity, camera(m.tracklet), f"{m.distance:.4f}", VERDICTS.get(m.verdict, ""))
-        table.add_row(str(m.rank), *(escape(cell) for cell in cells))
-    show(table)
+        verdict = VERDICTS.get(m.verdict, "")
+        rows.append((str(m.rank), m.tracklet.id, identity, camera(m.tracklet), f"{m.distance:.4f}", verdict))
+    columns = ("rank", "tracklet", "identity", "camera", "distance", "")
+    show(columns, rows, title=f"Nearest to {query.id}{who}", right=("rank", "distance"))
     page = f" Page: {output}" if output else ""
     say(f"{len(gallery.entries)} tracklets ranked by {recipe.metric} distance.{page}")

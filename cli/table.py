@@ -7,7 +7,7 @@ import click
 from ..datasets import UsageError
 from ..datasets.progress import say
 from .options import RESULTS
-from .terminal import print_json
+from .terminal import print_json, show_results
 
 FORMATS = ("rich", "markdown", "latex", "csv", "html")
 
@@ -34,7 +34,10 @@ def table(kind: str, style: str, results: Path, intervals: bool, as_json: bool) 
     if as_json:
         print_json(formats.as_object(made))
         return
-    formats.show(made, style)
+    if style == "rich":
+        show_results(made)
+    else:
+        print(formats.render(made, style), end="")
     if style in ("csv", "latex"):  # their notes are comments, easily missed
         for note in (problem for t in made for problem in t.problems):
             say(note)

@@ -1,8 +1,10 @@
 """The benches: datasets by name, or by the path of a dataset in our format.
 
-dataset = load_bench("mars")                   # below $REIDKIT_DATA, or data/
-dataset = load_bench("ilids-vid", split=3)
-dataset = load_bench("out/my-dataset")
+Example:
+
+    dataset = load_bench("mars")                   # below $REIDKIT_DATA, or data/
+    dataset = load_bench("ilids-vid", split=3)
+    dataset = load_bench("out/my-dataset")
 """
 
 import os
@@ -52,12 +54,15 @@ def bench_root(name: str, root: Path | None = None) -> Path | None:
     return alike[0] if alike else None
 
 
-def present(name: str, root: Path | None = None) -> bool:
-    """Whether a bench (or the path of a dataset) is there to be read; a built one only when its build finished."""
-    if name not in BENCHES and name not in VARIANTS:
-        return (Path(name) / MANIFEST).is_file()
-    folder = bench_root(name, root)
-    return folder is not None and (name not in BUILT or (folder / MANIFEST).is_file())
+def present(name: str, root: Path | None = None) -> Path | None:
+    """The folder of a bench (or of a dataset by its path) that is there to be read; a built one's build has finished.
+
+    None where it is absent.
+    """
+    named = name in BENCHES or name in VARIANTS
+    folder = bench_root(name, root) if named else Path(name)
+    finished = folder is not None and os.path.isfile(folder / MANIFEST)
+    return folder if finished or (named and name not in BUILT) else None
 
 
 def how_to_get(name: str) -> str:
@@ -119,7 +124,7 @@ def _is_path(name: str) -> bool:
     """A bench's name wins over a folder of that name; anything with a slash is a path, there or not."""
     if name in BENCHES or name in VARIANTS:
         return False
-    return Path(name).is_dir() or os.sep in name
+    return os.path.isdir(name) or "/" in name or os.sep in name
 
 
 def _plain(name: str) -> str:

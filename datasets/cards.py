@@ -1,13 +1,15 @@
 """Dataset cards: what a bench is, who gives it out and under which terms, its layout, its counts, how to cite it.
 
-card = read_card("mars")        # cards/mars.toml
+Example:
+
+    card = read_card("mars")        # cards/mars.toml
 """
 
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 from .tracklet import ReidDataset
 
@@ -41,7 +43,7 @@ class Card:
 @cache
 def read_card(name: str) -> Card:
     """The card of a bench in `benches.BENCHES`."""
-    text = (files(__package__) / "cards" / f"{name}.toml").read_text(encoding="utf-8")
+    text = Path(__file__).with_name("cards").joinpath(f"{name}.toml").read_text(encoding="utf-8")
     values = tomllib.loads(text)
     return Card(name=name, **{**values, "protocols": tuple(values["protocols"])})
 

@@ -4,6 +4,7 @@
 """
 
 import difflib
+from collections.abc import Iterable
 
 
 class ReidkitError(Exception):
@@ -39,7 +40,7 @@ class LossError(ReidkitError):
     exit_code = 3
 
 
-def choices(value: object, allowed: object, what: str) -> str:
+def choices(value: object, allowed: Iterable[object], what: str) -> str:
     """The sentence for a value that is none of the allowed ones.
 
     >>> choices("marz", ["mars", "ilids-vid"], "bench")

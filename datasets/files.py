@@ -1,8 +1,10 @@
 """Durable files: everything reidkit writes appears whole or not at all.
 
-write_atomic(path, data)              # written under a temporary name beside the target, fsynced and renamed
-with atomic_path(path) as temporary:  # the same for a library that wants a path
-    table.write_parquet(temporary)
+Example:
+
+    write_atomic(path, data)              # written under a temporary name beside the target, fsynced and renamed
+    with atomic_path(path) as temporary:  # the same for a library that wants a path
+        table.write_parquet(temporary)
 """
 
 import errno

@@ -1,6 +1,8 @@
 """A folder of crops without labels, as tracklets.
 
-tracklets = read_folder("crops/")     # crops/<tracklet>/*.jpg, or crops/*.jpg with one image a tracklet
+Example:
+
+    tracklets = read_folder("crops/")     # crops/<tracklet>/*.jpg, or crops/*.jpg with one image a tracklet
 """
 
 from pathlib import Path

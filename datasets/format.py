@@ -1,9 +1,11 @@
 """Our dataset format, version 1: the names and columns that its writer (`toolkit`) and its readers share.
 
-dataset.json       manifest, written last: its presence means complete (`manifest.py`)
-tracklets.parquet  one row a tracklet            captions.jsonl    one line a caption (`captions.py`)
-frames.parquet     one row a crop                decisions.jsonl   review decisions, append-only
-crops/*.tar        JPEG crops in plain tar       attributes.csv    one row an identity (`attributes.py`)
+Files:
+
+    dataset.json       manifest, written last: its presence means complete (`manifest.py`)
+    tracklets.parquet  one row a tracklet            captions.jsonl    one line a caption (`captions.py`)
+    frames.parquet     one row a crop                decisions.jsonl   review decisions, append-only
+    crops/*.tar        JPEG crops in plain tar       attributes.csv    one row an identity (`attributes.py`)
 """
 
 import polars as pl

@@ -1,6 +1,6 @@
 """Reads iLIDS-VID (Wang et al., "Person Re-Identification by Video Ranking", ECCV 2014).
 
-dataset = read_ilids("data/ilids-vid", split=0)
+    dataset = read_ilids("data/ilids-vid", split=0)
 
 300 people, two cameras, ten splits: a result is the mean over the ten.
 """
@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from .errors import UsageError
-from .tables import first_file, incomplete, read_mat
+from .matlab import read_mat
+from .tables import first_file, incomplete
 from .tracklet import Frames, ReidDataset, Tracklet
 
 LAYOUT = (

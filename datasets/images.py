@@ -1,7 +1,9 @@
 """The one decoder of JPEG and PNG crops, strict: a cut file is no image.
 
-image = crop(tracklet.frames, 0)       # uint8 RGB [H, W, 3], or an error that names the file
-image = decode(data)                   # the same of encoded bytes, or None
+Example:
+
+    image = crop(tracklet.frames, 0)       # uint8 RGB [H, W, 3], or an error that names the file
+    image = decode(data)                   # the same of encoded bytes, or None
 """
 
 import cv2
@@ -31,8 +33,8 @@ def crop(frames: Frames, index: int) -> np.ndarray:
     """
     image = decode(frames.read(index))
     if image is None:
-        path = frames.files[index] if frames.offsets is None else frames.files[0]
-        where = "" if frames.offsets is None else f" at byte {frames.offsets[index]}"
+        path, offset, length = frames.place(index)
+        where = "" if length < 0 else f" at byte {offset}"
         raise UsageError(
             f"Frame {index} ('{path}'{where}) is no whole JPEG or PNG. Fetch that file again, or delete it and build "
             "the dataset again."

@@ -1,6 +1,6 @@
 """Reads LS-VID (Li et al., "Global-Local Temporal Representations for Video Person Re-Identification", ICCV 2019).
 
-dataset = read_lsvid("data/ls-vid")
+    dataset = read_lsvid("data/ls-vid")
 
 842 training identities in 2,831 tracklets; 11,333 test tracklets, of which 3,504 are queries; 15 cameras.
 """
@@ -10,8 +10,10 @@ from collections import defaultdict
 from pathlib import Path
 
 from .errors import UsageError
+from .files import lies_below
+from .matlab import read_mat
 from .progress import progress
-from .tables import first_file, incomplete, read_mat, read_names
+from .tables import chosen_queries, first_file, incomplete, read_names
 from .tracklet import Frames, ReidDataset, Tracklet
 
 LAYOUT = (
@@ -39,14 +41,10 @@ def read_lsvid(root: Path | str) -> ReidDataset:
         raise incomplete(root, "LS-VID", "data/info_test.mat", LAYOUT)
     queries = read_mat(query_path, "query").ravel()
     train, test = _part(root, "train"), _part(root, "test")
-    if len(queries) and not (queries.min() >= 1 and queries.max() <= len(test)):
-        raise UsageError(
-            f"'{query_path}' points at test tracklet {queries.max()} of {len(test)}; fetch it together with the lists."
-        )
     return ReidDataset(
         name="ls-vid",
         train=train,
-        query=tuple(test[i - 1] for i in queries),
+        query=chosen_queries(test, queries, query_path),
         gallery=test,
         protocol="ls-vid",
         cameras=tuple(f"c{i}" for i in range(1, CAMERAS + 1)),
@@ -67,10 +65,15 @@ def _part(root: Path, split: str) -> tuple[Tracklet, ...]:
     with progress(f"LS-VID {split}", total=len(lines), unit="tracklets") as advance:
         for number, line in enumerate(lines, start=1):
             stem, _, pid = line.rpartition(" ")
-            if not stem or not pid.isdigit():
-                raise UsageError(f"Line {number} of '{path}' is '{line}', not a path and an identity; fetch it again.")
-            tracklets.append(_tracklet(root, stem.strip().rstrip("_/"), int(pid), listing))
+            stem = stem.strip().rstrip("_/")
+            if not lies_below(stem) or not (pid.isdecimal() and len(pid) <= 9):
+                raise UsageError(
+                    f"Line {number} of '{path}' is '{line[:100]}', not a path and an identity; fetch it again."
+                )
+            tracklets.append(_tracklet(root, stem, int(pid), listing))
             advance(1)
+    if len({t.id for t in tracklets}) != len(tracklets):
+        raise UsageError(f"'{path}' lists a tracklet twice; fetch it again.")
     return tuple(tracklets)
 
 
@@ -83,7 +86,7 @@ def _tracklet(root: Path, stem: str, identity: int, listing: dict[str, dict[str,
         raise incomplete(root, "LS-VID", f"every frame {stem}_*.jpg", LAYOUT)
     cameras = {name.split("_")[2] for name in names}
     camera = cameras.pop()
-    if cameras or not camera.isdigit() or not 1 <= int(camera) <= CAMERAS:
+    if cameras or not camera.isdecimal() or not 1 <= int(camera) <= CAMERAS:
         raise UsageError(
             f"The frames {stem}_* below '{root}' don't name one camera from 1 to {CAMERAS}; unpack LS-VID again."
         )

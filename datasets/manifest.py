@@ -1,7 +1,9 @@
 """`dataset.json`, the manifest of a dataset in our format: its schema and its one reader.
 
-manifest = read_manifest("demo/sports")
-manifest.protocol, manifest.split.by
+Example:
+
+    manifest = read_manifest("demo/sports")
+    manifest.protocol, manifest.split.by
 """
 
 import os

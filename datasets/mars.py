@@ -1,16 +1,18 @@
 """Reads MARS (Zheng et al., "MARS: A Video Benchmark for Large-Scale Person Re-identification", ECCV 2016).
 
-dataset = read_mars("data/mars")
+    dataset = read_mars("data/mars")
 
 Counts and protocols: 625 training identities in 8,298 tracklets; 12,180 test tracklets, of which 1,980 are queries.
 """
 
+import re
 from pathlib import Path
 
 import numpy as np
 
 from .errors import UsageError
-from .tables import first_file, incomplete, read_mat, read_names
+from .matlab import read_mat
+from .tables import chosen_queries, first_file, incomplete, read_names
 from .tracklet import DISTRACTOR, JUNK, Frames, Kind, ReidDataset, Tracklet
 
 LAYOUT = (
@@ -18,6 +20,7 @@ LAYOUT = (
     "tracks_test_info.mat, query_IDX.mat"
 )
 CAMERAS = 6
+NAME = re.compile(r"(\d{4}|00-1)[\w-]+\.jpe?g")  # 0001C1T0001F001.jpg: person, camera, tracklet, frame
 SAMPLED = 32  # tracklets whose first frame is looked for
 
 
@@ -36,15 +39,10 @@ def read_mars(root: Path | str) -> ReidDataset:
     test = _part(root, "test")
     query_path = _table_path(root, "query_IDX.mat")
     queries = read_mat(query_path, "query_IDX").ravel()
-    if len(queries) and not (queries.min() >= 1 and queries.max() <= len(test)):
-        raise UsageError(
-            f"'{query_path}' points at test tracklet {queries.max()} of {len(test)}; it is of another release of MARS, "
-            "so fetch tables and name lists together."
-        )
     return ReidDataset(
         name="mars",
         train=train,
-        query=tuple(test[i - 1] for i in queries),
+        query=chosen_queries(test, queries, query_path),
         gallery=test,
         protocol="mars",
         cameras=tuple(f"c{i}" for i in range(1, CAMERAS + 1)),
@@ -93,11 +91,23 @@ def _part(root: Path, split: str) -> tuple[Tracklet, ...]:
 
 def _check(names: list[str], rows: np.ndarray, names_path: Path, table_path: Path) -> None:
     """Every row lies inside the name list, and its first and last image bear its pid and camera."""
+    odd = next((name for name in names if not NAME.fullmatch(name)), None)
+    if odd is not None:
+        raise UsageError(f"'{names_path}' has '{odd[:100]}', which is no name of an image of MARS; fetch it again.")
     if rows.ndim != 2 or rows.shape[1] != 4:
         raise UsageError(f"'{table_path}' has {rows.shape[-1]} columns, not first, last, pid, camera; fetch it again.")
     if (rows[:, 0] < 1).any() or (rows[:, 1] < rows[:, 0]).any() or (rows[:, 1] > len(names)).any():
         raise UsageError(
             f"'{table_path}' needs {rows[:, 1].max()} names and '{names_path}' has {len(names)}; fetch both again."
+        )
+    if (rows[:, 1] - rows[:, 0] + 1).sum() > len(names):
+        raise UsageError(f"Rows of '{table_path}' share images; fetch it again.")
+    low = JUNK if names_path.name == "test_name.txt" else 1
+    bad = rows[(rows[:, 2] < low) | (rows[:, 3] < 1) | (rows[:, 3] > CAMERAS)]
+    if len(bad):
+        raise UsageError(
+            f"'{table_path}' has a row of pid {bad[0, 2]} and camera {bad[0, 3]}; pids are {low} or more and cameras 1 "
+            f"to {CAMERAS}, so fetch it again."
         )
     for first, last, pid, camera in rows.tolist():
         start = f"{'00-1' if pid == JUNK else f'{pid:04d}'}C{camera}"

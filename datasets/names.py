@@ -1,7 +1,9 @@
 """The one rule for names that become folders, files and table cells, and the nearest of the known names.
 
-check_name("sports-vreid", "name of a dataset")
-nearest("marz", ["mars", "ls-vid"])
+Example:
+
+    check_name("sports-vreid", "name of a dataset")
+    nearest("marz", ["mars", "ls-vid"])
 """
 
 import difflib

@@ -1,7 +1,9 @@
 """Reads a dataset in our format, as `reidkit build-dataset` writes it (names and columns: `format.py`).
 
-dataset = read_dataset("demo/sports")
-tracklets, frames = tracklet_table(root), frame_table(root)     # its tables alone, checked
+Example:
+
+    dataset = read_dataset("demo/sports")
+    tracklets, frames = tracklet_table(root), frame_table(root)     # its tables alone, checked
 """
 
 import os

@@ -1,9 +1,11 @@
 """Work made ahead of its use by threads.
 
-for frame in prefetch(reader):                       # one thread runs the iterator
-    ...
-for batch in prefetch_map(make, jobs, workers=4):    # a pool makes each job's value; the order stays
-    ...
+Example:
+
+    for frame in prefetch(reader):                       # one thread runs the iterator
+        ...
+    for batch in prefetch_map(make, jobs, workers=4):    # a pool makes each job's value; the order stays
+        ...
 """
 
 import queue

@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from .text import printable
+
 console = Console(stderr=True, highlight=False)
 PLAIN_LINE_SECONDS = 10.0
 
@@ -27,15 +29,15 @@ def progress(title: str, total: int | None, unit: str = "items") -> Iterator[Cal
     Args:
         unit: what is counted, in the plural; "bytes" are counted one by one and shown as MB.
     """
-    started = time.monotonic()
+    title, started = printable(title), time.monotonic()
     in_bytes = unit == "bytes"
     size, unit = (1e6, "MB") if in_bytes else (1, unit)
     if console.is_terminal:
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             DownloadColumn() if in_bytes else MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]} {task.fields[note]}"),
+            TextColumn("{task.fields[rate]} {task.fields[note]}", markup=False),
             TimeRemainingColumn(),
         )
         with Progress(*columns, console=console, transient=True) as bar:
@@ -46,7 +48,7 @@ def progress(title: str, total: int | None, unit: str = "items") -> Iterator[Cal
                 nonlocal done
                 done += n
                 rate = f"{done / size / max(time.monotonic() - started, 1e-9):.1f} {unit}/s"
-                bar.update(task, advance=n, rate=rate, note=note)
+                bar.update(task, advance=n, rate=rate, note=printable(note))
 
             yield advance
         return
@@ -62,14 +64,12 @@ def progress(title: str, total: int | None, unit: str = "items") -> Iterator[Cal
             rate = done / max(now - started, 1e-9)
             left = f", {(total - done) / max(rate, 1e-9):.0f} s left" if total else ""
             count, of = (f"{n / size:.1f}" if in_bytes else str(n) for n in (done, total or 0))
-            print(
-                f"{title}: {count}/{of if total else '?'} {unit}, {rate / size:.1f} {unit}/s{left} {note}".rstrip(),
-                file=sys.stderr,
-            )
+            so_far = f"{count}/{of if total else '?'} {unit}, {rate / size:.1f} {unit}/s{left}"
+            print(f"{title}: {so_far} {printable(note)}".rstrip(), file=sys.stderr)
 
     yield advance_plain
 
 
 def say(message: str) -> None:
     """One line for the user, on stderr."""
-    console.print(message, soft_wrap=True, markup=False)
+    console.print(printable(message), soft_wrap=True, markup=False)

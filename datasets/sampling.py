@@ -1,8 +1,10 @@
 """Which frames of a tracklet, and which tracklets of a dataset, go into a clip or a batch. Indices only, no pixels.
 
-frames = chunk_sample(len(tracklet.frames), 8, np.random.default_rng(0))      # training, [T]
-clips = dense_clips(len(tracklet.frames), 8)                                  # test, [clips, T]
-for batch in identity_batches(labels, P=8, K=4, seed=0, epoch=3): ...         # indices into labels, [P*K]
+Example:
+
+    chosen = chunk_sample(len(tracklet.frames), 8, np.random.default_rng(0))      # training, [T]
+    clips = dense_clips(len(tracklet.frames), 8)                                  # test, [clips, T]
+    for batch in identity_batches(labels, P=8, K=4, seed=0, epoch=3): ...         # indices into labels, [P*K]
 """
 
 from collections import defaultdict
@@ -62,7 +64,12 @@ def strided_clips(n: int, T: int) -> np.ndarray:
 
 
 def identity_batches(
-    labels: Sequence[int], P: int, K: int, seed: int, epoch: int, cameras: Sequence[int] | None = None
+    labels: Sequence[int] | np.ndarray,
+    P: int,
+    K: int,
+    seed: int,
+    epoch: int,
+    cameras: Sequence[int] | np.ndarray | None = None,
 ) -> list[np.ndarray]:
     """Batches of P identities with K tracklets each, as indices into `labels`: a list of [P*K].
 
@@ -92,7 +99,9 @@ def identity_batches(
     return batches
 
 
-def _choose(tracklets: list[int], cameras: Sequence[int] | None, K: int, rng: np.random.Generator) -> np.ndarray:
+def _choose(
+    tracklets: list[int], cameras: Sequence[int] | np.ndarray | None, K: int, rng: np.random.Generator
+) -> np.ndarray:
     """K of an identity's tracklets in random order, a camera's second one only after every camera had its first."""
     shuffled = rng.permutation(tracklets)
     if cameras is not None:

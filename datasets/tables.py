@@ -1,15 +1,18 @@
-"""Name lists and `.mat` tables of the public datasets, read with errors a user understands.
+"""Name lists and query indices of the public datasets, and what to say where one of their files is missing.
 
-names = read_names(root / "train_name.txt")
-rows = read_mat(root / "query_IDX.mat", "query_IDX")
+Example:
+
+    names = read_names(first_file(root, ("info/train_name.txt", "train_name.txt")))
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from scipy.io import loadmat
 
 from .errors import UsageError
+from .schema import read_bytes
+from .tracklet import Tracklet
 
 
 def incomplete(root: Path, dataset: str, missing: str, layout: str) -> UsageError:
@@ -25,45 +28,37 @@ def first_file(root: Path, places: tuple[str, ...]) -> Path | None:
 
 
 def read_names(path: Path) -> list[str]:
-    """The lines of a list file, without blank ones."""
-    try:
-        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"'{path}' can't be read as a list of names ({error}); fetch it again.") from None
-
-
-def read_mat(path: Path, key: str) -> np.ndarray:
-    """The numeric table `key` of a MATLAB file, as int64 [rows, columns].
-
-    Versions 4 to 7 are read by SciPy, 7.3 (HDF5) by h5py where it is installed.
+    """The lines of a list file, without blank ones.
 
     Raises:
-        UsageError: the file can't be read, has no such key, or is v7.3 and h5py is not installed.
+        UsageError: the file can't be read, is no UTF-8, or has control characters.
     """
+    fix = "Fetch it again."
     try:
-        with open(path, "rb") as file:
-            head = file.read(516)
-        # HDF5 carries its signature at byte 0, or at 512 behind MATLAB's own header.
-        hdf5 = b"\x89HDF" in (head[:4], head[512:])
-        table = _read_hdf5(path, key) if hdf5 else loadmat(path)[key]
-        table = np.asarray(table)
-        if table.dtype.kind not in "iuf":
-            raise ValueError(f"'{key}' is not numeric")
-        return np.atleast_2d(table).astype(np.int64)
-    except UsageError:
-        raise
-    except KeyError:
-        raise UsageError(f"'{path}' has no table '{key}'; it is another file, so fetch the right one.") from None
-    except Exception as error:  # scipy and h5py raise many kinds on damaged files
-        raise UsageError(f"'{path}' is no MATLAB table ({error}); fetch it again.") from None
+        text = read_bytes(path, fix).decode()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"'{path}' is no list of names: it has no UTF-8 at byte {error.start}. {fix}") from None
+    if not text.translate({9: " ", 10: " ", 13: " "}).isprintable():
+        raise UsageError(f"'{path}' is no list of names: it has control characters. {fix}")
+    return [line.strip() for line in text.split("\n") if line.strip()]
 
 
-def _read_hdf5(path: Path, key: str) -> np.ndarray:
-    try:
-        import h5py
-    except ImportError:
+def chosen_queries(test: Sequence[Tracklet], indices: np.ndarray, path: Path) -> tuple[Tracklet, ...]:
+    """The queries among the test tracklets, by the 1-based indices that the table `path` holds.
+
+    Raises:
+        UsageError: an index that isn't there, one that comes twice, or that of a tracklet of nobody.
+    """
+    fix = "Fetch the tables and the name lists of one release together."
+    outside = indices[(indices < 1) | (indices > len(test))]
+    if len(outside):
+        raise UsageError(f"'{path}' points at test tracklet {outside[0]} of {len(test)}. {fix}")
+    values, times = np.unique(indices, return_counts=True)
+    if (times > 1).any():
+        raise UsageError(f"'{path}' has the query {values[times > 1][0]} more than once. {fix}")
+    nobody = [i for i in indices.tolist() if test[i - 1].kind != "person"]
+    if nobody:
         raise UsageError(
-            f"'{path}' is a MATLAB 7.3 (HDF5) file, which needs h5py: pip install h5py, or save it with -v7 in MATLAB."
-        ) from None
-    with h5py.File(path, "r") as file:
-        return file[key][()].T  # MATLAB stores columns first
+            f"'{path}' has test tracklet {nobody[0]} as a query, which is {test[nobody[0] - 1].kind}. {fix}"
+        )
+    return tuple(test[i - 1] for i in indices.tolist())

@@ -1,8 +1,10 @@
 """The two things every other package speaks of: a `Tracklet` and a `ReidDataset`.
 
-dataset = read_dataset("demo/sports")          # datasets/own.py
-for tracklet in dataset.train:
-    jpeg = tracklet.frames.read(0)
+Example:
+
+    dataset = read_dataset("demo/sports")          # datasets/own.py
+    for tracklet in dataset.train:
+        jpeg = tracklet.frames.read(0)
 """
 
 import hashlib
@@ -37,11 +39,19 @@ class Frames:
     def __post_init__(self) -> None:
         if (self.offsets is None) != (self.lengths is None):
             raise ValueError("offsets and lengths come together")
-        if self.offsets is not None and (len(self.files) != 1 or len(self.offsets) != len(self.lengths)):
+        if self.offsets is None or self.lengths is None:
+            return
+        if len(self.files) != 1 or len(self.offsets) != len(self.lengths):
             raise ValueError("a sharded tracklet has one file, and as many offsets as lengths")
 
     def __len__(self) -> int:
-        return len(self.files) if self.offsets is None else len(self.offsets)
+        return len(self.files if self.offsets is None else self.offsets)
+
+    def place(self, index: int) -> tuple[str, int, int]:
+        """(file, first byte, number of bytes) of the image at `index`; -1 bytes: the whole file."""
+        if self.offsets is None or self.lengths is None:
+            return self.files[index], 0, -1
+        return self.files[0], self.offsets[index], self.lengths[index]
 
     def read(self, index: int) -> bytes:
         """The encoded image at `index`.
@@ -49,19 +59,16 @@ class Frames:
         Raises:
             UsageError: the file is absent or shorter than the index says.
         """
-        path = self.files[index] if self.offsets is None else self.files[0]
+        path, offset, length = self.place(index)
         try:
             with open(path, "rb") as file:
-                if self.offsets is None:
-                    data = file.read()
-                else:
-                    file.seek(self.offsets[index])
-                    data = file.read(self.lengths[index])
+                file.seek(offset)
+                data = file.read(length)
         except OSError as error:
             raise UsageError(
                 f"Cannot read frame '{path}': {error.strerror}. Check that the dataset is whole."
             ) from None
-        if not data or (self.lengths is not None and len(data) != self.lengths[index]):
+        if not data or (length >= 0 and len(data) != length):
             raise UsageError(
                 f"'{path}' is shorter than the dataset's index says. The file was cut; fetch or build it again."
             )

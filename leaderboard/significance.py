@@ -16,6 +16,7 @@ import numpy as np
 
 from ..datasets import UsageError
 from ..datasets.errors import choices
+from ..datasets.text import printable
 from .results import QueryRow, Result, read_result
 
 RESAMPLES = 10_000
@@ -122,9 +123,9 @@ class Comparison:
         return asdict(self) | {"differences": [asdict(d) | {"significant": d.significant} for d in self.differences]}
 
     def text(self) -> str:
+        names = f"{self.a} against {self.b} on {self.bench}, protocol {self.protocol}"
         lines = [
-            f"{self.a} against {self.b} on {self.bench}, protocol {self.protocol}: "
-            f"{self.queries} queries of {self.identities} identities"
+            f"{printable(names)}: {self.queries} queries of {self.identities} identities"
             + (f", {self.runs[0]} and {self.runs[1]} runs." if self.runs != (1, 1) else ".")
         ]
         for d in self.differences:

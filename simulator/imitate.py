@@ -7,23 +7,23 @@ both beside. Motion and boxes are real, looks are not: an id keeps its looks in 
 video. Ids are made unique over OUT by adding 1000 a video, so that `truth.json` can name them.
 """
 
-import configparser
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
+import msgspec
 import numpy as np
 
 from ..datasets.errors import UsageError
 from ..datasets.files import atomic_path, write_atomic
+from ..datasets.mot import Line, SequenceInfo, read_lines, read_seqinfo, write_lines
 from .camera import Camera, Look, look_at
 from .gait import locomotion, smooth
 from .people import Person, cast
 from .render import CHUNK, MOST_PEOPLE, Body, Shot, Troupe
 from .scene import sports_scene
 from .skeleton import INDEX
-from .truth import read_mot
 
 ID_STEP = 1000
 STRETCH = (0.72, 1.35)  # how much narrower or wider a figure may get to fill its box
@@ -37,10 +37,17 @@ class Sequence:
     video: str
     ids: list[int]
     boxes: np.ndarray
-    size: tuple[int, int]
-    fps: float
-    lines: list[str]  # gt lines of the frames taken, as they stand in the file
-    info: configparser.ConfigParser
+    lines: list[Line]  # of the frames taken
+    info: SequenceInfo
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self.info.width, self.info.height
+
+    @property
+    def fps(self) -> float:
+        return self.info.fps
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -63,29 +70,21 @@ def read_sequences(folder: Path, frames: int | None = None) -> list[Sequence]:
         raise UsageError(f"No `<sequence>/gt/gt.txt` below '{folder}'; give a folder of MOTChallenge sequences.")
     sequences = []
     for path in found:
-        info = configparser.ConfigParser()
-        info.optionxform = str
-        try:
-            info.read_string((path / "seqinfo.ini").read_text(encoding="utf-8"))
-            part = info["Sequence"]
-            length, size = int(part["seqLength"]), (int(part["imWidth"]), int(part["imHeight"]))
-            fps = float(part["frameRate"])
-        except (OSError, KeyError, ValueError, configparser.Error) as error:
+        info = read_seqinfo(path / "seqinfo.ini")
+        if not (info.length and info.width and info.height):
             raise UsageError(
-                f"'{path / 'seqinfo.ini'}' must hold [Sequence] with seqLength, imWidth, imHeight, frameRate ({error})."
-            ) from error
-        rows = read_mot(path / "gt" / "gt.txt")
-        taken = min(length, frames or length)
-        rows = [row for row in rows if 1 <= row[0] <= taken and row[4] > 1 and row[5] > 1]
-        ids = sorted({row[1] for row in rows})
+                f"'{path / 'seqinfo.ini'}' must say seqLength, imWidth and imHeight, which decide the images. Add them."
+            )
+        taken = min(info.length, frames or info.length)
+        lines = [line for line in read_lines(path / "gt" / "gt.txt") if line.frame <= taken]
+        drawn = [line for line in lines if line.person and line.width > 1 and line.height > 1]
+        ids = sorted({line.id for line in drawn})
         if len(ids) > MOST_PEOPLE:
             raise UsageError(f"'{path}' has {len(ids)} people; at most {MOST_PEOPLE} can be drawn in one sequence.")
         boxes = np.full((taken, len(ids), 4), np.nan)
-        for frame, person, x, y, w, h, _ in rows:
-            boxes[frame - 1, ids.index(person)] = (x, y, w, h)
-        text = (path / "gt" / "gt.txt").read_text(encoding="utf-8").splitlines()
-        lines = [line for line in text if line.strip() and int(float(line.split(",")[0])) <= taken]
-        sequences.append(Sequence(path.name, video_of(path.name), ids, boxes, size, fps, lines, info))
+        for line in drawn:
+            boxes[line.frame - 1, ids.index(line.id)] = (line.x, line.y, line.width, line.height)
+        sequences.append(Sequence(path.name, video_of(path.name), ids, boxes, lines, info))
     return sequences
 
 
@@ -189,17 +188,11 @@ def render_sequence(sequence: Sequence, people: dict[int, Person], out: Path, se
                 _write_jpeg(folder / "img1" / f"{start + k + 1:06d}.jpg", picture)
                 if advance:
                     advance(1)
-    info = sequence.info
-    info["Sequence"].update({"seqLength": str(len(sequence)), "imDir": "img1", "imExt": ".jpg"})
-    lines = ["[Sequence]"] + [f"{key}={value}" for key, value in info["Sequence"].items()]
-    write_atomic(folder / "seqinfo.ini", "\n".join(lines) + "\n")
-    rows = []
-    for line in sequence.lines:
-        parts = [part.strip() for part in line.split(",")]
-        person = people.get(int(float(parts[1])))
-        if person is not None:
-            rows.append(",".join([parts[0], str(person.id), *parts[2:]]))
-    write_atomic(folder / "gt" / "gt.txt", "".join(f"{row}\n" for row in rows))
+    entries = sequence.info.entries | {"seqLength": str(len(sequence)), "imDir": "img1", "imExt": ".jpg"}
+    text = "\n".join(["[Sequence]", *(f"{key}={value}" for key, value in entries.items())])
+    write_atomic(folder / "seqinfo.ini", f"{text}\n")
+    lines = [msgspec.structs.replace(line, id=people[line.id].id) for line in sequence.lines if line.id in people]
+    write_lines(folder / "gt" / "gt.txt", lines)
 
 
 def _write_jpeg(path: Path, picture: np.ndarray) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from ..datasets.cores import usable_cores
 from ..datasets.errors import ReidkitError, UsageError
 from ..datasets.files import write_json
+from ..datasets.mot import Line, write_lines
 from ..datasets.progress import progress
 
 MARKER = ".simulate.json"  # what a folder was begun with: another command's output is never mixed in
@@ -121,7 +122,6 @@ def render_event(out: Path, settings: Settings, index: int, advance=None) -> Non
     """Writes one event's videos and truth."""
     from contextlib import ExitStack
 
-    from .truth import mot_line, write_mot
     from .video import VideoWriter
 
     event = build_event(settings, index)
@@ -130,18 +130,20 @@ def render_event(out: Path, settings: Settings, index: int, advance=None) -> Non
         if advance:
             advance(len(event) * len(names))
         return
-    lines: list[list[str]] = [[] for _ in names]
+    lines: list[list[Line]] = [[] for _ in names]
     size = (settings.width, settings.height)
     with ExitStack() as stack:
         videos = [stack.enter_context(VideoWriter(out / event.name / f"{c}.mp4", size, settings.fps)) for c in names]
         for frame, (pictures, truths) in enumerate(event.frames(), 1):
             for k, (picture, truth) in enumerate(zip(pictures, truths, strict=True)):
                 videos[k].write(picture)
-                lines[k] += [mot_line(frame, event.people[n].id, box, seen) for n, box, seen in truth]
+                lines[k] += [
+                    Line(frame, event.people[n].id, *map(float, box), visibility=float(seen)) for n, box, seen in truth
+                ]
             if advance:
                 advance(len(names))
     for camera, rows in zip(names, lines, strict=True):
-        write_mot(out / event.name / "truth" / f"{camera}.txt", rows)
+        write_lines(out / event.name / "truth" / f"{camera}.txt", rows, decimals=2)
 
 
 _counter = None

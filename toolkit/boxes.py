@@ -17,12 +17,13 @@ import numpy as np
 import polars as pl
 
 from ..datasets.files import sha256_file
+from ..datasets.mot import read_people
 from ..datasets.prefetch import prefetch
 from ..datasets.progress import progress
 from .detect import TRACK_CONFIDENCE, Detector
 from .settings import FootageSettings
 from .sources import Box, Source
-from .track import BOX, cut_ambiguous, track_boxes, truth_tracks
+from .track import BOX, annotated_tracks, cut_ambiguous, track_boxes
 from .video import DecodeCount, Frame, FrameReader, Segment, Take, segments
 from .work import REVISION, Facts, read_piece, work_key, write_piece
 
@@ -110,7 +111,7 @@ class Annotated:
         return settled(settings, None)
 
     def follow(self, take: Take, settings: FootageSettings, home: Path) -> Followed:
-        found = truth_tracks(self.path, take.fps)
+        found = annotated_tracks(read_people(self.path), take.fps)
         kept = outside(found, take.source.ignore)
         return Followed(
             tracks=kept,

@@ -30,7 +30,6 @@ after renaming:
     left = [[0, 0, 320, 180]]
 """
 
-import configparser
 import os
 import re
 import tomllib
@@ -41,6 +40,7 @@ from typing import Literal
 
 from ..datasets.errors import UsageError, choices
 from ..datasets.format import MANIFEST
+from ..datasets.mot import read_seqinfo
 
 VIDEO_ENDINGS = frozenset(
     (".mp4", ".mkv", ".mov", ".avi", ".m4v", ".webm", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp")
@@ -48,6 +48,7 @@ VIDEO_ENDINGS = frozenset(
 IMAGE_ENDINGS = frozenset([".jpg", ".jpeg", ".png", ".bmp"])
 DEFAULT_IMAGE_RATE = 25.0
 CONFIG = "reidkit.toml"
+SEQUENCE_INFO = "seqinfo.ini"
 TRUTH_FOLDER = "truth"
 TRUTH_FILE = "truth.json"
 
@@ -179,7 +180,7 @@ def _walk(raw: Path) -> tuple[list[_Found], list[str]]:
         here = Path(folder)
         below[:] = sorted(name for name in below if not name.startswith("."))
         files = sorted(name for name in files if not name.startswith("."))
-        if "seqinfo.ini" in files or (here / "gt" / "gt.txt").is_file():
+        if SEQUENCE_INFO in files or (here / "gt" / "gt.txt").is_file():
             below.clear()
             found.append(_sequence(here))
             continue
@@ -231,20 +232,8 @@ def _truth_of(folder: Path, camera: str) -> Path | None:
 
 def _sequence(folder: Path) -> _Found:
     """A MOTChallenge sequence; one without annotation (a test set) is a plain folder of images."""
-    parser = configparser.ConfigParser()
-    info = folder / "seqinfo.ini"
-    try:
-        parser.read_string(info.read_text(encoding="utf-8-sig"))
-        section = parser["Sequence"]
-        images = folder / section.get("imDir", "img1")
-        fps = float(section.get("frameRate", str(DEFAULT_IMAGE_RATE)))
-        if not fps > 0:
-            raise ValueError("frameRate is not above zero")
-    except (OSError, KeyError, ValueError, configparser.Error) as error:
-        raise UsageError(
-            f"Cannot read '{info}' ({error}). A MOTChallenge sequence needs seqinfo.ini with a section [Sequence] and "
-            "imDir, frameRate, seqLength; take the file from the dataset again."
-        ) from None
+    info = read_seqinfo(folder / SEQUENCE_INFO)
+    images = folder / info.images
     if not images.is_dir() or not has_images(images):
         raise UsageError(
             f"The sequence '{folder}' has no images in '{images.name}/', only annotation. Put its frames there as "
@@ -254,10 +243,9 @@ def _sequence(folder: Path) -> _Found:
     event, name = (clip[1], clip[2]) if clip else (folder.name, "camera")
     truth = folder / "gt" / "gt.txt"
     if not truth.is_file():
-        return _Found(Source(event, name, images, images, fps), folder.name)
-    length = section.get("seqLength", "").strip()
-    stated = int(length) if length.isdigit() else None
-    return _Found(Source(event, name, folder, images, fps, annotation=truth, stated_frames=stated), folder.name)
+        return _Found(Source(event, name, images, images, info.fps), folder.name)
+    found = Source(event, name, folder, images, info.fps, annotation=truth, stated_frames=info.length)
+    return _Found(found, folder.name)
 
 
 def has_images(folder: Path) -> bool:

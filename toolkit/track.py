@@ -1,16 +1,16 @@
-"""Boxes of single frames to tracks: `track_boxes(detections, fps=25.0)`; annotated ones: `truth_tracks(gt_txt)`.
+"""Boxes of single frames to tracks: `track_boxes(detections, fps=25.0)`; annotated ones: `annotated_tracks(people)`.
 
 A table of tracks has the columns of `TRACK_COLUMNS`. Tracks are numbered from 1 in the order in which they begin.
 """
 
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 import supervision as sv
 
 from ..datasets.errors import UsageError, choices
+from ..datasets.mot import Line
 
 TRACK_COLUMNS = {
     "frame": pl.Int64,  # index in the source, from 0
@@ -199,43 +199,9 @@ def drop_short(tracks: pl.DataFrame, seconds: float) -> tuple[pl.DataFrame, int]
     return renumber(tracks.join(short, on="track", how="anti", maintain_order="left")), len(short)
 
 
-def truth_tracks(path: Path, fps: float) -> pl.DataFrame:
-    """Tracks of a MOTChallenge annotation: `frame (from 1), id, x, y, w, h, counts, class, visibility`.
-
-    Lines whose seventh column is 0 or whose class isn't 1 (pedestrian) are no people to follow. `track` is renumbered,
-    `truth` keeps the annotated id.
-
-    Raises:
-        UsageError: a line that can't be read, or one id twice in a frame.
-    """
-    rows: list[tuple] = []
-    seen: set[tuple[int, int]] = set()
-    for number, line in enumerate(_lines(path), start=1):
-        if not line.strip():
-            continue
-        try:
-            values = [float(value) for value in line.split(",")]
-            frame, identity, x, y, width, height = values[:6]
-            if len(values) < 6 or frame < 1 or width <= 0 or height <= 0 or not np.isfinite(values).all():
-                raise ValueError
-        except ValueError:
-            raise UsageError(
-                f"Line {number} of '{path}' is {line.strip()[:60]!r}; a MOT line is "
-                "frame,id,x,y,w,h,1,1,visibility with frame from 1 and a size above 0. Mend or remove the line."
-            ) from None
-        if (len(values) > 6 and values[6] == 0) or (len(values) > 7 and values[7] != 1):
-            continue
-        key = (int(frame), int(identity))
-        if key in seen:
-            raise UsageError(f"Line {number} of '{path}' has id {key[1]} a second time in frame {key[0]}. Remove one.")
-        seen.add(key)
-        index = int(frame) - 1
-        rows.append((index, index / fps, int(identity), x, y, x + width, y + height, 1.0, int(identity)))
+def annotated_tracks(people: Iterable[Line], fps: float) -> pl.DataFrame:
+    """Tracks of annotated people (`datasets.mot.read_people`): `track` is a new number, `truth` the annotated id."""
+    rows = [
+        (p.frame - 1, (p.frame - 1) / fps, p.id, p.x, p.y, p.x + p.width, p.y + p.height, 1.0, p.id) for p in people
+    ]
     return renumber(pl.DataFrame(rows, schema=TRACK_COLUMNS, orient="row"))
-
-
-def _lines(path: Path) -> Iterable[str]:
-    try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"Cannot read the annotation '{path}': {error}. Fetch it again.") from None

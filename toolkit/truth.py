@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 from scipy.optimize import linear_sum_assignment
 
-from ..datasets import UsageError
+from ..datasets.mot import read_people
 from .footage import Extracted
 from .track import BOX
 
@@ -46,21 +46,7 @@ def truth_boxes(path: Path) -> pl.DataFrame:
     Raises:
         UsageError: a line that is none.
     """
-    rows = []
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            values = [float(value) for value in line.split(",")]
-            frame, identity, x, y, width, height = values[:6]
-        except ValueError:
-            raise UsageError(
-                f"Line {number} of '{path}' is no MOT line: frame,id,x,y,w,h,1,1,visibility. Mend or remove it."
-            ) from None
-        if (len(values) > 6 and values[6] == 0) or (len(values) > 7 and values[7] != 1):
-            continue
-        seen = values[8] if len(values) > 8 else 1.0
-        rows.append((int(frame) - 1, int(identity), x, y, x + width, y + height, seen))
+    rows = [(p.frame - 1, p.id, p.x, p.y, p.x + p.width, p.y + p.height, p.visibility) for p in read_people(path)]
     schema = {"frame": pl.Int64, "id": pl.Int64, **dict.fromkeys(BOX, pl.Float64), "visibility": pl.Float64}
     return pl.DataFrame(rows, schema=schema, orient="row")
 

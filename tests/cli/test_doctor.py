@@ -41,6 +41,18 @@ def test_what_is_broken_is_reported_and_fails(monkeypatch):
     assert "no codec" in machine["H.264 decoding"]["detail"]
 
 
+def test_a_bench_is_shown_where_it_was_found(tmp_path):
+    (tmp_path / "MARS").mkdir()
+    found = {f.what: f for f in doctor.datasets(tmp_path)}
+    assert (found["mars"].state, found["mars"].detail) == ("ok", str(tmp_path / "MARS"))
+
+
+def test_the_reader_of_ls_vid_is_asked_for(monkeypatch):
+    monkeypatch.setattr(doctor, "_version", lambda name: "" if name == "h5py" else "1.0")
+    (line,) = [f for f in doctor.libraries() if f.what == "h5py"]
+    assert (line.state, line.fix) == ("absent", "pip install 'reidkit[lsvid]'")
+
+
 @pytest.mark.parametrize("width", [80, 200])
 def test_the_page_names_each_fix(width, monkeypatch, tmp_path):
     monkeypatch.setenv("COLUMNS", str(width))

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from reidkit.cli.main import main
+from reidkit.datasets.mot import Line, read_lines, read_people
 from reidkit.simulator.imitate import read_sequences, video_of
-from reidkit.simulator.truth import mot_line, read_mot
 
 SMALL = ["--people", "3", "--cameras", "2", "--seconds", "1", "--fps", "5", "--size", "160x90", "--jobs", "1"]
 SHARED = Path(__file__).resolve().parents[2] / ".." / "shared"
@@ -45,18 +45,17 @@ def test_layout_and_truth(footage):
     assert {"shoes", "hair", "build", "number", "sleeves", "gait"} <= set(truth["identities"]["1"])
     for event in truth["events"]:
         for camera in ("cam1", "cam2"):
-            rows = read_mot(footage / event / "truth" / f"{camera}.txt")
+            rows = read_people(footage / event / "truth" / f"{camera}.txt")
             assert rows
             people = set(truth["events"][event]["people"])
-            for frame, person, x, y, w, h, visible in rows:
-                assert 1 <= frame <= 5
-                assert person in people
-                assert x >= 0
-                assert y >= 0
-                assert x + w <= 160.01
-                assert y + h <= 90.01
-                assert 0 <= visible <= 1
-            assert len({(row[0], row[1]) for row in rows}) == len(rows)
+            for row in rows:
+                assert row.frame <= 5
+                assert row.id in people
+                assert row.x >= 0
+                assert row.y >= 0
+                assert row.x + row.width <= 160.01
+                assert row.y + row.height <= 90.01
+                assert 0 <= row.visibility <= 1
             camera_truth = truth["calibration"][event][camera]
             assert np.array(camera_truth["R"]).shape == (3, 3)
 
@@ -76,13 +75,14 @@ def test_boxes_lie_on_people_in_the_video(footage):
     with av.open(str(footage / "sports01" / "cam1.mp4")) as video:
         frames = [f.to_ndarray(format="gray").astype(int) for f in video.decode(video=0)]
     background = np.median(frames, axis=0)
-    rows = read_mot(footage / "sports01" / "truth" / "cam1.txt")
+    rows = read_lines(footage / "sports01" / "truth" / "cam1.txt")
     inside, outside = [], []
     for index, frame in enumerate(frames):
         mask = np.zeros(frame.shape, bool)
-        for number, _, x, y, w, h, _ in rows:
-            if number == index + 1:
-                mask[int(y) : int(y + h) + 1, int(x) : int(x + w) + 1] = True
+        for row in rows:
+            if row.frame == index + 1:
+                bottom, right = int(row.y + row.height) + 1, int(row.x + row.width) + 1
+                mask[int(row.y) : bottom, int(row.x) : right] = True
         moved = np.abs(frame - background)
         inside.append(moved[mask].mean())
         outside.append(moved[~mask].mean())
@@ -165,22 +165,6 @@ def test_unwritable_output(tmp_path, capsys):
     assert "is a file" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("line", ["1,2,3", "a,1,0,0,5,5,1,1,1", "1,1,x,0,5,5"])
-def test_broken_mot_line_is_named(line, tmp_path):
-    from reidkit.datasets.errors import UsageError
-
-    path = tmp_path / "gt.txt"
-    path.write_text(f"1,1,0,0,5,5,1,1,1\n{line}\n")
-    with pytest.raises(UsageError, match="Line 2 of"):
-        read_mot(path)
-
-
-def test_mot_line_round_trip(tmp_path):
-    path = tmp_path / "gt.txt"
-    path.write_text(mot_line(3, 7, (1.25, 2.5, 10.0, 20.0), 0.5) + "\n")
-    assert read_mot(path) == [(3, 7, 1.25, 2.5, 10.0, 20.0, 0.5)]
-
-
 def make_sequence(root: Path, name: str, rows: list[str], length: int = 4) -> None:
     folder = root / name
     (folder / "gt").mkdir(parents=True)
@@ -205,9 +189,9 @@ def test_figures_fill_the_annotated_boxes(tmp_path):
     for name in ("v_a_c001", "v_a_c002", "v_b_c001"):
         assert len(list((out / name / "img1").glob("*.jpg"))) == 3
         assert "seqLength=3" in (out / name / "seqinfo.ini").read_text()
-    copied = read_mot(out / "v_a_c001" / "gt" / "gt.txt")
-    assert [(row[0], row[1]) for row in copied] == [(1, 1000), (2, 1000), (3, 1000), (2, 1005)]
-    assert copied[3][2:6] == (100, 20, 20, 50)
+    copied = read_lines(out / "v_a_c001" / "gt" / "gt.txt")
+    assert [(line.frame, line.id) for line in copied] == [(1, 1000), (2, 1000), (3, 1000), (2, 1005)]
+    assert copied[3] == Line(2, 1005, 100.0, 20.0, 20.0, 50.0)
     with_person, without = (cv2.imread(str(out / "v_a_c001" / "img1" / f"{k:06d}.jpg")).astype(int) for k in (2, 3))
     changed = np.abs(with_person - without).max(-1) > 60
     changed[:, :60] = False  # person 0 walks there

@@ -41,7 +41,7 @@ def test_data_root(monkeypatch):
 def test_presence_and_loading(data):
     assert [name for name in benches.BENCHES if benches.present(name)] == ["sports-vreid"]
     assert len(benches.load_bench("sports-vreid").train) == 3
-    assert benches.present(str(data / "sports-vreid"))
+    assert benches.present("sports-vreid") == benches.present(str(data / "sports-vreid")) == data / "sports-vreid"
     assert benches.load_bench(str(data / "sports-vreid")).name == "small"
     assert not benches.present("mars", data / "nowhere")
 
@@ -56,7 +56,7 @@ def test_an_unfinished_build_is_absent(data):
 @pytest.mark.parametrize("folder", ["MARS", "Mars"])
 def test_other_spellings_of_a_folder(data, folder):
     (data / folder).mkdir()
-    assert benches.present("mars")
+    assert benches.present("mars") == data / folder
     with pytest.raises(UsageError, match="no complete MARS"):
         benches.load_bench("mars")
 

@@ -1,8 +1,8 @@
 """LS-VID on a made-up tree."""
 
-import importlib.util
 import shutil
 
+import h5py
 import numpy as np
 import pytest
 from scipy.io import savemat
@@ -77,16 +77,70 @@ def test_a_tracklet_with_two_cameras(root):
         read_lsvid(root)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("h5py") is not None, reason="h5py is installed")
-@pytest.mark.parametrize("start", [b"\x89HDF", b"MATLAB 7.3".ljust(512, b" ") + b"\x89HDF"])
-def test_a_matlab_7_3_table_asks_for_h5py(root, start):
-    (root / "data/info_test.mat").write_bytes(start + b"\r\n\x1a\n")
-    with pytest.raises(UsageError, match="pip install h5py"):
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"query": np.array([[1, 1]])}, "query 1 more than once"),
+        ({"query": np.array([[0, 1]])}, "tracklet 0 of 3"),
+        ({"query": np.array([[-1]])}, "tracklet -1 of 3"),
+        ({"query": np.array([[1.5]])}, "holds 1.5"),
+        ({"other": np.array([[1]])}, "no table 'query'"),
+    ],
+)
+def test_query_indices_that_cannot_be(root, change, message):
+    savemat(root / "data" / "info_test.mat", change)
+    with pytest.raises(UsageError, match=message):
         read_lsvid(root)
 
 
-def test_a_matlab_7_3_table_is_read_where_h5py_is(root):
-    h5py = pytest.importorskip("h5py", reason="h5py is not installed")
-    with h5py.File(root / "data/info_test.mat", "w") as file:
-        file["query"] = np.array([[1.0], [3.0]])  # columns first, as MATLAB writes
-    assert [t.id for t in read_lsvid(root).query] == [TEST[0][0], TEST[2][0]]
+@pytest.mark.parametrize(
+    "line",
+    [
+        "tracklet_test/0900/0900_0001",
+        "tracklet_test/0900/0900_0001 x",
+        "tracklet_test/0900/0900_0001 \u00b2",  # a digit to Python, no number
+        f"tracklet_test/0900/0900_0001 {'9' * 5000}",
+        "tracklet_test/0900/0900_0001 -1",
+        "../../etc/0900_0001 1",
+        "/etc/0900_0001 1",
+        f"{'a' * 300}/0900_0001 1",
+        "a\x00b/0900_0001 1",
+        "a\x1b[31m 1",
+    ],
+)
+def test_a_line_that_is_none(root, line):
+    (root / "list_sequence/list_seq_test.txt").write_text(f"{line}\n")
+    with pytest.raises(UsageError, match=r"list_seq_test\.txt") as error:
+        read_lsvid(root)
+    assert str(error.value).isprintable()
+
+
+def test_lists_that_are_damaged(root):
+    path = root / "list_sequence/list_seq_test.txt"
+    path.write_text(path.read_text() * 2)
+    with pytest.raises(UsageError, match="lists a tracklet twice"):
+        read_lsvid(root)
+    path.write_bytes(b"tracklet_test/\xff/0900_0001 1\n")
+    with pytest.raises(UsageError, match="no UTF-8 at byte 14"):
+        read_lsvid(root)
+    path.write_text("")
+    with pytest.raises(UsageError, match="tracklet 1 of 0"):
+        read_lsvid(root)
+
+
+def test_frames_of_no_number_for_a_camera(root):
+    for path in (root / "tracklet_test/0901").iterdir():
+        path.rename(path.with_name(path.name.replace("_02_", "_\u00b2_")))
+    with pytest.raises(UsageError, match="one camera"):
+        read_lsvid(root)
+
+
+def test_the_query_table_in_the_authors_layout(root):
+    """MATLAB 7.3: its own header before the HDF5, numbers as float64, columns first."""
+    expected = [t.id for t in read_lsvid(root).query]
+    with h5py.File(root / "data/info_test.mat", "w", userblock_size=512) as file:
+        file["query"] = np.array([[1.0], [3.0]])
+        file["query"].attrs["MATLAB_class"] = np.bytes_("double")
+    with open(root / "data/info_test.mat", "r+b") as file:
+        file.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM")
+    assert [t.id for t in read_lsvid(root).query] == expected == [TEST[0][0], TEST[2][0]]

@@ -116,6 +116,63 @@ def test_files_that_do_not_fit_together(root):
         read_mars(root)
 
 
+def set_cell(root, name, key, place, value):
+    table = loadmat(root / name)[key].astype(np.int64)
+    table[place] = value
+    savemat(root / name, {key: table})
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "place", "value", "message"),
+    [
+        ("tracks_test_info.mat", "track_test_info", (4, 1), 99, "needs 99 names"),
+        ("tracks_test_info.mat", "track_test_info", (0, 0), 0, "needs 9 names"),
+        ("tracks_test_info.mat", "track_test_info", (0, 0), -(2**40), "needs 9 names"),
+        ("tracks_test_info.mat", "track_test_info", (3, 0), 1, "share images"),
+        ("tracks_test_info.mat", "track_test_info", (2, 2), -7, "pid -7"),
+        ("tracks_test_info.mat", "track_test_info", (2, 3), 0, "camera 0"),
+        ("tracks_test_info.mat", "track_test_info", (2, 3), 7, "camera 7"),
+        ("tracks_test_info.mat", "track_test_info", (2, 2), 2**40, "different releases"),
+        ("tracks_train_info.mat", "track_train_info", (0, 2), -1, "pid -1"),  # nobody trains on junk
+        ("tracks_train_info.mat", "track_train_info", (0, 2), 0, "pid 0"),
+        ("query_IDX.mat", "query_IDX", (0, 0), 0, "tracklet 0 of 5"),
+        ("query_IDX.mat", "query_IDX", (0, 0), 4, "query 4 more than once"),
+        ("query_IDX.mat", "query_IDX", (0, 0), 1, "tracklet 1 as a query, which is junk"),
+        ("query_IDX.mat", "query_IDX", (0, 0), 2, "tracklet 2 as a query, which is distractor"),
+    ],
+)
+def test_a_table_with_a_cell_that_cannot_be(root, name, key, place, value, message):
+    set_cell(root, name, key, place, value)
+    with pytest.raises(UsageError, match=message) as error:
+        read_mars(root)
+    assert str(error.value).isprintable()
+
+
+@pytest.mark.parametrize("table", [np.zeros((0, 0)), np.zeros((0, 4)), np.ones((2, 5)), np.ones(3)])
+def test_a_table_of_another_shape(root, table):
+    savemat(root / "tracks_test_info.mat", {"track_test_info": table})
+    with pytest.raises(UsageError):
+        read_mars(root)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "needs 9 names"),
+        (b"0001C1T0001F001.jpg\xff\n", "no UTF-8 at byte 19"),
+        (b"../../../etc/passwd\n", "no name of an image"),
+        (b"0001/../../../../etc/passwd\n", "no name of an image"),
+        (b"0001C1T0001F001.jpg\x00\n", "control characters"),
+        (b"0001C1T0001F001.jpg\x1b[31m\n", "control characters"),
+    ],
+)
+def test_a_name_list_that_is_damaged(root, content, message):
+    (root / "test_name.txt").write_bytes(content)
+    with pytest.raises(UsageError, match=message) as error:
+        read_mars(root)
+    assert str(error.value).isprintable()
+
+
 @pytest.mark.skipif(not TABLES.is_dir(), reason="the official MARS tables are not here (../shared/protocols/mars)")
 def test_the_official_tables(tmp_path):
     """Counts of specs/protocols.md, which are MARS' own."""

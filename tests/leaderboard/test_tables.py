@@ -3,20 +3,15 @@
 import csv
 import dataclasses
 import io
-import json
 import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
 
 import pytest
-from click.testing import CliRunner
 
-from reidkit.cli.score import compare
-from reidkit.cli.table import table
-from reidkit.leaderboard import formats, tables
+from reidkit.leaderboard import formats
 from reidkit.leaderboard.published import published
-from reidkit.leaderboard.results import save_result
 from reidkit.leaderboard.tables import Cell, Row, Table, build
 
 
@@ -234,63 +229,3 @@ def test_html_is_well_formed():
     assert not open_tags
     assert "<i>" not in text
     assert "<strong>1.0 ± 0.5</strong>" in text
-
-
-@pytest.mark.parametrize("style", ["rich", "markdown", "latex", "csv", "html"])
-@pytest.mark.parametrize("kind", tables.KINDS)
-def test_every_table_prints_in_every_format_with_and_without_results(tmp_path, make_result, kind, style):
-    arguments = [kind, "--format", style, "--results", str(tmp_path)]
-    assert CliRunner().invoke(table, arguments).exit_code == 0
-    save_result(tmp_path, make_result())
-    save_result(tmp_path, make_result("cgclip/no-tfe", bench="sports-vreid", protocol="video-reid"))
-    assert CliRunner().invoke(table, arguments).exit_code == 0
-
-
-@pytest.mark.parametrize("style", ["rich", "markdown", "latex", "csv", "html"])
-def test_a_damaged_file_is_a_visible_note_and_exit_zero(tmp_path, make_result, style):
-    save_result(tmp_path, make_result("good"))
-    for name, text in (
-        ("half", '{"format": 1, "mod'),
-        ("newer", '{"format": 7}'),
-        ("nan", '{"format": 1, "seed": NaN}'),
-    ):
-        (tmp_path / "mars" / "bad").mkdir(exist_ok=True)
-        (tmp_path / "mars" / "bad" / f"{name}.json").write_text(text)
-    done = CliRunner().invoke(table, ["--results", str(tmp_path), "--format", style], env={"COLUMNS": "300"})
-    assert done.exit_code == 0
-    for name in ("half", "newer", "nan"):
-        assert f"{name}.json" in done.output
-    assert "good" in done.output
-
-
-def test_json_is_one_object(tmp_path, make_result):
-    save_result(tmp_path, make_result())
-    done = CliRunner().invoke(table, ["--results", str(tmp_path), "--json"])
-    found = json.loads(done.stdout)["tables"][0]
-    assert found["rows"][-1]["label"] == "resnet50"
-    assert found["rows"][-1]["cells"][0]["value"] == 50
-
-
-def test_compare_on_the_command_line(tmp_path, make_result, queries):
-    save_result(tmp_path, make_result("a", per_query=queries([90.0] * 10)))
-    save_result(tmp_path, make_result("b/v", per_query=queries([80.0] * 10)))
-    done = CliRunner().invoke(compare, ["a", "b/v", "--bench", "mars", "--results", str(tmp_path), "--json"])
-    assert json.loads(done.stdout)["differences"][0]["difference"] == 10
-    assert json.loads(done.stdout)["differences"][0]["significant"] is True
-
-
-@pytest.mark.parametrize("columns", [None, "20", "40", "80", "100", "300"])
-def test_no_figure_is_ever_cut(make_result, monkeypatch, capsys, columns):
-    if columns is None:  # a pipe: nothing is folded
-        monkeypatch.delenv("COLUMNS", raising=False)
-    else:
-        monkeypatch.setenv("COLUMNS", columns)
-    name = "a-model-with-a-name-of-more-than-forty-letters"
-    made = build("main", [make_result(name, mAP=12.3, R1=45.6), make_result("b", mAP=7.8, R1=99.9)])
-    formats.show(made, "rich")
-    printed = capsys.readouterr().out
-    assert "…" not in printed
-    for figure in ("12.3", "45.6", "7.8", "99.9", "78.5"):
-        assert figure in printed
-    assert (name in printed) == (columns in (None, "300"))
-    assert name[:20] in printed

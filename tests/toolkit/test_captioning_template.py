@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from reidkit.datasets import UsageError
+from reidkit.datasets.attributes import read_attributes
 from reidkit.toolkit.captioning.captioner import Request
-from reidkit.toolkit.captioning.template import Template, caption, phrases, read_attributes
+from reidkit.toolkit.captioning.template import Template, caption, phrases
 
 
 @pytest.fixture
@@ -47,21 +47,3 @@ def test_captions_of_one_identity_differ_in_wording(dataset):
     assert all("red shoes" in answers[i].text and "number 7" in answers[i].text for i in "ab")
     assert answers["a"].text == caption(table[1], 0)
     assert "identity 3" in answers["d"].failure
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("person,shoes\n1,red\n", "no integer in a column named identity"),
-        ("identity,shoes\nx,red\n", "no integer"),
-    ],
-)
-def test_bad_table(tmp_path, text, message):
-    (tmp_path / "t.csv").write_text(text)
-    with pytest.raises(UsageError, match=message):
-        read_attributes(tmp_path / "t.csv")
-
-
-def test_no_table(tmp_path):
-    with pytest.raises(UsageError, match="Cannot read the attribute table"):
-        read_attributes(tmp_path / "absent.csv")

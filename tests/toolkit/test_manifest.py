@@ -4,8 +4,8 @@ import polars as pl
 import pytest
 
 from reidkit.datasets import UsageError
+from reidkit.datasets.attributes import read_attributes
 from reidkit.datasets.format import TRACKLET_COLUMNS
-from reidkit.toolkit.captioning.template import read_attributes
 from reidkit.toolkit.manifest import check, counts, write_attributes
 
 

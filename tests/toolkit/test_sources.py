@@ -176,7 +176,7 @@ def test_a_sequence_without_its_images_says_where_they_go(tmp_path):
         discover(tmp_path / "raw")
 
 
-@pytest.mark.parametrize("info", ["frameRate=fast", "frameRate=0"])
+@pytest.mark.parametrize("info", ["frameRate=fast", "frameRate=0", "frameRate=1e-300", "seqLength=many", "imDir=/etc"])
 def test_a_sequence_with_a_bad_seqinfo(tmp_path, info):
     sequence(tmp_path / "raw" / "v_a_c001", info=info)
     with pytest.raises(UsageError, match=r"seqinfo\.ini"):

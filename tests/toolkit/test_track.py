@@ -1,27 +1,26 @@
 """Tracks: people are followed at the true rate; long gaps end a track; annotation keeps its ids."""
 
 import itertools
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
 from reidkit.datasets.errors import UsageError
+from reidkit.datasets.mot import Line
 from reidkit.toolkit.track import (
     BOX,
     LEAST_OVERLAP,
     TRACK_COLUMNS,
     TRACKERS,
+    annotated_tracks,
     cut_ambiguous,
     cut_tracks,
     drop_short,
     renumber,
     track_boxes,
-    truth_tracks,
 )
 
-SHARED = Path(__file__).resolve().parents[2] / ".." / "shared" / "mot" / "sportsmot"
 COLUMNS = ["frame", "time", "x1", "y1", "x2", "y2", "confidence"]
 
 
@@ -206,53 +205,23 @@ def test_short_tracks_are_counted():
     assert table["frame"].to_list() == [0, 10]
 
 
-def test_annotation(tmp_path):
-    path = tmp_path / "gt.txt"
-    path.write_text(
-        "3, 9, 5, 6, 10, 20, 1, 1, 1\n"
-        "1, 0, 5, 6, 10, 20, 1, 1, 1\n"
-        "1, 4, 0, 0, 10, 10, 0, 1, 1\n"  # not to be counted
-        "1, 5, 0, 0, 10, 10, 1, 7, 1\n"  # not a pedestrian
-        "\n"
-        "2,0,6,6,10,20\n"  # the first six columns are enough
-    )
-    table = truth_tracks(path, fps=10.0)
+def test_annotated_people_keep_their_ids():
+    people = [Line(3, 9, 5, 6, 10, 20), Line(1, 0, 5, 6, 10, 20), Line(2, 0, 6, 6, 10, 20)]
+    table = annotated_tracks(people, fps=10.0)
     assert table.select("frame", "track", "truth").rows() == [(0, 1, 0), (1, 1, 0), (2, 2, 9)]
     first = table.row(0, named=True)
-    assert [first[side] for side in ("x1", "y1", "x2", "y2")] == [5.0, 6.0, 15.0, 26.0]
+    assert [first[side] for side in BOX] == [5.0, 6.0, 15.0, 26.0]
     assert (first["time"], first["confidence"]) == (0.0, 1.0)
     assert table["time"].to_list() == pytest.approx([0.0, 0.1, 0.2])
+    assert len(annotated_tracks([], fps=10.0)) == 0
 
 
-@pytest.mark.parametrize(
-    ("line", "says"),
-    [
-        ("1,2,3", "Line 2"),
-        ("0,1,5,5,10,10,1,1,1", "frame from 1"),
-        ("1,1,5,5,0,10,1,1,1", "size above 0"),
-        ("1,1,5,5,nan,10,1,1,1", "Line 2"),
-        ("one,1,5,5,10,10", "Line 2"),
-        ("1,3,5,5,10,10,1,1,1", "second time"),
-    ],
-)
-def test_bad_annotation(tmp_path, line, says):
-    path = tmp_path / "gt.txt"
-    path.write_text(f"1,3,5,5,10,10,1,1,1\n{line}\n")
-    with pytest.raises(UsageError, match=says):
-        truth_tracks(path, fps=25.0)
-    with pytest.raises(UsageError, match="absent"):
-        truth_tracks(tmp_path / "absent.txt", fps=25.0)
-
-
-@pytest.mark.skipif(not SHARED.is_dir(), reason="no SportsMOT annotation in ../shared")
-def test_real_annotation_against_plain_loops():
-    path = SHARED / "v_-6Os86HzwCs_c001" / "gt" / "gt.txt"
-    table = truth_tracks(path, fps=25.0)
-    lines = [[float(v) for v in line.split(",")] for line in path.read_text().splitlines() if line.strip()]
-    assert len(table) == len(lines)
-    assert set(table["truth"]) == {int(line[1]) for line in lines}
-    assert np.isclose(table["x2"].sum(), sum(line[2] + line[4] for line in lines))
-    parts = cut_tracks(table, max_gap=1.0)
+def test_annotated_tracks_are_cut_by_gaps_only():
+    rng = np.random.default_rng(2)
+    frames = {person: np.flatnonzero(rng.random(200) < rng.uniform(0.02, 0.6)) + 1 for person in range(8)}
+    people = [Line(int(f), person, 5, 6, 10, 20) for person, seen in frames.items() for f in seen]
+    parts = cut_tracks(annotated_tracks(people, fps=25.0), max_gap=1.0)
     assert set(parts.group_by("track").agg(pl.col("truth").n_unique())["truth"]) == {1}
-    for _, one in parts.group_by("track"):
-        assert max(np.diff(one["frame"].sort().to_numpy()), default=0) <= 25
+    assert len(parts) == len(people)
+    gaps = sum(int((np.diff(seen) > 25).sum()) for seen in frames.values())
+    assert parts["track"].n_unique() == 8 + gaps

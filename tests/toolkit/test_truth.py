@@ -131,5 +131,5 @@ def test_lines_of_the_annotation(tmp_path):
     # Lines that count for nothing (seventh column 0) and other classes are no people.
     table = annotation(tmp_path, ["1,1,0,0,10,20,0,1,1", "1,2,0,0,10,20,1,3,1", "", "1,3,1,2,10,20"])
     assert table.rows() == [(0, 3, 1.0, 2.0, 11.0, 22.0, 1.0)]
-    with pytest.raises(UsageError, match=r"Line 1 of .* is no MOT line"):
+    with pytest.raises(UsageError, match=r"Line 1 of .* which is no MOT line"):
         annotation(tmp_path, ["1,2,three"])

@@ -32,13 +32,14 @@ def make_captioner(
         UsageError: unknown kind, or what the kind needs is missing.
     """
     if kind == "template":
-        import polars as pl
+        from ...datasets.attributes import read_attributes
+        from ...datasets.format import ATTRIBUTES
+        from ...datasets.own import tracklet_table
+        from .template import Template
 
-        from ...datasets.format import ATTRIBUTES, TRACKLETS
-        from .template import Template, read_attributes
-
-        identities = pl.read_parquet(dataset / TRACKLETS).select("id", "identity")
-        return Template(read_attributes(attributes or dataset / ATTRIBUTES), dict(identities.iter_rows()))
+        fix = "Give a table with --attributes FILE.csv, or choose another --captioner."
+        words = read_attributes(attributes or dataset / ATTRIBUTES, fix)
+        return Template(words, dict(tracklet_table(dataset).select("id", "identity").iter_rows()))
     if kind == "attributes":
         from .attributes import SIMULATED_VOCABULARY, VOCABULARY, ZeroShot
         from .clip_encoder import SIMULATED, encoders

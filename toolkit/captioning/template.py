@@ -7,12 +7,9 @@ The table has one row an identity: a column `identity`, and any others, each an 
 (`shoes` = "red shoes" or just "red"). Empty cells are left out.
 """
 
-import csv
 import hashlib
 from collections.abc import Iterator
-from pathlib import Path
 
-from ...datasets import UsageError
 from .captioner import Answer, Request
 
 # CLIP reads 77 tokens, and what comes first weighs most: what nobody else in the kit has comes before the kit.
@@ -20,30 +17,6 @@ TELLING_FIRST = ("number", "hair", "accessory", "accessories", "shoes", "socks",
 # what no single picture shows, or nobody says in such words
 NOT_TOLD = ("identity", "event", "team_id", "gait", "stride", "seed", "height_m")
 OPENINGS = ("a photo of a person with {}", "a person with {}", "{}", "the same person has {}")
-
-
-def read_attributes(path: Path) -> dict[int, dict[str, str]]:
-    """identity -> {attribute: words}.
-
-    Raises:
-        UsageError: no such file, no column `identity`, or an identity that is no integer.
-    """
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    except OSError as error:
-        raise UsageError(
-            f"Cannot read the attribute table '{path}': {error.strerror}. Give one with --attributes FILE.csv, "
-            "or choose another --captioner."
-        ) from None
-    table = {}
-    for number, row in enumerate(rows, start=2):
-        try:
-            identity = int(row.pop("identity"))
-        except (KeyError, TypeError, ValueError):
-            raise UsageError(f"Line {number} of '{path}' has no integer in a column named identity.") from None
-        table[identity] = {key: value.strip() for key, value in row.items() if key and value and value.strip()}
-    return table
 
 
 def phrases(attributes: dict[str, str]) -> list[str]:
@@ -76,7 +49,7 @@ class Template:
     """A captioner that needs no pictures: the words come from the table.
 
     Args:
-        table: identity -> {attribute: words}, as `read_attributes` gives it.
+        table: identity -> {attribute: words}, as `datasets.attributes` gives it.
         identity_of: tracklet id -> identity.
     """
 
