@@ -40,20 +40,20 @@ def explain(model_run, dataset, wanted, output, frames, height, device, data, as
     from ..datasets.loader import decode_tracklet
     from ..datasets.sampling import spread
     from ..datasets.transforms import normalise
-    from ..training import zoo
-    from ..training.trained import open_run, read_facts
+    from ..training.run_folder import read_facts
+    from ..training.trained import open_run
 
     if output.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise UsageError(f"'{output}' is no picture's name. End it in .png or .jpg.")
     facts = read_facts(model_run)
     if facts is None:
         raise UsageError(f"'{model_run}' is no run of reidkit. Give a folder that `reidkit run cgclip` wrote.")
-    if facts["model"].partition("/")[0] != "cgclip":
-        raise UsageError(f"'{model_run}' is a run of {facts['model']}; only cgclip has tokens to draw. Give one of it.")
-    trained = open_run(zoo.module("cgclip"), model_run, pick_device(device))
+    if facts.model.partition("/")[0] != "cgclip":
+        raise UsageError(f"'{model_run}' is a run of {facts.model}; only cgclip has tokens to draw. Give one of it.")
+    trained = open_run(model_run, pick_device(device))
     model, recipe = trained.model, trained.recipe
     if model.tfe is None:
-        raise UsageError(f"'{model_run}' is a run of {facts['model']}, which has no TFE, so no tokens to draw.")
+        raise UsageError(f"'{model_run}' is a run of {facts.model}, which has no TFE, so no tokens to draw.")
 
     tracklet = _find(load_bench(dataset, data), wanted)
     chosen = spread(len(tracklet.frames), frames or recipe.test_frames)
@@ -62,7 +62,7 @@ def explain(model_run, dataset, wanted, output, frames, height, device, data, as
     with torch.inference_mode():
         maps, on_class = (part[0].float().cpu().numpy() for part in model.attention(clip))
     columns = [f"frame {index + 1}" for index in chosen.tolist()]
-    title = f"{facts['model']} {facts['size']}, tracklet {tracklet.id}, identity {tracklet.identity}"
+    title = f"{facts.model} {facts.size}, tracklet {tracklet.id}, identity {tracklet.identity}"
     picture = draw_attention(crops.numpy(), maps, on_class, columns, title, height)
     with atomic_path(output) as temporary:
         picture.save(temporary, format="PNG" if output.suffix.lower() == ".png" else "JPEG")

@@ -1,9 +1,9 @@
 """In which numbers a model computes: the same in training, in what is prepared for it, and in every test.
 
-    with arithmetic(device):
-        with autocast(recipe, device):
-            output = model(clips, cameras, labels)
-        loss.backward()
+with arithmetic(device):
+    with autocast(recipe, device):
+        output = model(clips, cameras, labels)
+    loss.backward()
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
 """Weights in and out. Nothing read here can execute: safetensors, or pickles restricted to tensors.
 
-    save_weights(Path("model.safetensors"), model)
-    report = load_into(model, convert(read_weights("TF-CLIP_MARS.pth")), source="TF-CLIP_MARS.pth", strict=False)
+save_weights(Path("model.safetensors"), model)
+report = load_into(model, convert(read_weights("TF-CLIP_MARS.pth")), source="TF-CLIP_MARS.pth", strict=False)
 """
 
 import codecs

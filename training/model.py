@@ -126,6 +126,6 @@ def check_features(features: object, model: str, batch: int) -> None:
     Raises:
         UsageError: it gave something else.
     """
-    found = list(features.shape) if isinstance(features, Tensor) else type(features).__name__
+    found = f"a tensor {list(features.shape)}" if isinstance(features, Tensor) else f"a {type(features).__name__}"
     if not isinstance(features, Tensor) or features.dim() != 2 or len(features) != batch:
         raise UsageError(f"embed of {model} gave {found} for {batch} clips; it gives a tensor [{batch}, D]. {DOCUMENT}")

@@ -1,12 +1,12 @@
 """A run's folder, which a kill at any moment leaves usable:
 
-    run.json                        what is trained: `write_facts(folder, facts)`, `read_facts(folder)`
-    log.jsonl                       a line an epoch
-    epoch-0007.safetensors          the state after epoch 7: `save_checkpoint(folder, model, optimiser, 7)`
-    epoch-0007.optimiser.pt
-    epoch-0006.…                    the one before, for a folder whose newest files are damaged
-    checkpoint.json                 names them; written last. `resume(folder, model, optimiser)`
-    model.safetensors               the weights of a finished run; the epochs' files are gone then
+run.json                        what is trained: `write_facts(folder, facts)`, `read_facts(folder)`
+log.jsonl                       a line an epoch
+epoch-0007.safetensors          the state after epoch 7: `save_checkpoint(folder, model, optimiser, 7)`
+epoch-0007.optimiser.pt
+epoch-0006.…                    the one before, for a folder whose newest files are damaged
+checkpoint.json                 names them; written last. `resume(folder, model, optimiser)`
+model.safetensors               the weights of a finished run; the epochs' files are gone then
 """
 
 import dataclasses

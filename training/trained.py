@@ -1,7 +1,7 @@
 """Models that are trained already: from a run's folder, or from a file that somebody else trained.
 
-    trained = open_run(Path("runs/mars/resnet50/seed0"), "cuda")
-    opened = open_model("tfclip", Path("TF-CLIP_MARS.pth"), None, (), dataset, "cuda")
+trained = open_run(Path("runs/mars/resnet50/seed0"), "cuda")
+opened = open_model("tfclip", Path("TF-CLIP_MARS.pth"), None, (), dataset, "cuda")
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from ..datasets.progress import say
 from . import checkpoint, zoo
 from .model import build
 from .recipe import Recipe, from_dict, override
-from .run_folder import RunFacts, folder_of, is_run, manifest, read_facts
+from .run_folder import RunFacts, folder_of, manifest, read_facts
 from .user_model import source_of, user_faults
 
 # sizes that nothing else in a model has
@@ -28,12 +28,13 @@ CLASSES_MARK, CAMERAS_MARK = 1009, 1013
 
 @dataclass(frozen=True)
 class Trained:
-    """A model read from a run's folder, in test mode, and what it was trained with."""
+    """A model read from a run's folder, in test mode, what it was trained with, and the file of its weights."""
 
     model: nn.Module
     recipe: Recipe
     facts: RunFacts
     module: ModuleType
+    weights: Path
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ def open_run(path: Path, device: torch.device | str = "cpu", module: ModuleType 
     checkpoint.match(outline(module, recipe, facts.classes, facts.cameras), weights, source=str(file))
     model = build(module, dataclasses.replace(recipe, pretrained=""), facts.classes, facts.cameras)
     checkpoint.load_into(model, weights, source=str(file))
-    return Trained(model.to(device).eval(), recipe, facts, module)
+    return Trained(model.to(device).eval(), recipe, facts, module, file)
 
 
 def module_of_run(facts: RunFacts, folder: Path) -> ModuleType:
