@@ -279,31 +279,3 @@ def convert(state: dict[str, Tensor]) -> dict[str, Tensor]:
             tensor = tensor.flatten(1)
         converted[name] = tensor
     return converted
-
-
-def golden_arrays(golden) -> dict[str, Tensor]:
-    """What `benchmarks/parity.py` compares, computed by our model (see there)."""
-    model = golden.model()
-    places = {f"layer{i}": f"backbone.layer{i}.{len(stage) - 1}" for i, stage in enumerate(model.backbone.stages, 1)}
-    places |= {"maxpool": "backbone.maxpool", "layer2.0": "backbone.layer2.0"}
-    places |= {"layer2.0.conv2": "backbone.layer2.0.conv2"}
-    places |= {"layer2.0.conv2.spatial": "backbone.layer2.0.conv2.spatial_conv"}
-    places |= {"triples": "backbone.layer2.0.conv2.temporal_conv:input"}
-    places |= {"temporal": "backbone.layer2.0.conv2.temporal_conv"}
-    if isinstance(model.backbone.layer2[2], NonLocal):
-        places["layer2.2_nonlocal"] = "backbone.layer2.2"
-    found = {}
-    for frames in golden.lengths:
-        with golden.record(model, places) as arrays:
-            features = model.frame_features(golden.clips(frames))
-        width = arrays["layer2.0.conv2"].shape[3]
-        # [B, T, P, 3 C] -> [B, C, 3 T, P / W, W] and the same without the 3
-        triples = arrays.pop("triples").unflatten(-1, (3, -1)).permute(0, 4, 1, 3, 2)
-        arrays["layer2.0.conv2.APM"] = triples.flatten(2, 3).unflatten(-1, (-1, width))
-        arrays["layer2.0.conv2.temporal"] = arrays.pop("temporal").permute(0, 3, 1, 2).unflatten(-1, (-1, width))
-        arrays["frame_features"] = features
-        found |= {f"T{frames}/{name}": value for name, value in arrays.items()}
-        ending = "" if frames == golden.first else f"_T{frames}"
-        found[f"clip_before_bn{ending}"] = features.mean(1)
-        found[f"feature{ending}"] = model.neck.norm(features.mean(1))
-    return found

@@ -286,28 +286,3 @@ def convert(state: dict[str, Tensor]) -> dict[str, Tensor]:
             tensor = tensor.flatten(1)
         converted[name] = tensor
     return converted
-
-
-def golden_arrays(golden) -> dict[str, Tensor]:
-    """What `benchmarks/parity.py` compares, computed by our model (see there)."""
-    model, clips = golden.model(), golden.clips(8)
-    found, calls = {}, {}
-    hooks = [
-        stage.register_forward_hook(lambda module, inputs, output, i=i: calls.setdefault(i, []).append(output))
-        for i, stage in enumerate(model.backbone.stages, 1)
-    ]
-    places = {f"layer{i + 1}_h2l": f"paths.{i}" for i in range(len(model.paths))}
-    try:
-        with golden.record(model, places | {"maxpool": "backbone.maxpool", "TKS": "tks", "DAO": "dao"}) as arrays:
-            high, low, masks = model.branches(clips)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    for i, (of_high, of_low) in calls.items():
-        found |= {f"layer{i}_high": of_high, f"layer{i}_low": of_low}
-    found["TKS_high"], found["TKS_low"] = arrays.pop("TKS")
-    found["DAO_high"], found["DAO_low"] = arrays.pop("DAO")[:2]
-    found |= arrays | {f"DAO_mask{i}": mask for i, mask in enumerate(masks)}
-    found |= {"pooled_high": frame_maxima(high), "pooled_low": frame_maxima(low)}
-    pooled = model.pool(high, low, len(clips))
-    return {f"T8/{k}": v for k, v in found.items()} | {"clip_before_bn": pooled, "feature": model.neck.norm(pooled)}

@@ -3,7 +3,7 @@
     weights = read_weights("ViT-B-16-quickgelu", "openai")        # open_clip's tag, found in its cache
     weights = read_weights("ViT-B-16-quickgelu", "weights/ViT-B-16.pt")
 
-Nothing is fetched here. A tag whose file is not in a cache is an error that gives the command which fetches it.
+Nothing is fetched here. A tag whose file is not in a cache is an error that names the command which fetches it.
 """
 
 import warnings
@@ -15,8 +15,8 @@ from torch import Tensor
 from ..datasets import UsageError
 from ..datasets.errors import choices
 from ..datasets.files import sha256_file
+from ..training import weights
 
-HUB_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 # trained by benchmarks/train_tiny_clip.py; of the token embeddings it holds some rows, and says which
 SIMULATED = Path(__file__).parent / "assets" / "tiny_clip.safetensors"
 EMBEDDING, ROWS = "token_embedding.weight", "token_embedding.rows"
@@ -56,13 +56,16 @@ def _find(name: str, pretrained: str) -> Path:
     tags = open_clip.list_pretrained_tags_by_model(name)
     if pretrained not in tags:
         raise UsageError(choices(pretrained, tags, f"weights of {name}"))
-    found = _cached(open_clip.get_pretrained_cfg(name, pretrained))
+    entry = open_clip.get_pretrained_cfg(name, pretrained)
+    found = _cached(entry)
     if found is None:
+        otherwise = "give a file with --set pretrained=FILE.safetensors, or train without them (--from-scratch)"
+        if entry.get("url") == weights.wanted(weights.CLIP).source:
+            raise weights.missing(weights.CLIP, otherwise=otherwise)
         fetch = f"import open_clip; open_clip.create_model('{name}', pretrained='{pretrained}')"
         raise UsageError(
             f"The weights '{pretrained}' of {name} are not on this machine: fetch them once with "
-            f'`python -c "{fetch}"`, or give a file with --set pretrained=FILE.safetensors, or train without them '
-            "(--from-scratch)."
+            f'`python -c "{fetch}"`, or {otherwise}.'
         )
     return found
 
@@ -70,18 +73,11 @@ def _find(name: str, pretrained: str) -> Path:
 def _cached(entry: dict) -> Path | None:
     """The file of an entry of open_clip's table in the hub's cache or, from older versions, in ~/.cache/clip."""
     if entry.get("hf_hub"):
-        from huggingface_hub import try_to_load_from_cache
-
         repository, _, file = entry["hf_hub"].rpartition("/")
-        for candidate in [file] if file else HUB_FILES:
-            path = try_to_load_from_cache(repository, candidate)
-            if isinstance(path, str):
-                return Path(path)
-    if entry.get("url"):
-        path = Path.home() / ".cache" / "clip" / entry["url"].rsplit("/", 1)[-1]
-        if path.is_file():
-            return path
-    return None
+        if found := weights.in_hub(repository, (file,) if file else weights.HUB_FILES):
+            return found
+    path = weights.clip_folder() / entry.get("url", "").rsplit("/", 1)[-1]
+    return path if path.is_file() else None
 
 
 def _read_file(path: Path) -> dict[str, Tensor]:

@@ -260,24 +260,3 @@ def convert(state: dict[str, Tensor]) -> dict[str, Tensor]:
         names[f"classifier.{level}."] = f"necks.{level}.classifier."
     renamed = convert_shared(dict(state), names)
     return {k: v.squeeze(2) if ".squeeze." in k and v.ndim == 3 else v for k, v in renamed.items()}
-
-
-def golden_arrays(golden) -> dict[str, Tensor]:
-    """What `benchmarks/parity.py` compares, computed by our model (see there)."""
-    model = golden.model()
-    places = {"backbone": "backbone", "down_channel": "reduce"}
-    for level in range(3):
-        theirs, ours = f"layer{level + 1}", f"stages.{level}"
-        places |= {theirs: ours, f"{theirs}.Embeding": f"{ours}.embedding"}
-        places |= {f"{theirs}.TRAG": f"{ours}.tra", f"{theirs}.SRAG": f"{ours}.conv:input"}  # theirs adds TRAG
-    found = {}
-    for frames in golden.lengths:
-        with golden.record(model, places) as arrays:
-            vectors = model.level_vectors(golden.clips(frames))
-        ending = "" if frames == golden.first else f"_T{frames}"
-        for level, vector in enumerate(vectors, 1):
-            found[f"level{level}_before_bn{ending}"] = vector
-            arrays[f"level{level}_after_bn"] = model.necks[level - 1].norm(vector)
-        found[f"feature{ending}"] = arrays["level3_after_bn"]
-        found |= {f"T{frames}/{name}": value for name, value in arrays.items()}
-    return found

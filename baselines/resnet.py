@@ -8,11 +8,17 @@ Video models call `stem` and the layers one by one, or replace blocks:
 `backbone.layer2[1] = Wrapped(backbone.layer2[1])`.
 """
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from torch import Tensor, nn
+from torchvision.models import resnet
 
-from ..training.checkpoint import find_weights, load_into, read_weights
+from ..datasets import UsageError
+from ..datasets.errors import choices
+from ..training import weights
+from ..training.checkpoint import PICKLED, load_into, read_weights
 
 RESNET50_LAYERS = (3, 4, 6, 3)
 
@@ -28,44 +34,25 @@ TINY_SETTINGS = {
     "pretrained": "",
     "precision": "fp32",
 }
-# torchvision's releases; V1 is what the compared papers started from
-PRETRAINED = {
-    "resnet50-imagenet1k-v1": "resnet50-0676ba61.pth",
-    "resnet50-imagenet1k-v2": "resnet50-11ad3fa6.pth",
-}
-HOW_TO_GET = (
-    "where there is a network, `python -c \"from torchvision.models import get_model; get_model('resnet50', "
-    "weights='{version}')\"` puts it into torch's cache"
-)
+# torchvision's releases, in the table of `training.weights`; V1 is what the compared papers started from
+RELEASES = ("resnet50-imagenet1k-v1", "resnet50-imagenet1k-v2")
 
 
-class Bottleneck(nn.Module):
-    """1x1 to `planes`, 3x3 (which carries the stride), 1x1 to `4 * planes`, added to the shortcut."""
+class Bottleneck(resnet.Bottleneck):
+    """torchvision's block, whose 3x3 convolution carries the stride, with the shortcut that its sizes ask for.
 
-    expansion = 4
+    Args:
+        inputs: channels that come in.
+        planes: channels of the 3x3 convolution; four times as many go out.
+        stride: of the 3x3 convolution and of the shortcut.
+    """
 
     def __init__(self, inputs: int, planes: int, stride: int = 1) -> None:
-        super().__init__()
         outputs = planes * self.expansion
-        self.conv1 = nn.Conv2d(inputs, planes, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(planes)
-        self.conv2 = nn.Conv2d(planes, planes, 3, stride, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(planes)
-        self.conv3 = nn.Conv2d(planes, outputs, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(outputs)
-        self.relu = nn.ReLU(inplace=True)
-        self.downsample = (
-            nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
-            if stride != 1 or inputs != outputs
-            else None
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[N, inputs, H, W] -> [N, 4 planes, H / stride, W / stride]."""
-        shortcut = x if self.downsample is None else self.downsample(x)
-        x = self.relu(self.bn1(self.conv1(x)))
-        x = self.relu(self.bn2(self.conv2(x)))
-        return self.relu(self.bn3(self.conv3(x)) + shortcut)
+        shortcut = None
+        if stride != 1 or inputs != outputs:
+            shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+        super().__init__(inputs, planes, stride, shortcut)
 
 
 class ResNet(nn.Module):
@@ -124,11 +111,19 @@ def load_pretrained(backbone: ResNet, pretrained: str) -> None:
     an error.
 
     Raises:
-        UsageError: the file is absent, unreadable, or of another architecture.
+        MissingWeights: the release is not on this machine.
+        UsageError: unknown name, or the file is absent, unreadable, or of another architecture.
     """
     if not pretrained:
         return
-    version = "IMAGENET1K_V2" if pretrained.endswith("v2") else "IMAGENET1K_V1"
-    path = find_weights(pretrained, PRETRAINED, HOW_TO_GET.format(version=version))
-    weights = {k: v for k, v in read_weights(path).items() if not k.startswith("fc.")}
-    load_into(backbone, weights, source=str(path))
+    path = _file(pretrained)
+    state = {k: v for k, v in read_weights(path).items() if not k.startswith("fc.")}
+    load_into(backbone, state, source=str(path))
+
+
+def _file(pretrained: str) -> Path:
+    if pretrained in RELEASES:
+        return weights.file_of(pretrained, "give a file with --set pretrained=PATH, or train with --from-scratch")
+    if os.sep in pretrained or pretrained.endswith((".safetensors", *PICKLED)):
+        return Path(pretrained)
+    raise UsageError(choices(pretrained, RELEASES, "pretrained weights") + " A path is possible too.")

@@ -315,30 +315,3 @@ def convert(state: dict[str, Tensor]) -> dict[str, Tensor]:
                 tensor = tensor.flatten(2)
         converted[name] = tensor
     return converted
-
-
-def golden_arrays(golden) -> dict[str, Tensor]:
-    """What `benchmarks/parity.py` compares, computed by our model (see there)."""
-    places = {"maxpool": "backbone.maxpool"}
-    places |= {f"layer2.{i}": f"backbone.layer2.{i}" for i in range(6)}
-    places |= {f"layer3.{i}": f"backbone.layer3.{i}" for i in range(9)}
-    places |= {"layer1": "backbone.layer1.2", "layer2": "backbone.layer2.5", "layer3": "backbone.layer3.8"}
-    places |= {"layer4": "backbone.layer4.2"}
-    places |= {f"sbm{i}": f"backbone.layer3.{i}:input" for i in (2, 5, 8)}
-    found = {}
-    for frames in golden.lengths:
-        first = frames == golden.first
-        entries = [] if first else golden.meta[f"state_dict_T{frames}_differences"]
-        model = golden.model(f"frames={frames}", f"test_frames={frames}", extra=entries)
-        with golden.record(model, places) as arrays:
-            features = model.frame_features(golden.clips(frames))
-        for i in (2, 5, 8):
-            entering = arrays.pop(f"sbm{i}").unflatten(0, (-1, GROUP))
-            margin = (model.backbone.layer3[i].contrast(entering) - 1).abs().min()
-            arrays[f"layer3.{i}_threshold_margin"] = margin[None]
-        # theirs has the channels before the frames
-        arrays = {k: v.unflatten(0, (-1, frames)).transpose(1, 2) if v.ndim == 4 else v for k, v in arrays.items()}
-        arrays["frame_features_after_bn"] = features.transpose(1, 2)
-        found |= {f"T{frames}/{name}": value for name, value in arrays.items()}
-        found["feature" if first else f"feature_T{frames}"] = features.mean(1)
-    return found

@@ -202,35 +202,3 @@ def convert(state: dict[str, Tensor]) -> dict[str, Tensor]:
     for theirs, ours in inner:
         renamed = {name.replace(theirs, ours): tensor for name, tensor in renamed.items()}
     return renamed
-
-
-def golden_arrays(golden) -> dict[str, Tensor]:
-    """What `benchmarks/parity.py` compares, computed by our model (see there)."""
-    from .clip import tokenize
-
-    block = "image.transformer.resblocks."
-    places = {f"vit_block{i}": f"{block}{i}" for i in (0, 5, 10, 11)} | {"vit_ln_pre": "image.ln_pre"}
-    places |= {"block0_cross_down": f"{block}0.across.down", "block0_cross": f"{block}0.across"}
-    places |= {"block0_cross_temporal": f"{block}0.across.attn", "block0_dat": f"{block}0.adapter"}
-    found = {}
-
-    def run(model: Vslaclip, frames: int, prefix: str, feature: str) -> None:
-        with golden.record(model, places) as arrays:
-            tokens = {"features_768": "image.ln_post"}
-            with golden.record(model, tokens) as last:
-                found[feature] = model.embed(golden.clips(frames), golden.cameras)
-        classes = last["features_768"][:, 0]
-        arrays |= {"frame_features_768": classes, "frame_features_512": classes @ model.image.proj}
-        found.update({f"{prefix}/{name}": value for name, value in arrays.items()})
-
-    if golden.variants:
-        extra = golden.meta["state_dict_pbp_extra"]
-        run(golden.model("camera_prompt=true", extra=extra), 8, "T8_pbp", "feature_pbp")
-    model = golden.model()
-    for frames in golden.lengths:
-        run(model, frames, f"T{frames}", "feature" if frames == golden.first else f"feature_T{frames}")
-    found["prompts"], ends = model.prompts(torch.arange(2))
-    found["text_features"] = model.text.from_embeddings(found["prompts"], ends)[1]
-    found["get_image_512"] = model.stage1_features(golden.clips(8).flatten(0, 1)).unflatten(0, (2, 8)).mean(1)
-    found["tokenized_prompt"] = tokenize([TEMPLATE])[0, :32]
-    return found

@@ -35,6 +35,7 @@ from reidkit.datasets.images import decode
 from reidkit.datasets.progress import say
 from reidkit.leaderboard.ranking import score
 from reidkit.toolkit.embed import load_embedder, normalise, to_batch
+from reidkit.toolkit.onnx_session import open_session
 
 KINDS = ("sports", "dance")
 FIRST_SEED = 7000
@@ -338,7 +339,6 @@ def train(data: TrainingSet, steps: int, peak: float, report=None) -> Embedder:
 def export(model: Embedder, path: Path) -> float:
     """Writes the ONNX file, weights as float16, and returns the largest difference of a unit embedding to PyTorch."""
     import onnx
-    import onnxruntime
     from onnx import TensorProto, helper, numpy_helper
 
     model = model.to("cpu", memory_format=torch.contiguous_format).eval()
@@ -365,7 +365,7 @@ def export(model: Embedder, path: Path) -> float:
         size = temporary.stat().st_size
         if size > MAX_BYTES:
             raise SystemExit(f"the embedder has {size} bytes, more than {MAX_BYTES}")
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    session = open_session(path, gpu=False)
     theirs = session.run(None, {"images": images.numpy()})[0]
     with torch.inference_mode():
         difference = float(np.abs(normalise(theirs) - normalise(model(images).numpy())).max())

@@ -25,7 +25,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import onnx
-import onnxruntime
 import open_clip
 import torch
 import torch.distributed as dist
@@ -43,6 +42,7 @@ from reidkit.datasets.images import decode
 from reidkit.datasets.progress import say
 from reidkit.leaderboard.ranking import score
 from reidkit.toolkit.captioning.template import OPENINGS, caption, phrases
+from reidkit.toolkit.onnx_session import open_session
 from reidkit.training.losses import supervised_contrast
 from reidkit.training.parallel import Parallel, start, stop
 
@@ -138,11 +138,7 @@ class Teacher:
         model = onnx.load(str(EMBEDDER))
         ends = [f"/trunk/trunk.{block}/Relu_1_output_0" for block in (5, 7)]
         model.graph.output.extend(onnx.helper.make_tensor_value_info(e, onnx.TensorProto.FLOAT, None) for e in ends)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = open_session(model.SerializeToString(), threads=1, gpu=False)
 
     def __call__(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
         """[B, 3, 128, 64] in 0 to 1 -> unit features [B, 256]; both maps at each patch, standardised [B, 128, C]."""

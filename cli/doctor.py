@@ -138,36 +138,23 @@ def _version(name: str) -> str:
 
 
 def weights() -> list[Finding]:
-    """Pretrained weights, in the places where commands look for them."""
-    from ..baselines.clip_weights import read_weights
-    from ..baselines.resnet import HOW_TO_GET, PRETRAINED
-    from ..datasets import UsageError
-    from ..toolkit.detect import ASSETS, DEFAULT
-    from ..training.checkpoint import find_weights
+    """Weights of the table of `reidkit weights`: those that ship, those that are here, and those of the defaults."""
+    from ..training import weights as known
+    from .weights import state_of
 
     found = []
-    name, needed_by = "resnet50-imagenet1k-v1", "resnet50 and the CNN models at size full"
-    try:
-        path = find_weights(name, PRETRAINED, HOW_TO_GET.format(version="IMAGENET1K_V1"))
-        found.append(Finding(name, "ok", str(path), needed_by))
-    except UsageError as error:
-        found.append(Finding(name, "absent", "", needed_by, str(error)))
-    try:
-        read_weights("ViT-B-16-quickgelu", "openai")
-        found.append(Finding("CLIP ViT-B/16 openai", "ok", "in open_clip's cache", "cgclip, tfclip … at size full"))
-    except UsageError as error:
-        needed_by = "cgclip, tfclip … at size full, caption --captioner attributes"
-        found.append(Finding("CLIP ViT-B/16 openai", "absent", "", needed_by, str(error)))
-    for asset, needed_by in (
-        ("detector.onnx", "build-dataset --detector simulated, demo"),
-        ("embedder.onnx", "build-dataset --embedder simulated, demo"),
-    ):
-        there = (ASSETS / asset).is_file()
-        detail = f"{(ASSETS / asset).stat().st_size / 1e6:.1f} MB" if there else ""
-        found.append(Finding(asset, "ok" if there else "broken", detail, needed_by, "" if there else "Install again."))
-    there = Path(DEFAULT).is_file()
-    fix = f"fetch {DEFAULT} from Ultralytics' releases and add --trust-weights, or use --detector PATH.onnx (YOLOX)."
-    found.append(Finding(DEFAULT, "ok" if there else "absent", "", "build-dataset by default", "" if there else fix))
+    for entry in known.table().values():
+        row = state_of(entry)
+        match row["state"]:
+            case "ships" | "here":
+                found.append(Finding(entry.name, "ok", row["path"], entry.needed_by))
+            case "other":
+                fix = f"it is not the release; move it away, then `{row['get']}`."
+                found.append(Finding(entry.name, "broken", row["path"], entry.needed_by, fix))
+            case "absent" if entry.owner == "package":
+                found.append(Finding(entry.name, "broken", "", entry.needed_by, "Install reidkit again."))
+            case "absent" if entry.default:
+                found.append(Finding(entry.name, "absent", row["size"], entry.needed_by, f"`{row['get']}`"))
     return found
 
 

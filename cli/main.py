@@ -7,7 +7,7 @@ from typing import NoReturn
 import click
 
 from .. import __version__
-from ..datasets.errors import ReidkitError
+from ..datasets.errors import MissingWeights, ReidkitError
 from ..datasets.text import printable
 
 # command -> (module:function, what it does)
@@ -29,6 +29,7 @@ COMMANDS = {
     "report": (".report:report", "One self-contained HTML page of all results."),
     "models": (".models:models", "The models, their papers and sizes; what they cost here."),
     "benches": (".benches:benches", "The datasets, their terms, and which are here."),
+    "weights": (".weights:weights", "The weights that commands want, and which are here; `get` fetches."),
     "doctor": (".doctor:doctor", "What is installed, what is missing, how to get it."),
 }
 
@@ -63,8 +64,7 @@ def main(arguments: list[str] | None = None) -> None:
     debug = "--debug" in arguments
     arguments = [a for a in arguments if a != "--debug"]
     try:
-        # Outside its stand-alone mode click returns the status of `context.exit(status)`; a command returns None.
-        if status := group.main(args=arguments, prog_name="reidkit", standalone_mode=False):
+        if status := _run(arguments):
             sys.exit(status)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
@@ -85,6 +85,23 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(error.exit_code)
     except Exception as error:
         _unexpected(error, debug)
+
+
+def _run(arguments: list[str]) -> int | None:
+    """Runs a command; where it lacks weights that somebody at the terminal then has fetched, once more.
+
+    Outside its stand-alone mode click returns the status of `context.exit(status)`; a command returns None.
+    """
+    offered: set[str] = set()
+    while True:
+        try:
+            return group.main(args=list(arguments), prog_name="reidkit", standalone_mode=False)
+        except MissingWeights as error:
+            from .weights import offer
+
+            if offered >= set(error.names) or not offer(error):
+                raise
+            offered |= set(error.names)
 
 
 def _line(text: str) -> str:

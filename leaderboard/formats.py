@@ -35,7 +35,7 @@ def as_object(tables: Sequence[Table]) -> dict:
                             cell
                             and {
                                 "value": cell.value,
-                                "spread": cell.spread,
+                                "margin": cell.margin,
                                 "best": cell.best,
                                 "second": cell.second,
                                 "not_significantly_behind": cell.tied,
@@ -140,7 +140,7 @@ def _csv(t: Table) -> str:
             cells += (
                 ["", ""]
                 if cell is None
-                else [repr(round(cell.value, 6)), cell.spread if cell.spread is not None else ""]
+                else [repr(round(cell.value, 6)), cell.margin if cell.margin is not None else ""]
             )
         writer.writerow([csv_cell(row.label), int(row.ours), int(not row.dagger), *cells])
     return out.getvalue()
@@ -160,8 +160,8 @@ def _html(t: Table) -> str:
             elif cell and cell.second:
                 text = f"<u>{text}</u>"
             cells.append(f"<td>{text}{' ≈' if cell and cell.tied else ''}</td>")
-        kind = "ours" if row.ours else "published"
-        lines.append(f'<tr class="{kind}"><th>{html(_label(row))}</th>{"".join(cells)}</tr>')
+        whose = "ours" if row.ours else "published"
+        lines.append(f'<tr class="{whose}"><th>{html(_label(row))}</th>{"".join(cells)}</tr>')
     lines += ["</tbody>", "</table>"]
     lines += [f"<p>{html(note)}</p>" for note in t.notes]
     lines += [f'<p class="problem">{html(problem)}</p>' for problem in t.problems]

@@ -2,14 +2,14 @@
 
     detector = load_detector("simulated")                    # ships with reidkit, for simulated footage
     detector = load_detector("weights/yolox_nano.onnx")      # YOLOX (Apache-2.0) through ONNX Runtime
-    detector = load_detector("exported/yolo11m.onnx")        # exported by Ultralytics; the output's shape tells them
-    apart detector = load_detector("yolo11m.pt", trust_weights=True)   # Ultralytics itself (AGPL, extra `yolo`)
+    detector = load_detector("exported/yolo11m.onnx")        # exported by Ultralytics; the output's shape tells
+    detector = load_detector("yolo11m.pt")                   # Ultralytics itself (AGPL, extra `yolo`)
 
-An .onnx file is data. An Ultralytics .pt is a pickle, which runs code when it is read: it is read only when its sha256
-is in `OFFICIAL_RELEASES`, or when the caller trusts it.
+A bare name is looked for in the working folder, then in the cache that `reidkit weights get` fills. An .onnx file is
+data. An Ultralytics .pt is a pickle, which runs code when it is read: it is read only when it is a known release or was
+fetched by `reidkit weights get` (`training.weights.vouched`), or when the caller trusts it.
 """
 
-import os
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from ..datasets.cores import usable_cores
 from ..datasets.errors import UsageError, choices
 from ..datasets.files import sha256_file
+from ..training import weights
 
 if TYPE_CHECKING:
     import supervision as sv
@@ -34,10 +36,6 @@ TRACK_CONFIDENCE = 0.5
 # second boxes on one person, each of them a rival, cut more tracks than its weak boxes keep alive.
 SIMULATED_CONFIDENCE = 0.3
 SIMULATED_TRACK_CONFIDENCE = 0.4
-
-# sha256 of checkpoints that Ultralytics released. Ultralytics publishes no list of them; an entry is added only after
-# the file was fetched from their release page and compared by us. It is empty: every .pt needs --trust-weights.
-OFFICIAL_RELEASES: dict[str, str] = {}
 
 _FAMILIES = ("yolov8", "yolov9", "yolov10", "yolo11", "yolo12", "yolo26")
 
@@ -70,10 +68,11 @@ def load_detector(
     Args:
         name: "simulated", an .onnx or .pt file, or the name of an Ultralytics release ("yolo11m.pt", "yolo11m").
         confidence: boxes below are left out; None is `DEFAULT_CONFIDENCE`, `SIMULATED_CONFIDENCE` for "simulated".
-        trust_weights: read a .pt that is on no list of known files.
+        trust_weights: read a .pt that nobody vouches for.
         threads: of ONNX Runtime and torch; None is all processors of this process.
 
     Raises:
+        MissingWeights: a file that `reidkit weights get` can fetch is not here.
         UsageError: unknown name, absent or unusable file, a .pt that nobody vouches for, missing extra.
     """
     text = str(name)
@@ -81,7 +80,7 @@ def load_detector(
         confidence = SIMULATED_CONFIDENCE if text == SIMULATED else DEFAULT_CONFIDENCE
     if not 0 < confidence < 1:
         raise UsageError(f"Detector confidence {confidence} is out of range; it lies between 0 and 1, as 0.1.")
-    threads = threads or len(os.sched_getaffinity(0))
+    threads = threads or usable_cores()
     if text == SIMULATED:
         path = ASSETS / "detector.onnx"
         if not path.is_file():
@@ -96,11 +95,8 @@ def load_detector(
         path = path.with_name(path.name + ".pt")
     suffix = path.suffix.lower()
     if suffix == ".onnx":
-        if not path.is_file():
-            raise UsageError(
-                f"There is no detector file '{path}'. Give the path of a YOLOX or Ultralytics .onnx file "
-                "(YOLOX's are at github.com/Megvii-BaseDetection/YOLOX under releases), or --detector simulated."
-            )
+        otherwise = "give the path of a YOLOX or Ultralytics .onnx file, or --detector simulated"
+        path = weights.at_hand(path, "detector", otherwise)
         return _onnx(path, path.name, confidence, threads)
     if suffix == ".pt":
         return _ultralytics(path, confidence, trust_weights, threads)
@@ -115,21 +111,18 @@ def _onnx(path: Path, name: str, confidence: float, threads: int) -> Detector:
 
 
 def _ultralytics(path: Path, confidence: float, trust_weights: bool, threads: int) -> Detector:
-    if not path.is_file():
-        raise UsageError(
-            f"The weights '{path}' are not there, and nothing is downloaded unasked. Fetch {path.name} from "
-            f"github.com/ultralytics/assets/releases and give its path, or use a YOLOX file with --detector PATH.onnx."
-        )
-    digest = sha256_file(path)
-    if digest not in OFFICIAL_RELEASES and not trust_weights:
-        raise UsageError(
-            f"'{path}' (sha256 {digest}) is on no list of known releases, and reading a .pt runs code that is in it. "
-            "If you know where it comes from add --trust-weights, or use an .onnx file."
-        )
     if find_spec("ultralytics") is None:
         raise UsageError(
             f"'{path.name}' needs Ultralytics (AGPL-3.0), which is not installed. "
-            "`pip install 'reidkit[yolo]'`, or use a YOLOX file with --detector PATH.onnx."
+            "`pip install 'reidkit[yolo]'`, or use a YOLOX file, which needs nothing more: --detector yolox_s.onnx."
+        )
+    otherwise = "use a YOLOX file (Apache-2.0), as --detector yolox_s.onnx"
+    path = weights.at_hand(path, "detector", otherwise)
+    digest = sha256_file(path)
+    if not trust_weights and not weights.vouched(digest):
+        raise UsageError(
+            f"'{path}' (sha256 {digest}) is no known release and was not fetched by `reidkit weights get`, and reading "
+            "a .pt runs code that is in it. If you know where it comes from add --trust-weights, or use an .onnx file."
         )
     from .ultralytics_yolo import UltralyticsDetector
 

@@ -8,7 +8,6 @@ found = embed_source(extracted.frames, embedder, out, cache)
 """
 
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +19,15 @@ import polars as pl
 
 from ..datasets import UsageError
 from ..datasets.clips import IMAGENET_MEAN, IMAGENET_STD
-from ..datasets.errors import choices
+from ..datasets.cores import usable_cores
+from ..datasets.errors import MissingWeights, choices
 from ..datasets.files import atomic_path, sha256_file
 from ..datasets.images import crop
 from ..datasets.progress import progress
 from ..datasets.tracklet import Frames
+from ..training import weights
 from .crops import crop_quality
+from .onnx_session import open_session
 
 ASSETS = Path(__file__).resolve().parent / "assets"
 SIMULATED = "simulated"
@@ -52,9 +54,10 @@ def load_embedder(name: str | Path, *, threads: int | None = None) -> Embedder:
     """The embedder of that name, file, or folder of a training run.
 
     Raises:
+        MissingWeights: weights that `reidkit weights get` can fetch are not here.
         UsageError: unknown name, absent or unusable weights.
     """
-    text, threads = str(name), threads or len(os.sched_getaffinity(0))
+    text, threads = str(name), threads or usable_cores()
     path = Path(text).expanduser()
     if text == SIMULATED:
         path = ASSETS / "embedder.onnx"
@@ -65,8 +68,7 @@ def load_embedder(name: str | Path, *, threads: int | None = None) -> Embedder:
             )
         return OnnxEmbedder(path, SIMULATED, threads)
     if path.suffix.lower() == ".onnx":
-        if not path.is_file():
-            raise UsageError(f"There is no embedder file '{path}'. Give the path of a re-ID model as .onnx.")
+        path = weights.at_hand(path, "embedder", "give the path of a re-ID model as .onnx, or --embedder clip")
         return OnnxEmbedder(path, path.name, threads)
     if text == CLIP:
         return ClipEmbedder()
@@ -79,32 +81,20 @@ def load_embedder(name: str | Path, *, threads: int | None = None) -> Embedder:
 
 
 class OnnxEmbedder:
-    """A re-ID model in an .onnx file: one image input [1 or N, 3, H, W], RGB, ImageNet-normalised; output [1 or N, D].
+    """A re-ID model in an .onnx file: one image input [1 or N, 3, H, W], RGB, ImageNet-normalised; output [1 or N, D],
+    also with heights and widths of 1 behind it, as the re-ID model of OpenCV's zoo has.
 
     Raises:
         UsageError: the file is no ONNX model, or its input or output is of another form.
     """
 
     def __init__(self, path: Path, name: str, threads: int) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
-        providers = [p for p in wanted if p in onnxruntime.get_available_providers()]
-        try:
-            self.session = onnxruntime.InferenceSession(str(path), options, providers=providers)
-        except Exception as error:  # ONNX Runtime has a dozen error classes without a common base
-            reason = str(error).split("\n")[0]
-            raise UsageError(
-                f"'{path}' is no ONNX model that can be run ({reason}). Export or fetch the file again."
-            ) from None
+        self.session = open_session(path, threads)
         inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
         shape = inputs[0].shape if len(inputs) == 1 else []
         if len(shape) != 4 or shape[1] != 3 or not all(isinstance(side, int) for side in shape[2:]):
             raise UsageError(f"'{path}' takes {shape or 'several inputs'}; an embedder takes images [N, 3, H, W].")
-        if len(outputs[0].shape) != 2:
+        if len(outputs[0].shape) < 2 or any(side != 1 for side in outputs[0].shape[2:]):
             raise UsageError(f"'{path}' gives {outputs[0].shape}; an embedder gives [N, D]. Is it a detector?")
         self.name, self.sha256 = name, sha256_file(path)
         self.height, self.width = shape[2:]
@@ -119,7 +109,7 @@ class OnnxEmbedder:
             count = len(batch)
             if self._fixed and count < self.batch:
                 batch = np.concatenate([batch, np.zeros((self.batch - count, *batch.shape[1:]), np.float32)])
-            rows.append(self.session.run([self._output], {self._input: batch})[0][:count])
+            rows.append(self.session.run([self._output], {self._input: batch})[0][:count].reshape(count, -1))
         return normalise(np.concatenate(rows)) if rows else np.zeros((0, 1), np.float32)
 
 
@@ -136,10 +126,8 @@ class ClipEmbedder:
 
         try:
             tower = load_clip(backbone, pretrained, self.height, self.width).image.eval()
-        except UsageError as error:
-            # What else the sentence offers (--set, --from-scratch) is for training.
-            reason = str(error).partition(", or give")[0].rstrip(".")
-            raise UsageError(f"{reason}, or name another embedder: --embedder FILE.onnx.") from None
+        except MissingWeights as error:  # what else its sentence offers (--set, --from-scratch) is for training
+            raise weights.missing(*error.names, otherwise="name another embedder: --embedder FILE.onnx") from None
         digest = hashlib.sha256()
         for key, value in tower.state_dict().items():
             digest.update(key.encode() + value.numpy().tobytes())

@@ -25,8 +25,9 @@ TRACK_COLUMNS = {
 }
 BOX = ("x1", "y1", "x2", "y2")
 REFERENCE_RATE = 30.0  # the rate in which `trackers` states its buffer of lost frames
-# A box that overlaps less with where its person should be, or last was, is rather somebody else's. The library's 0.1
-# lets a track whose person is hidden slide onto the neighbour.
+# Least intersection over union of a box with the place where the tracker expects its person, or where the person's last
+# box was. Below, the box is more likely another person's: with the library's default of 0.1, the track of a person who
+# is hidden slides onto a neighbour.
 LEAST_OVERLAP = 0.3
 
 
@@ -152,14 +153,11 @@ def cut_ambiguous(tracks: pl.DataFrame, detections: pl.DataFrame) -> tuple[pl.Da
     box, frame = tracks.select(BOX).to_numpy().astype(np.float64), tracks["frame"].to_numpy()
     track = tracks["track"].to_numpy()
     step = np.flatnonzero(track[1:] == track[:-1]) + 1  # rows that go on from the row before
-    overlap = box_iou(box[step - 1], box[step])
     rivals = _by_frame(detections.drop_nulls("x1"))
-    best = np.maximum(
-        _best_rival(box[step - 1], box[step], frame[step], rivals),
-        _best_rival(box[step], box[step - 1], frame[step - 1], rivals),
-    )
+    overlap, best_after = _overlaps(box[step - 1], box[step], frame[step], rivals)
+    _, best_before = _overlaps(box[step], box[step - 1], frame[step - 1], rivals)
     cut = np.zeros(len(box), np.int64)
-    cut[step] = (overlap < LEAST_OVERLAP) | (best >= overlap)
+    cut[step] = (overlap < LEAST_OVERLAP) | (np.maximum(best_after, best_before) >= overlap)
     # Sorted by track, so a number that rises at births and at cuts names the parts.
     born = np.concatenate([[1], (track[1:] != track[:-1]).astype(np.int64)])
     return renumber(tracks.with_columns(track=pl.Series((born + cut).cumsum()))), int(cut.sum())
@@ -171,25 +169,20 @@ def _by_frame(boxes: pl.DataFrame) -> dict[int, np.ndarray]:
     return {int(frame): group.select(BOX).to_numpy().astype(np.float64) for (frame,), group in groups}
 
 
-def _best_rival(of: np.ndarray, own: np.ndarray, frame: np.ndarray, rivals: dict[int, np.ndarray]) -> np.ndarray:
-    """[N] highest overlap of each box `of` [N, 4] with a box of `frame` [N] that isn't `own` [N, 4]; 0 for none."""
-    best = np.zeros(len(of))
+def _overlaps(
+    of: np.ndarray, own: np.ndarray, frame: np.ndarray, rivals: dict[int, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Intersection over union of each box `of` [N, 4] with its `own` [N, 4], and the highest with another box of the
+    own one's `frame` [N], 0 where there is none; both [N]."""
+    overlap, best = np.zeros(len(of), np.float32), np.zeros(len(of), np.float32)
     order = np.argsort(frame, kind="stable")
     for rows in np.split(order, np.flatnonzero(np.diff(frame[order])) + 1) if len(order) else ():
+        overlap[rows] = np.diagonal(sv.box_iou_batch(of[rows], own[rows]))
         others = rivals.get(int(frame[rows[0]]))
-        if others is None:
-            continue
-        itself = (np.abs(others[None] - own[rows, None]) < 1e-3).all(axis=2)
-        best[rows] = np.where(itself, 0.0, box_iou(of[rows, None], others[None])).max(axis=1)
-    return best
-
-
-def box_iou(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Intersection over union of boxes [..., 4] that broadcast against each other."""
-    sides = np.minimum(one[..., 2:], other[..., 2:]) - np.maximum(one[..., :2], other[..., :2])
-    inside = np.clip(sides, 0, None).prod(axis=-1)
-    areas = [np.clip(boxes[..., 2:] - boxes[..., :2], 0, None).prod(axis=-1) for boxes in (one, other)]
-    return inside / np.maximum(areas[0] + areas[1] - inside, 1e-9)
+        if others is not None:
+            itself = (np.abs(others[None] - own[rows, None]) < 1e-3).all(axis=2)
+            best[rows] = np.where(itself, 0.0, sv.box_iou_batch(of[rows], others)).max(axis=1)
+    return overlap, best
 
 
 def drop_short(tracks: pl.DataFrame, seconds: float) -> tuple[pl.DataFrame, int]:

@@ -2,8 +2,9 @@
 
 The output's shape says which it is:
 
-    [B, N, 5 + C]   YOLOX (Ge et al., 2021, arXiv 2107.08430): box as offsets to a grid, exp of the size, objectness,
-    classes [B, 4 + C, N]   Ultralytics: box centre and size in pixels of the input, classes
+    [B, N, 5 + C]   YOLOX (Ge et al., 2021, arXiv 2107.08430): offsets of the centre to a grid, logarithm of the size,
+                    objectness, classes
+    [B, 4 + C, N]   Ultralytics: centre and size of the box in pixels of the input, classes
     [B, N, 6]       Ultralytics with suppression inside: corners, confidence, class
 """
 
@@ -13,10 +14,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import onnxruntime
 import supervision as sv
 
 from ..datasets.errors import UsageError
+from .onnx_session import open_session
 
 STRIDES = (8, 16, 32)
 BACKGROUND = 114  # grey of the letterbox, as both families were trained with
@@ -35,16 +36,7 @@ class OnnxDetector:
 
     def __init__(self, path: Path, *, name: str, sha256: str, confidence: float, threads: int) -> None:
         self.name, self.sha256, self.confidence = name, sha256, confidence
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        try:
-            self.session = onnxruntime.InferenceSession(str(path), options, providers=_providers())
-        except Exception as error:  # ONNX Runtime has a dozen error classes without a common base
-            reason = str(error).split("\n")[0]
-            raise UsageError(
-                f"'{path}' is no ONNX model that can be run ({reason}). Export or fetch the file again."
-            ) from None
+        self.session = open_session(path, threads)
         inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
         meta = self.session.get_modelmeta().custom_metadata_map
         shape = inputs[0].shape if len(inputs) == 1 else []
@@ -182,9 +174,3 @@ def _person_class(meta: dict[str, str]) -> int:
         return 0
     pairs = names.items() if isinstance(names, dict) else enumerate(names)
     return next((int(index) for index, name in pairs if str(name).lower() == PERSON), 0)
-
-
-def _providers() -> list[str]:
-    wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
-    present = onnxruntime.get_available_providers()
-    return [provider for provider in wanted if provider in present]

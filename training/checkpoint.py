@@ -5,7 +5,6 @@ report = load_into(model, convert(read_weights("TF-CLIP_MARS.pth")), source="TF-
 """
 
 import codecs
-import os
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +17,6 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from ..datasets import UsageError
-from ..datasets.errors import choices
 from ..datasets.files import atomic_path
 
 PICKLED = (".pth", ".pt", ".bin", ".ckpt", ".tar")
@@ -76,31 +74,6 @@ def read_weights(path: Path | str) -> dict[str, Tensor]:
     if not tensors:
         raise UsageError(f"'{path}' holds no state dict (names with tensors). Save model.state_dict() and give that.")
     return {str(name).removeprefix("module."): tensor for name, tensor in tensors.items()}
-
-
-def find_weights(name: str, files: Mapping[str, str], how_to_get: str) -> Path:
-    """The file behind a name: $REIDKIT_WEIGHTS first, then torch's cache; anything that looks like a path is one.
-
-    Args:
-        files: known name -> file name.
-        how_to_get: half a sentence that says where the file comes from.
-
-    Raises:
-        UsageError: unknown name, or the file is in neither folder; the sentence says what to put where.
-    """
-    if name not in files:
-        if os.sep in name or name.endswith((".safetensors", *PICKLED)):
-            return Path(name)
-        raise UsageError(choices(name, files, "pretrained weights") + " A path is possible too.")
-    cache = Path(torch.hub.get_dir()) / "checkpoints"
-    own = os.environ.get("REIDKIT_WEIGHTS")
-    for folder in ([Path(own)] if own else []) + [cache]:
-        if (folder / files[name]).is_file():
-            return folder / files[name]
-    raise UsageError(
-        f"The weights '{name}' are not here. Put {files[name]} into $REIDKIT_WEIGHTS or {cache} ({how_to_get}), or "
-        "give --set pretrained=PATH, or train with --from-scratch."
-    )
 
 
 def load_into(module: nn.Module, weights: Mapping[str, Tensor], source: str, strict: bool = True) -> LoadReport:

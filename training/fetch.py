@@ -128,7 +128,7 @@ def _from_hub(entry: Weights) -> Path:
         folder = snapshot_download(
             entry.source,
             revision=entry.revision or None,
-            cache_dir=constants.HF_HUB_CACHE,
+            cache_dir=weights.hub_folder(),
             allow_patterns=list(weights.HUB_PATTERNS),
             endpoint=downloads.address(constants.ENDPOINT) if mirror else None,
             token=False if mirror else None,  # the user's token is for the hub alone

@@ -58,7 +58,10 @@ def load(path: Path) -> ModuleType:
     Raises:
         UsageError: it is absent, stops with an error, or is no model; the line is named.
     """
-    content = read_bytes(path, "Give the path of a .py file, or a name of `reidkit models`.")
+    fix = "Give the path of a .py file, or a name of `reidkit models`."
+    if not path.exists():
+        raise UsageError(f"There is no model file '{path}'. {fix}")
+    content = read_bytes(path, fix)
     place, digest = path.resolve(), hashlib.sha256(content).hexdigest()
     if (place, digest) not in _loaded:
         _loaded[place, digest] = _execute(place, content, f"reidkit_user_{path.stem}_{digest[:12]}")

@@ -48,6 +48,7 @@ class Weights:
     size: Bytes = 0
     about: Bytes = 0
     sha256: Sha256 = ""
+    default: bool = False
     repository: str = ""
     revision: str = ""
 
@@ -55,6 +56,11 @@ class Weights:
     def file(self) -> str:
         """The file's own name."""
         return self.source.rsplit("/", 1)[-1]
+
+    @property
+    def link(self) -> str:
+        """Where it comes from, for people."""
+        return {"hub": f"https://huggingface.co/{self.source}", "package": "reidkit"}.get(self.owner, self.source)
 
 
 @dataclass(frozen=True)
@@ -122,6 +128,18 @@ def torch_folder() -> Path:
     return Path(home, "hub", "checkpoints").expanduser()
 
 
+def clip_folder() -> Path:
+    """Where open_clip keeps files that it fetches by their address."""
+    return Path.home() / ".cache" / "clip"
+
+
+def hub_folder() -> Path:
+    """The Hugging Face cache."""
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE)
+
+
 def places(entry: Weights) -> tuple[Path, ...]:
     """Where a file is looked for, in this order; the last one is where `reidkit weights get` puts it."""
     if entry.owner == "package":
@@ -129,11 +147,9 @@ def places(entry: Weights) -> tuple[Path, ...]:
     if entry.owner == "torch":
         return cache_folder() / entry.file, torch_folder() / entry.file
     if entry.owner == "clip":
-        return (Path.home() / ".cache" / "clip" / entry.file,)
+        return (clip_folder() / entry.file,)
     if entry.owner == "hub":
-        from huggingface_hub import constants
-
-        return (Path(constants.HF_HUB_CACHE) / f"models--{entry.source.replace('/', '--')}",)
+        return (hub_folder() / f"models--{entry.source.replace('/', '--')}",)
     return (cache_folder() / entry.file,)
 
 
@@ -148,10 +164,10 @@ def find(entry: Weights) -> Path | None:
 
 def in_hub(repository: str, files: tuple[str, ...]) -> Path | None:
     """The first of a repository's files that the Hugging Face cache holds."""
-    from huggingface_hub import constants, try_to_load_from_cache
+    from huggingface_hub import try_to_load_from_cache
 
     for file in files:
-        path = try_to_load_from_cache(repository, file, cache_dir=constants.HF_HUB_CACHE)
+        path = try_to_load_from_cache(repository, file, cache_dir=hub_folder())
         if isinstance(path, str):
             return Path(path)
     return None
@@ -162,13 +178,13 @@ HUB_PATTERNS = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
 
 
 def _snapshot(entry: Weights) -> Path | None:
-    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub import snapshot_download
 
     try:
         folder = snapshot_download(
             entry.source,
             revision=entry.revision or None,
-            cache_dir=constants.HF_HUB_CACHE,
+            cache_dir=hub_folder(),
             allow_patterns=list(HUB_PATTERNS),
             local_files_only=True,
         )
@@ -190,6 +206,28 @@ def file_of(name: str, otherwise: str) -> Path:
     return path
 
 
+def at_hand(path: Path, what: str, otherwise: str) -> Path:
+    """The file that a path or a bare name stands for: as given, or of that name in our cache.
+
+    Args:
+        what: "detector", for the sentence. otherwise: as of `missing`.
+
+    Raises:
+        MissingWeights: it is a bare name of the table, and not here.
+        UsageError: there is no such file.
+    """
+    if path.is_file():
+        return path
+    if path.name == str(path):
+        if (cached := cache_folder() / path).is_file():
+            return cached
+        if known(path.name):
+            raise missing(path.name, otherwise=otherwise)
+    raise UsageError(
+        f"There is no {what} file '{path}'. `reidkit weights` lists those that can be fetched; or {otherwise}."
+    )
+
+
 def missing(*names: str, otherwise: str = "") -> MissingWeights:
     """The error of a command that lacks weights: it names the command that fetches them.
 
@@ -197,20 +235,27 @@ def missing(*names: str, otherwise: str = "") -> MissingWeights:
         otherwise: what else can be done, as half a sentence: "give a file with --detector PATH.onnx".
     """
     entries = [wanted(name) for name in names]
-    which = " and ".join(f"'{e.name}' ({size_text(e)}, {e.licence})" for e in entries)
+    which = " and ".join(described(entry) for entry in entries)
     do = f"`reidkit weights get {' '.join(names)}` fetches them"
     return MissingWeights(
         f"The weights {which} are not on this machine. {do}{f'; or {otherwise}' if otherwise else ''}.", names
     )
 
 
-def size_text(entry: Weights) -> str:
-    """`40.7 MB`; `about 12 GB` where only that is known."""
-    size = entry.size or entry.about
-    if not size:
+def described(entry: Weights) -> str:
+    """`'yolo11m.pt' (40.7 MB, AGPL-3.0)`."""
+    return f"'{entry.name}' ({size_text(entry)}, {entry.licence})"
+
+
+def size_text(entry: Weights, path: Path | None = None) -> str:
+    """`40.7 MB`; `about 12 GB` where only that is known. A file that ships is measured."""
+    if entry.owner == "package" and path:
+        return f"{path.stat().st_size / 1e6:.1f} MB"
+    if entry.size:
+        return f"{entry.size / 1e6:.1f} MB"
+    if not entry.about:
         return "size unknown"
-    text = f"{size / 1e9:.0f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB" if entry.size else f"{size / 1e6:.0f} MB"
-    return text if entry.size else f"about {text}"
+    return f"about {entry.about / 1e9:.0f} GB" if entry.about >= 1e9 else f"about {entry.about / 1e6:.0f} MB"
 
 
 def together(*loads: Callable[[], Any]) -> list[Any]:

@@ -7,7 +7,7 @@ Everything that comes from a file is escaped. The page forbids itself the networ
 """
 
 from collections.abc import Sequence
-from importlib.resources import files
+from pathlib import Path
 
 import jinja2
 from markupsafe import Markup
@@ -38,7 +38,7 @@ def _template(name: str) -> jinja2.Template:
 
 
 def _text(name: str) -> str:
-    return files(__package__).joinpath(name).read_text(encoding="utf-8")
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
 def _shared(album: Album) -> dict:

@@ -1,7 +1,6 @@
 """`benchmarks/parity.py` as a module, and the golden figures."""
 
-import importlib.util
-import sys
+import importlib
 from pathlib import Path
 
 import pytest
@@ -13,11 +12,15 @@ GOLDEN = ROOT / "tests" / "golden"
 
 @pytest.fixture(scope="session")
 def parity():
-    spec = importlib.util.spec_from_file_location("reidkit_parity", ROOT / "benchmarks" / "parity.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "benchmarks"))
+        return importlib.import_module("parity")
+
+
+@pytest.fixture(scope="session")
+def fill(parity):
+    """The rule that fills both models."""
+    return importlib.import_module("golden").fill
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import torchvision
 
 from reidkit.baselines.resnet import ResNet, load_pretrained
 from reidkit.datasets import UsageError
+from reidkit.datasets.errors import MissingWeights
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +53,20 @@ def test_weights_of_another_width_are_refused(tmp_path):
         load_pretrained(ResNet(layers=(1, 1, 1, 1), width=16), str(tmp_path / "small.pth"))
 
 
-def test_absent_weights_say_how_to_get_them(tmp_path, monkeypatch):
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_absent_weights_say_how_to_get_them(tmp_path, monkeypatch, version):
     monkeypatch.setenv("REIDKIT_WEIGHTS", str(tmp_path))
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    with pytest.raises(UsageError, match=r"resnet50-0676ba61.pth .*IMAGENET1K_V1.*pretrained=PATH.*--from-scratch"):
-        load_pretrained(ResNet(layers=(1, 1, 1, 1), width=8), "resnet50-imagenet1k-v1")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    name = f"resnet50-imagenet1k-{version}"
+    with pytest.raises(
+        MissingWeights, match=rf"`reidkit weights get {name}`.*pretrained=PATH.*--from-scratch"
+    ) as caught:
+        load_pretrained(ResNet(layers=(1, 1, 1, 1), width=8), name)
+    assert caught.value.names == (name,)
+
+
+def test_a_name_that_is_neither_release_nor_path():
+    with pytest.raises(UsageError, match=r"Did you mean 'resnet50-imagenet1k-v.* A path is possible"):
+        load_pretrained(ResNet(layers=(1, 1, 1, 1), width=8), "resnet50-imagenet1k")
+    with pytest.raises(UsageError, match=r"no weights at 'absent\.pth'"):
+        load_pretrained(ResNet(layers=(1, 1, 1, 1), width=8), "absent.pth")

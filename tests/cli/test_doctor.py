@@ -4,29 +4,38 @@ import json
 
 import pytest
 from click.testing import CliRunner
+from release_page import without_weights
 
 from reidkit.cli import doctor
 from reidkit.cli.doctor import doctor as command
 
 
 def test_everything_missing_has_a_fix(tmp_path, monkeypatch):
-    monkeypatch.setenv("REIDKIT_WEIGHTS", str(tmp_path))
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    without_weights(monkeypatch, tmp_path)
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(command, ["--data", str(tmp_path), "--json"])
     assert result.exit_code == 0
     sections = json.loads(result.stdout)
     assert set(sections) == {"Machine", "Libraries", "Weights", "Datasets"}
     absent = [f for found in sections.values() for f in found if f["state"] == "absent" and f["what"] != "GPU"]
-    assert {"mars", "yolo11m.pt", "resnet50-imagenet1k-v1"} <= {f["what"] for f in absent}
+    assert {"mars", "yolo11m.pt", "clip", "resnet50-imagenet1k-v1"} <= {f["what"] for f in absent}
+    assert "`reidkit weights get yolo11m.pt`" in {f["fix"] for f in absent}
     assert all(f["fix"] and f["needed_by"] for f in absent)
 
 
-def test_a_weights_file_is_found(tmp_path, monkeypatch):
-    monkeypatch.setenv("REIDKIT_WEIGHTS", str(tmp_path))
-    (tmp_path / "resnet50-0676ba61.pth").write_bytes(b"")
+def test_weights_are_found_and_one_that_is_not_the_release_is_broken(tmp_path, monkeypatch):
+    cache = without_weights(monkeypatch, tmp_path)
+    cache.mkdir()
+    (cache / "yolo26n.pt").touch()  # not of the table
+    (cache / "resnet50-0676ba61.pth").write_bytes(b"cut")
+    with open(cache / "yolox_nano.onnx", "wb") as file:
+        file.truncate(3_659_407)
     found = {f.what: f for f in doctor.weights()}
-    assert found["resnet50-imagenet1k-v1"].state == "ok"
+    assert found["yolox_nano.onnx"].state == "ok"
+    assert found["resnet50-imagenet1k-v1"].state == "broken"
+    assert "move it away" in found["resnet50-imagenet1k-v1"].fix
+    assert "yolox_s.onnx" not in found  # absent, and only by choice
+    assert found["tiny CLIP"].state == "ok"
 
 
 def test_what_is_broken_is_reported_and_fails(monkeypatch):

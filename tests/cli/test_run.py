@@ -85,12 +85,12 @@ def test_wrong_usage_is_one_sentence(here, capsys, arguments, words):
 
 def test_absent_pretrained_weights_say_what_to_do(here, capsys, monkeypatch):
     monkeypatch.setenv("REIDKIT_WEIGHTS", str(here))
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(here))
+    monkeypatch.setenv("TORCH_HOME", str(here))
     path = write_own(here, "mine")
     options = ["--bench", path, "--device", "cpu", "--set", "layers=1,1,1,1", *FAST]
     code, _, err = call(capsys, "run", "resnet50", *options)
     assert code == 2
-    assert "resnet50-0676ba61.pth" in err
+    assert "`reidkit weights get resnet50-imagenet1k-v1`" in err
     assert "--from-scratch" in err
     code, _, err = call(capsys, "run", "resnet50", *options, "--from-scratch")
     assert code == 0, err

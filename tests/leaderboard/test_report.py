@@ -94,10 +94,10 @@ def test_hard_queries_come_first_and_of_different_people(scored):
         other = next(o for o in results[1].per_query if o.query == q.query)
         mean[q.query] = (q.ap + other.ap) / 2
     assert [h.ap for h in section.hardest] == pytest.approx(sorted(mean.values())[:12])
-    hard = [b for b in section.blocks if b.kind == "hard"]
+    hard = [b for b in section.blocks if b.difficulty == "hard"]
     assert hard[0].ap == pytest.approx(min(mean.values()))
     assert len({b.query.identity for b in hard}) == len(hard) == 3
-    assert section.blocks[-1].kind == "easy"
+    assert section.blocks[-1].difficulty == "easy"
     assert section.blocks[-1].ap == pytest.approx(max(mean.values()))
     assert len({b.query.id for b in section.blocks}) == 6
 

@@ -4,8 +4,9 @@ import pytest
 from PIL import Image
 
 from reidkit.datasets import UsageError
+from reidkit.datasets.errors import MissingWeights
 from reidkit.toolkit.captioning.captioner import Request
-from reidkit.toolkit.captioning.local import LocalModel
+from reidkit.toolkit.captioning.local import DEFAULT_MODEL, LocalModel
 
 transformers = pytest.importorskip("transformers", reason="the extra `captions` is not installed")
 
@@ -75,10 +76,33 @@ def requests(count, pictures):
 def test_every_request_is_answered_and_batching_changes_nothing(folder, one_sheet):
     alone = LocalModel(str(folder), "Describe .", batch=1, one_sheet=one_sheet, max_new_tokens=6)
     together = LocalModel(str(folder), "Describe .", batch=3, one_sheet=one_sheet, max_new_tokens=6)
-    first = list(alone.answers(iter(requests(4, 2)), 4))
+    first, second = [], []
+    alone.ask(iter(requests(4, 2)), first.append)
+    together.ask(iter(requests(4, 2)), second.append)
     assert [a.tracklet for a in first] == ["0", "1", "2", "3"]
     assert all(a.text and a.tokens_out <= 6 and a.tokens_in > 4 for a in first)
-    assert list(together.answers(iter(requests(4, 2)), 4)) == first
+    assert second == first
+
+
+def test_the_default_model_is_asked_for_by_name_and_read_in_its_own_revision(tmp_path, monkeypatch):
+    from huggingface_hub import constants
+
+    from reidkit.training import weights
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(MissingWeights, match=r"`reidkit weights get microsoft/Phi-4-multimodal-instruct`"):
+        LocalModel(DEFAULT_MODEL, "Describe .")
+    asked = []
+
+    def from_pretrained(*names, **options):
+        asked.append((names, options["revision"], options["local_files_only"]))
+        raise OSError("enough")
+
+    monkeypatch.setattr(weights, "find", lambda entry: tmp_path)
+    monkeypatch.setattr(transformers.AutoProcessor, "from_pretrained", from_pretrained)
+    with pytest.raises(UsageError, match="enough"):
+        LocalModel(DEFAULT_MODEL, "Describe .")
+    assert asked == [((DEFAULT_MODEL,), "refs/pr/70", True)]  # main needs code of the repository's
 
 
 def test_a_model_that_is_not_here_is_one_sentence():

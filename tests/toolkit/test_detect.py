@@ -6,14 +6,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from release_page import without_weights
 
-from reidkit.datasets.errors import UsageError
+from reidkit.datasets.errors import MissingWeights, UsageError
+from reidkit.datasets.files import sha256_file
 from reidkit.toolkit.boxes import settled
 from reidkit.toolkit.detect import TRACK_CONFIDENCE, load_detector
 from reidkit.toolkit.settings import FootageSettings
 from reidkit.toolkit.sources import Source
 from reidkit.toolkit.video import FrameReader
 from reidkit.toolkit.yolo_onnx import _grid, decode_yolox, letterbox
+from reidkit.training import weights
 
 SHARED = Path(__file__).resolve().parents[2] / ".." / "shared"
 SIZE = 64
@@ -138,14 +141,36 @@ def test_unusable_models_are_one_sentence(tmp_path):
     cases = [
         (tmp_path / "text.onnx", "no ONNX model"),
         (model(tmp_path / "shape.onnx", np.zeros((1, 10, 3))), "puts out"),
-        (tmp_path / "absent.onnx", "no detector file"),
+        (tmp_path / "absent.onnx", "no detector file .*absent.onnx'. `reidkit weights` lists"),
         ("simulatd", "Did you mean 'simulated'"),
-        ("yolo11m.pt", "nothing is downloaded"),
-        ("yolo11m", "nothing is downloaded"),
     ]
     for name, says in cases:
         with pytest.raises(UsageError, match=says):
             load_detector(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "gets"), [("yolo11m.pt", "yolo11m.pt"), ("yolo11s", "yolo11s.pt"), ("yolox_s.onnx", "yolox_s.onnx")]
+)
+def test_a_release_that_is_not_here_is_asked_for_by_name(tmp_path, monkeypatch, name, gets):
+    if gets.endswith(".pt"):
+        pytest.importorskip("ultralytics")
+    without_weights(monkeypatch, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(MissingWeights, match=f"`reidkit weights get {gets}` fetches them; or ") as caught:
+        load_detector(name)
+    assert caught.value.names == (gets,)
+
+
+def test_the_working_folder_comes_before_the_cache(tmp_path, monkeypatch):
+    cache = without_weights(monkeypatch, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    cache.mkdir()
+    model(cache / "yolox_s.onnx", yolox())
+    cached = load_detector("yolox_s.onnx", threads=1).sha256
+    assert cached == sha256_file(cache / "yolox_s.onnx")
+    model(tmp_path / "yolox_s.onnx", corners())
+    assert load_detector("yolox_s.onnx", threads=1).sha256 == sha256_file(tmp_path / "yolox_s.onnx") != cached
 
 
 class Trap:
@@ -159,11 +184,27 @@ class Trap:
 
 
 def test_a_foreign_pickle_is_not_read(tmp_path):
-    weights, sprung = tmp_path / "yolo11m.pt", tmp_path / "sprung"
-    weights.write_bytes(pickle.dumps(Trap(sprung)))
-    with pytest.raises(UsageError, match="--trust-weights"):
-        load_detector(weights)
+    pytest.importorskip("ultralytics")
+    path, sprung = tmp_path / "yolo11m.pt", tmp_path / "sprung"
+    path.write_bytes(pickle.dumps(Trap(sprung)))
+    with pytest.raises(UsageError, match=r"no known release and was not fetched .*--trust-weights"):
+        load_detector(path)
     assert not sprung.exists()
+
+
+def test_what_was_fetched_needs_no_trust_until_it_changes(tmp_path, monkeypatch):
+    """A file of the record goes to Ultralytics, wherever it lies; one byte more and it does not."""
+    pytest.importorskip("ultralytics")
+    without_weights(monkeypatch, tmp_path)
+    path = tmp_path / "yolo26s.pt"
+    path.write_bytes(b"no checkpoint")
+    entry = weights.known(path.name)
+    weights.record(entry, sha256_file(path), entry.source, path.stat().st_size)
+    with pytest.raises(UsageError, match="Ultralytics cannot read"):
+        load_detector(path)
+    path.write_bytes(b"no checkpoint!")
+    with pytest.raises(UsageError, match="--trust-weights"):
+        load_detector(path)
 
 
 def test_a_broken_checkpoint_that_is_trusted(tmp_path):

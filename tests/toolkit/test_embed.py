@@ -1,15 +1,20 @@
 """Embedders, and which crops a tracklet is known by."""
 
+import hashlib
 from pathlib import Path
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import polars as pl
 import pytest
+import torch
+from release_page import without_weights
 
+from reidkit.baselines import resnet50
 from reidkit.datasets import UsageError
-from reidkit.datasets.clips import IMAGENET_MEAN, IMAGENET_STD, ClipSpec
+from reidkit.datasets.clips import IMAGENET_MEAN, IMAGENET_STD
+from reidkit.datasets.errors import MissingWeights
+from reidkit.datasets.files import sha256_file
 from reidkit.datasets.format import FRAME_COLUMNS
 from reidkit.toolkit.crops import write_shard
 from reidkit.toolkit.embed import (
@@ -21,23 +26,27 @@ from reidkit.toolkit.embed import (
     to_batch,
     tracklet_embedding,
 )
+from reidkit.training import weights
+from reidkit.training.recipe import to_dict
+from reidkit.training.run_folder import RunFacts, TrainedOn, save_checkpoint, write_facts
 
 WEIGHTS = Path(__file__).resolve().parents[2] / ".." / "shared" / "weights"
 RNG = np.random.default_rng(0)
 
 
-def onnx_model(path, shape, output="mean"):
-    """A model [N, 3, H, W] -> [N, 3]: each channel's mean."""
+def onnx_model(path, shape, axes=(2, 3), keep=0):
+    """A model [N, 3, H, W] -> [N, 3], or with `keep` -> [N, 3, 1, 1]: each channel's mean."""
     onnx = pytest.importorskip("onnx")
     from onnx import TensorProto, helper
 
-    axes = helper.make_tensor("axes", TensorProto.INT64, [2], [2, 3])
-    node = helper.make_node("ReduceMean", ["x", "axes"], ["y"], keepdims=0 if output == "mean" else 1)
+    left = [1 if k in axes else side for k, side in enumerate(shape) if keep or k not in axes]
+    axes = helper.make_tensor("axes", TensorProto.INT64, [len(axes)], axes)
+    node = helper.make_node("ReduceMean", ["x", "axes"], ["y"], keepdims=keep)
     graph = helper.make_graph(
         [node],
         "means",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [shape[0], 3] + ([1, 1] if output != "mean" else []))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, left)],
         [axes],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
@@ -46,9 +55,10 @@ def onnx_model(path, shape, output="mean"):
     return path
 
 
+@pytest.mark.parametrize("keep", [0, 1])
 @pytest.mark.parametrize("batch", [1, 4, "N"])  # OSNet's file takes one image at a time
-def test_onnx_embedder_for_any_batch(tmp_path, batch):
-    embedder = load_embedder(onnx_model(tmp_path / "m.onnx", [batch, 3, 8, 4]))
+def test_onnx_embedder_for_any_batch(tmp_path, batch, keep):
+    embedder = load_embedder(onnx_model(tmp_path / "m.onnx", [batch, 3, 8, 4], keep=keep))
     images = [RNG.integers(0, 255, (h, 9, 3), dtype=np.uint8) for h in (20, 7, 31, 8, 16, 24)]
     found = embedder.embed(images)
     # The same, one image after the other, in plain words.
@@ -57,6 +67,24 @@ def test_onnx_embedder_for_any_batch(tmp_path, batch):
         assert row == pytest.approx(means / np.linalg.norm(means), abs=1e-4)
     assert found.dtype == np.float32
     assert embedder.name == "m.onnx"
+
+
+def test_weights_that_are_not_here_are_asked_for_by_name(tmp_path, monkeypatch):
+    cache = without_weights(monkeypatch, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    name = "person_reid_youtu_2021nov.onnx"
+    with pytest.raises(MissingWeights, match=rf"`reidkit weights get {name}` fetches them; or give the path"):
+        load_embedder(name)
+    cache.mkdir()
+    onnx_model(cache / name, [1, 3, 8, 4])
+    assert load_embedder(name).name == name
+
+    def no_clip(*_):
+        raise weights.missing("clip", otherwise="train without")
+
+    monkeypatch.setattr("reidkit.baselines.clip.load_clip", no_clip)
+    with pytest.raises(MissingWeights, match=r"get clip` fetches them; or name another embedder: --embedder FILE"):
+        load_embedder("clip")
 
 
 def test_batches_are_rgb_and_normalised():
@@ -85,25 +113,29 @@ def test_files_that_are_no_embedder(tmp_path):
     with pytest.raises(UsageError, match="no ONNX model that can be run"):
         load_embedder(tmp_path / "broken.onnx")
     with pytest.raises(UsageError, match=r"an embedder gives \[N, D\]"):
-        load_embedder(onnx_model(tmp_path / "map.onnx", [1, 3, 8, 4], output="map"))
-    with pytest.raises(UsageError, match="runs can't be read here"):
+        load_embedder(onnx_model(tmp_path / "map.onnx", [1, 3, 8, 4], axes=(2,)))
+    with pytest.raises(UsageError, match="is no run of reidkit with a checkpoint"):
         load_embedder(tmp_path)
 
 
 def test_a_trained_run_gets_clips_of_one_frame(tmp_path):
-    torch = pytest.importorskip("torch")
-    seen = []
-
-    def open_run(folder):
-        recipe = SimpleNamespace(clip=ClipSpec(height=8, width=4))
-        return lambda clips: seen.append(tuple(clips.shape)) or clips.mean((1, 3, 4)), recipe
-
-    (tmp_path / "model.safetensors").write_bytes(b"weights")
-    embedder = load_embedder(tmp_path, open_run)
-    rows = embedder.embed([RNG.integers(0, 255, (20, 10, 3), dtype=np.uint8)] * 3)
-    assert seen == [(3, 1, 3, 8, 4)]
-    assert np.linalg.norm(rows, axis=1) == pytest.approx([1, 1, 1])
-    assert torch.is_tensor(torch.zeros(1))
+    """Its rows are what the model gives for each crop as a clip of one frame from camera 0."""
+    recipe = resnet50.RECIPES["tiny"].changed(backbone_width=4, height=16, width=8)
+    facts = RunFacts("", "resnet50", "tiny", to_dict(recipe), 3, 2, TrainedOn("made-up", ""))
+    torch.manual_seed(0)
+    model = resnet50.build(recipe, 3, 2)
+    write_facts(tmp_path, facts)
+    save_checkpoint(tmp_path, model, None, 1)
+    embedder = load_embedder(tmp_path)
+    images = [np.random.default_rng(k).integers(0, 255, (20, 10, 3), dtype=np.uint8) for k in range(20)]
+    rows = embedder.embed(images)
+    batch = torch.from_numpy(to_batch(images, 16, 8, IMAGENET_MEAN, IMAGENET_STD))
+    with torch.inference_mode():
+        expected = [model.eval().embed(image[None, None], torch.zeros(1, dtype=torch.long))[0] for image in batch]
+    expected = torch.nn.functional.normalize(torch.stack(expected), dim=1).numpy()
+    np.testing.assert_allclose(rows, expected, atol=1e-5)
+    digest = sha256_file(tmp_path / "model.safetensors")
+    assert embedder.sha256 == hashlib.sha256(digest.encode()).hexdigest()  # a build's key: as it always was
 
 
 def frames(tmp_path, counts, seconds=1.0):

@@ -138,16 +138,3 @@ def test_tied_weights_can_be_saved(tmp_path):
     model[1].weight = model[0].weight
     checkpoint.save_weights(tmp_path / "tied.safetensors", model)
     assert checkpoint.read_weights(tmp_path / "tied.safetensors").keys() == model.state_dict().keys()
-
-
-def test_find_weights(tmp_path, monkeypatch):
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
-    monkeypatch.setenv("REIDKIT_WEIGHTS", str(tmp_path))
-    files = {"net-v1": "net-123.pth"}
-    with pytest.raises(UsageError, match=r"Put net-123.pth into \$REIDKIT_WEIGHTS .* \(ask me\).*--from-scratch"):
-        checkpoint.find_weights("net-v1", files, "ask me")
-    with pytest.raises(UsageError, match="Known: net-v1"):
-        checkpoint.find_weights("net-v2", files, "ask me")
-    assert str(checkpoint.find_weights("a/b.pth", files, "")) == "a/b.pth"
-    (tmp_path / "net-123.pth").touch()
-    assert checkpoint.find_weights("net-v1", files, "") == tmp_path / "net-123.pth"

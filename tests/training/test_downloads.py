@@ -8,12 +8,11 @@ import socket
 
 import numpy as np
 import pytest
+from release_page import File, serving, without_weights
 
 from reidkit.datasets import ReidkitError
 from reidkit.training import downloads
 from reidkit.training.downloads import finish, transfer
-
-from .server import File, serving
 
 BODY = np.random.default_rng(0).bytes(300_000)
 SHA256 = hashlib.sha256(BODY).hexdigest()
@@ -21,11 +20,9 @@ CUT = 120_000
 
 
 @pytest.fixture(autouse=True)
-def no_pause(monkeypatch):
+def no_pause(monkeypatch, tmp_path_factory):
     monkeypatch.setattr(downloads, "PAUSE_SECONDS", 0.0)
-    for name in ("http_proxy", "https_proxy", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
+    without_weights(monkeypatch, tmp_path_factory.mktemp("bare"))
 
 
 def fetched(server, target, **known):

@@ -9,11 +9,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from release_page import File, serving, without_weights
 
 from reidkit.datasets import ReidkitError, UsageError
 from reidkit.training import downloads, fetch, weights
-
-from .server import File, serving
 
 BODY = np.random.default_rng(1).bytes(50_000)
 SHA256 = hashlib.sha256(BODY).hexdigest()
@@ -24,20 +23,14 @@ API = "/api.github.com/repos/ultralytics/assets/releases/tags/v8.4.0"
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     """An empty cache, and `yolo11m.pt` in the table with the sha256 of BODY."""
-    constants = pytest.importorskip("huggingface_hub.constants")
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    folder = without_weights(monkeypatch, tmp_path)
     monkeypatch.setattr(downloads, "PAUSE_SECONDS", 0.0)
-    monkeypatch.setenv("REIDKIT_WEIGHTS", str(tmp_path / "cache"))
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    for name in ("http_proxy", "https_proxy", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
     known = {
         name: replace(entry, size=len(BODY), sha256=SHA256) if entry.owner in ("reidkit", "torch") else entry
         for name, entry in weights.table().items()
     }
     monkeypatch.setattr(weights, "table", lambda: known)
-    return tmp_path / "cache"
+    return folder
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from release_page import without_weights
 
 from reidkit.datasets import UsageError
 from reidkit.datasets.errors import MissingWeights
@@ -14,12 +15,7 @@ from reidkit.training import weights
 
 @pytest.fixture(autouse=True)
 def bare(tmp_path, monkeypatch):
-    """A machine without weights."""
-    constants = pytest.importorskip("huggingface_hub.constants")
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("REIDKIT_WEIGHTS", str(tmp_path / "cache"))
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    without_weights(monkeypatch, tmp_path)
 
 
 def test_every_entry_is_whole():

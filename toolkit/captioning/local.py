@@ -4,16 +4,19 @@
     reidkit caption DIR --captioner transformers --model HuggingFaceTB/SmolVLM-256M-Instruct --download
     reidkit caption DIR --captioner transformers --model path/to/model
 
-Without --download only what is in the cache is used. Code that a model brings along is never run.
+Without --download only what is in the cache is used; `reidkit weights get microsoft/Phi-4-multimodal-instruct` fetches
+the default model there. Code that a model brings along is never run.
 """
 
 import hashlib
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from ...datasets import UsageError
-from .captioner import Answer, Request, batches
-from .frames import side_by_side
+from ...training import weights
+from .captioner import Answer, Request
+from .pictures import side_by_side
 
 DEFAULT_MODEL = "microsoft/Phi-4-multimodal-instruct"
 
@@ -23,6 +26,7 @@ class LocalModel:
     """A processor and a model, loaded once.
 
     Raises:
+        MissingWeights: the model is one that `reidkit weights get` can fetch, and not in the cache.
         UsageError: transformers is not installed, or the model is not in the cache or at the path.
     """
 
@@ -47,10 +51,14 @@ class LocalModel:
 
         self._torch = torch
         dtype = torch.bfloat16 if self.device.startswith("cuda") else torch.float32
+        entry = weights.known(self.model)
+        if entry and not self.download and weights.find(entry) is None:
+            raise weights.missing(self.model, otherwise="choose --captioner endpoint")
+        where = {"revision": entry.revision if entry else "main", "local_files_only": not self.download}
         try:
-            self._processor = AutoProcessor.from_pretrained(self.model, local_files_only=not self.download)
+            self._processor = AutoProcessor.from_pretrained(self.model, **where)
             self._model = AutoModelForMultimodalLM.from_pretrained(
-                self.model, dtype=dtype, local_files_only=not self.download, use_safetensors=True
+                self.model, dtype=dtype, use_safetensors=True, **where
             )
         except (OSError, ValueError) as error:
             reason = " ".join(str(error).split())[:160]
@@ -66,10 +74,11 @@ class LocalModel:
     def prompt_sha256(self) -> str:
         return hashlib.sha256(self.prompt.encode()).hexdigest()
 
-    def answers(self, requests: Iterator[Request], total: int) -> Iterator[Answer]:
+    def ask(self, requests: Iterator[Request], take: Callable[[Answer], None]) -> None:
         """Greedy decoding, batch by batch: the same pictures give the same words."""
-        for batch in batches(requests, self.batch):
-            yield from self._generate(batch)
+        while batch := list(itertools.islice(requests, self.batch)):
+            for answer in self._generate(batch):
+                take(answer)
 
     def _generate(self, batch: list[Request]) -> Iterator[Answer]:
         conversations = []

@@ -1,10 +1,12 @@
 """A release page on the loopback address that can misbehave: `with serving({"/a": File(b"…")}) as server: …`."""
 
+import importlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 
 @dataclass
@@ -98,3 +100,14 @@ def serving(files: dict[str, File]) -> Iterator[Server]:
         http.shutdown()
         http.server_close()
         thread.join()
+
+
+def without_weights(monkeypatch, folder: Path) -> Path:
+    """A machine without weights: every cache lies below `folder`. Returns reidkit's own."""
+    monkeypatch.setattr(importlib.import_module("huggingface_hub.constants"), "HF_HUB_CACHE", str(folder / "hub"))
+    for name, place in (("HOME", "home"), ("TORCH_HOME", "torch"), ("REIDKIT_WEIGHTS", "cache")):
+        monkeypatch.setenv(name, str(folder / place))
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    return folder / "cache"
