@@ -36,11 +36,11 @@ class Got:
 
 @dataclass(frozen=True)
 class Asset:
-    """A file of a release, as GitHub's API describes it; `digest` is "sha256:…", or null for old files."""
+    """A file of a release, as GitHub's API describes it; old files have no digest."""
 
     name: str
     size: Annotated[int, Meta(ge=0)]
-    digest: str | None = None
+    digest: Annotated[str, Meta(pattern="^sha256:[0-9a-f]{64}$")] | None = None
 
 
 @dataclass(frozen=True)
@@ -51,16 +51,15 @@ class Release:
 
 
 def get(name: str) -> Got:
-    """Fetches the weights of that name, unless they are here. One process at a time fetches; others wait.
+    """Fetches the weights of that name, unless they are here. One process at a time fetches them; others wait.
 
     Raises:
         UsageError: unknown name, or a damaged record.
         ReidkitError: they can't be fetched, or another file stands in their place.
     """
     entry = weights.wanted(name)
-    folder = weights.cache_folder()
-    busy = f"Another `reidkit weights get` is at work in '{folder}'; waiting for it."
-    with exclusive(folder / ".lock", busy, wait=True):
+    lock = weights.cache_folder() / f".{entry.name.replace('/', '--')}.lock"
+    with exclusive(lock, f"Another `reidkit weights get {name}` is at work; waiting for it.", wait=True):
         if entry.owner in ("package", "hub"):
             path = weights.find(entry)
             return Got(name, path, False) if path else Got(name, _from_hub(entry), True)
@@ -107,16 +106,15 @@ def _release_digest(entry: Weights) -> tuple[int, str]:
     owner, repository, _, _, tag, file = entry.source.removeprefix(RELEASE).split("/")
     url = downloads.address(f"https://api.github.com/repos/{owner}/{repository}/releases/tags/{tag}")
     try:
-        answer = httpx.get(url, timeout=downloads.TIMEOUT, headers={"User-Agent": "reidkit"})
-        answer.raise_for_status()
+        with downloads.client() as session:
+            answer = session.get(url).raise_for_status()
         assets = decode_json(answer.content, Release, url, "").assets
-    except (httpx.HTTPError, UsageError):
+    except (httpx.HTTPError, httpx.InvalidURL, UsageError):
         assets = ()
-    asset = next((asset for asset in assets if asset.name == file), None)
-    if asset is None or not (asset.digest or "").startswith("sha256:"):
+    asset = next((asset for asset in assets if asset.name == file), Asset(file, 0))
+    if not asset.digest:
         say(f"{entry.name}: its release page gives no sha256; what comes is taken as it is, and its sha256 recorded.")
-        return asset.size if asset else 0, ""
-    return asset.size, asset.digest.removeprefix("sha256:")
+    return asset.size, (asset.digest or "").removeprefix("sha256:")
 
 
 def _from_hub(entry: Weights) -> Path:
