@@ -1,9 +1,9 @@
 """Fetching weights: `get("yolo11m.pt")` puts the file where the commands look for it, checks it and records it.
 
 Single files come through `downloads.py`, from the address that the library which owns them has for them, to the folder
-where it keeps them: those libraries' own downloaders don't go on with a transfer that a killed process left, open_clip's
-leaves a cut file under the final name, and Ultralytics' checks no sha256. What lies at the Hugging Face hub as many files
-is fetched by huggingface_hub, which does all of that.
+where it keeps them: those libraries' own downloaders don't go on with a transfer that a killed process left, open_clip
+leaves a cut file under the final name, and Ultralytics checks no sha256. What lies at the Hugging Face hub as many
+files is fetched by huggingface_hub, which does all of that.
 """
 
 import os
