@@ -67,9 +67,8 @@ def build_dataset(
     from ..toolkit.build import BuildSettings, build
     from ..toolkit.detect import load_detector
     from ..toolkit.embed import load_embedder
-    from ..toolkit.events import EventSettings
-    from ..toolkit.footage import FootageSettings
     from ..toolkit.link import LinkSettings
+    from ..toolkit.settings import EventSettings, FootageSettings
     from ..toolkit.split import SplitSettings
 
     if out is None:
