@@ -391,7 +391,7 @@ def _manifest_lines(manifest: Manifest) -> list[tuple[str, str]]:
 def _run(r: Result) -> Run:
     rule = PROTOCOLS.get(r.protocol)
     return Run(
-        anchor=anchor_of(r),
+        anchor=f"run-{run_id(r)}",
         result=r,
         explanation=rule.explanation if rule else "",
         recipe=tuple((k, v if isinstance(v, str) else json.dumps(v)) for k, v in r.recipe.items()),
@@ -399,11 +399,6 @@ def _run(r: Result) -> Run:
         software=_pairs(r.environment.get("software", {})),
         commit=r.environment.get("commit", ""),
     )
-
-
-def anchor_of(r: Result) -> str:
-    """Where on the page a result is told about."""
-    return f"run-{run_id(r)}"
 
 
 def _pairs(facts: Mapping[str, object]) -> tuple[tuple[str, str], ...]:

@@ -1,6 +1,8 @@
 """The page of one search: the query and its nearest, each a strip of crops.
 
-html = gallery_page(gallery, matches, model="resnet50", facts=[("weights", "runs/mars/resnet50/seed0")])
+    html = gallery_page(gallery, matches, model="resnet50", facts=[("weights", "runs/mars/resnet50/seed0")])
+
+`leaderboard.gallery` makes both, and `reidkit search -o found.html` writes the page.
 """
 
 from collections.abc import Sequence
