@@ -39,7 +39,7 @@ TRACKERS = ("bytetrack", "ocsort", "botsort")
 @click.option("--people", type=int, help="Number of people an event has, where it is known.")
 @click.option("--workers", type=click.IntRange(1), help="Processes. [default: one for two cores]")
 @click.option("--max-loss", default=0.05, show_default=True, help="Share of frames that may fail to decode.")
-@click.option("--trust-weights", is_flag=True, help="Read a detector .pt that can run code and is on no list.")
+@click.option("--trust-weights", is_flag=True, help="Read a .pt, which can run code, that nobody vouches for.")
 @JSON
 def build_dataset(
     raw: Path,
@@ -67,9 +67,8 @@ def build_dataset(
     from ..toolkit.build import BuildSettings, build
     from ..toolkit.detect import load_detector
     from ..toolkit.embed import load_embedder
-    from ..toolkit.events import EventSettings
-    from ..toolkit.footage import FootageSettings
     from ..toolkit.link import LinkSettings
+    from ..toolkit.settings import EventSettings, FootageSettings
     from ..toolkit.split import SplitSettings
 
     if out is None:

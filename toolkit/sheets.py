@@ -135,10 +135,8 @@ def _page(
         draw.text((GAP, y + 4), title, fill=INK if identity is not None else FAINT, font=large)
         lines = [f"{len(part)} tracklets, {part['frames'].sum()} crops"]
         if identity is not None:
-            lines += [
-                f"{'train' if part['split'][0] == 'train' else 'test'}",
-                f"confidence {part['confidence'].min():.2f}",
-            ]
+            least = part["confidence"].min()
+            lines += [part["split"][0], "" if least is None else f"confidence {least:.2f}"]
         for k, line in enumerate(lines):
             draw.text((GAP, y + 30 + 16 * k), line, fill=FAINT, font=small)
         for c, camera in enumerate(cameras[event]):
