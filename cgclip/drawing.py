@@ -57,7 +57,7 @@ def draw_tokens(trained: Trained, tracklet: Tracklet, frames: int | None = None,
     model, recipe, facts = trained.model, trained.recipe, trained.facts
     if model.tfe is None:
         raise UsageError(
-            f"{facts['model']} has no TFE, so no tokens to draw. Give a run of cgclip, or of a variant that has tokens."
+            f"{facts.model} has no TFE, so no tokens to draw. Give a run of cgclip, or of a variant that has tokens."
         )
     chosen = spread(len(tracklet.frames), frames or recipe.test_frames)
     crops = decode_tracklet(tracklet, chosen, recipe.clip.height, recipe.clip.width)
@@ -65,7 +65,7 @@ def draw_tokens(trained: Trained, tracklet: Tracklet, frames: int | None = None,
     with torch.inference_mode():
         maps, on_class = (part[0].float().cpu().numpy() for part in model.attention(clip))
     columns = [f"frame {index + 1}" for index in chosen.tolist()]
-    title = f"{facts['model']} {facts['size']}, tracklet {tracklet.id}, identity {tracklet.identity}"
+    title = f"{facts.model} {facts.size}, tracklet {tracklet.id}, identity {tracklet.identity}"
     picture = draw_attention(crops.numpy(), maps, on_class, columns, title, height)
     return TokenPicture(picture, tuple(chosen.tolist()), maps.sum((2, 3)) + on_class)
 

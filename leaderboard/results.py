@@ -81,6 +81,8 @@ class Summary:
 
     Attributes:
         model: with its variant, `cgclip/no-cmr`.
+        source: of the model's code: "version 1" of a model of ours, "sha256:…" of a user's file; "" in results from
+            before it was recorded.
         bench: the bench's name, or the dataset's where it was given as a path.
         sampling: how clips were taken from a tracklet at test time.
         splits: the metrics of each split; empty where there is one only.
@@ -111,6 +113,7 @@ class Summary:
     created: Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")] = field(
         default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds")
     )
+    source: str = ""
     format: int = FORMAT
 
     @property
