@@ -18,23 +18,19 @@ from torch import Tensor, nn
 
 from ..datasets.clips import ClipSpec
 from ..training.model import ModelInfo, TrainingOutput
-from ..training.recipe import Recipe
-from .inflated import convert_inflated, frame_maxima
+from ..training.recipe import Weight
+from .inflated import ClipBlock, clip_maps, convert_inflated, frame_maxima
 from .necks import FeatureNeck, hold_bias
-from .resnet import RESNET50_LAYERS, TINY_SETTINGS, Bottleneck, ResNet, load_pretrained
+from .resnet import TINY_SETTINGS, Bottleneck, ResNet, ResnetRecipe, load_pretrained
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ap3dRecipe(Recipe):
+class Ap3dRecipe(ResnetRecipe):
     """The paper's: Adam 3e-4, x0.1 at 60, 120 and 180 of 240 epochs; clips of 4 frames, tested in clips of 32."""
 
-    pretrained: str = "resnet50-imagenet1k-v1"
-    layers: tuple[int, ...] = RESNET50_LAYERS
-    backbone_width: int = 64  # channels of the stem
-    last_stride: int = 1
     align: bool = True  # False: neighbours as they are, a plain P3D-C
     contrastive: bool = True  # gate aligned neighbours by contrastive attention
-    temperature: float = 4.0  # s of the similarity
+    temperature: Weight = 4.0  # s of the similarity
     non_local: bool = False  # a non-local block after every second bottleneck of the second and third stage
 
     clip: ClipSpec = ClipSpec(frames=4)
@@ -162,7 +158,7 @@ class ApP3dC(nn.Module):
         return x + y.flatten(0, 1).unflatten(1, (height, width)).permute(0, 3, 1, 2)
 
 
-class Ap3dBottleneck(nn.Module):
+class Ap3dBottleneck(ClipBlock):
     """A bottleneck whose middle convolution is an AP-P3D-C."""
 
     def __init__(self, block: Bottleneck, recipe: Ap3dRecipe) -> None:
@@ -180,7 +176,7 @@ class Ap3dBottleneck(nn.Module):
         return self.relu(self.bn3(self.conv3(x)) + shortcut)
 
 
-class NonLocal(nn.Module):
+class NonLocal(ClipBlock):
     """Non-local block (Wang et al., CVPR 2018, §3): each pixel looks at all pixels of the clip, halved in each axis."""
 
     def __init__(self, channels: int) -> None:
@@ -232,12 +228,7 @@ class Ap3d(nn.Module):
 
     def frame_features(self, clips: Tensor) -> Tensor:
         """[B, T, 3, H, W] -> [B, T, D]."""
-        frames = clips.shape[1]
-        x = self.backbone.stem(clips.flatten(0, 1))
-        for stage in self.backbone.stages:
-            for block in stage:
-                x = block(x, frames) if isinstance(block, Ap3dBottleneck | NonLocal) else block(x)
-        return frame_maxima(x).unflatten(0, (-1, frames))
+        return frame_maxima(clip_maps(self.backbone, clips)).unflatten(0, clips.shape[:2])
 
     def forward(self, clips: Tensor, cameras: Tensor, labels: Tensor) -> TrainingOutput:
         """clips [B, T, 3, H, W]; cameras and labels [B]."""
@@ -279,31 +270,3 @@ def convert(state: dict[str, Tensor]) -> dict[str, Tensor]:
             tensor = tensor.flatten(1)
         converted[name] = tensor
     return converted
-
-
-def golden_arrays(golden) -> dict[str, Tensor]:
-    """What `benchmarks/parity.py` compares, computed by our model (see there)."""
-    model = golden.model()
-    places = {f"layer{i}": f"backbone.layer{i}.{len(stage) - 1}" for i, stage in enumerate(model.backbone.stages, 1)}
-    places |= {"maxpool": "backbone.maxpool", "layer2.0": "backbone.layer2.0"}
-    places |= {"layer2.0.conv2": "backbone.layer2.0.conv2"}
-    places |= {"layer2.0.conv2.spatial": "backbone.layer2.0.conv2.spatial_conv"}
-    places |= {"triples": "backbone.layer2.0.conv2.temporal_conv:input"}
-    places |= {"temporal": "backbone.layer2.0.conv2.temporal_conv"}
-    if isinstance(model.backbone.layer2[2], NonLocal):
-        places["layer2.2_nonlocal"] = "backbone.layer2.2"
-    found = {}
-    for frames in golden.lengths:
-        with golden.record(model, places) as arrays:
-            features = model.frame_features(golden.clips(frames))
-        width = arrays["layer2.0.conv2"].shape[3]
-        # [B, T, P, 3 C] -> [B, C, 3 T, P / W, W] and the same without the 3
-        triples = arrays.pop("triples").unflatten(-1, (3, -1)).permute(0, 4, 1, 3, 2)
-        arrays["layer2.0.conv2.APM"] = triples.flatten(2, 3).unflatten(-1, (-1, width))
-        arrays["layer2.0.conv2.temporal"] = arrays.pop("temporal").permute(0, 3, 1, 2).unflatten(-1, (-1, width))
-        arrays["frame_features"] = features
-        found |= {f"T{frames}/{name}": value for name, value in arrays.items()}
-        ending = "" if frames == golden.first else f"_T{frames}"
-        found[f"clip_before_bn{ending}"] = features.mean(1)
-        found[f"feature{ending}"] = model.neck.norm(features.mean(1))
-    return found

@@ -8,9 +8,9 @@ Everything but the recipe is in `ap3d.py`.
 import dataclasses
 
 from . import ap3d
-from .ap3d import build, convert, golden_arrays
+from .ap3d import build, convert
 
-__all__ = ["INFO", "RECIPES", "VARIANTS", "build", "convert", "golden_arrays"]
+__all__ = ["INFO", "RECIPES", "VARIANTS", "build", "convert"]
 
 RECIPES = {
     "full": dataclasses.replace(ap3d.RECIPES["full"], non_local=True),

@@ -19,26 +19,22 @@ from torch import Tensor, nn
 
 from ..datasets import UsageError
 from ..training.model import ModelInfo, TrainingOutput
-from ..training.recipe import Recipe
+from ..training.recipe import Weight
 from .inflated import convert_inflated, frame_maxima
 from .necks import FeatureNeck, hold_bias
-from .resnet import RESNET50_LAYERS, TINY_SETTINGS, ResNet, load_pretrained
+from .resnet import TINY_SETTINGS, ResNet, ResnetRecipe, load_pretrained
 
 GROUP = 4  # frames: one of detail, three of context
 LOW = GROUP - 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class BicnetRecipe(Recipe):
+class BicnetRecipe(ResnetRecipe):
     """The paper's: Adam 3.5e-4, x0.1 at 40, 80 and 120 of 150 epochs; batches of 64 clips of 8 frames."""
 
-    pretrained: str = "resnet50-imagenet1k-v1"
-    layers: tuple[int, ...] = RESNET50_LAYERS
-    backbone_width: int = 64  # channels of the stem
-    last_stride: int = 1
     tks: bool = True
     dao: bool = True
-    diversity_weight: float = 0.01  # of the overlap of the attentions
+    diversity_weight: Weight = 0.01  # of the overlap of the attentions
 
     train_stride: int = 4
     identities: int = 16
@@ -286,28 +282,3 @@ def convert(state: dict[str, Tensor]) -> dict[str, Tensor]:
             tensor = tensor.flatten(1)
         converted[name] = tensor
     return converted
-
-
-def golden_arrays(golden) -> dict[str, Tensor]:
-    """What `benchmarks/parity.py` compares, computed by our model (see there)."""
-    model, clips = golden.model(), golden.clips(8)
-    found, calls = {}, {}
-    hooks = [
-        stage.register_forward_hook(lambda module, inputs, output, i=i: calls.setdefault(i, []).append(output))
-        for i, stage in enumerate(model.backbone.stages, 1)
-    ]
-    places = {f"layer{i + 1}_h2l": f"paths.{i}" for i in range(len(model.paths))}
-    try:
-        with golden.record(model, places | {"maxpool": "backbone.maxpool", "TKS": "tks", "DAO": "dao"}) as arrays:
-            high, low, masks = model.branches(clips)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    for i, (of_high, of_low) in calls.items():
-        found |= {f"layer{i}_high": of_high, f"layer{i}_low": of_low}
-    found["TKS_high"], found["TKS_low"] = arrays.pop("TKS")
-    found["DAO_high"], found["DAO_low"] = arrays.pop("DAO")[:2]
-    found |= arrays | {f"DAO_mask{i}": mask for i, mask in enumerate(masks)}
-    found |= {"pooled_high": frame_maxima(high), "pooled_low": frame_maxima(low)}
-    pooled = model.pool(high, low, len(clips))
-    return {f"T8/{k}": v for k, v in found.items()} | {"clip_before_bn": pooled, "feature": model.neck.norm(pooled)}

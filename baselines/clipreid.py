@@ -14,8 +14,10 @@ from torch import Tensor, nn
 
 from ..datasets.clips import ClipSpec
 from ..training.model import ModelInfo
+from ..training.recipe import Weight
 from .clip import TINY_SETTINGS, load_clip
-from .prompts import NAMES, PromptedClip, PromptRecipe, convert_shared
+from .prompts import NAMES, PromptedClip, PromptRecipe
+from .renaming import rename
 
 TEMPLATE = "A photo of a X X X X person."
 
@@ -25,7 +27,7 @@ class ClipreidRecipe(PromptRecipe):
     """The authors' configuration for people: pixels scaled to -1 … 1, Adam 5e-6, x0.1 at 30 and 50 of 60 epochs."""
 
     clip: ClipSpec = ClipSpec(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
-    camera_weight: float = 1.0  # of the camera embedding in the class token; 0 builds the model without it
+    camera_weight: Weight = 1.0  # of the camera embedding in the class token; 0 builds the model without it
 
     lr: float = 5e-6
     epochs: int = 60
@@ -84,37 +86,4 @@ def build(recipe: ClipreidRecipe, num_classes: int, num_cameras: int) -> nn.Modu
 
 def convert(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """The authors' names to ours; ours, and names that neither has, pass through."""
-    return convert_shared(state, {**NAMES, "cv_embed": "cameras"})
-
-
-def golden_arrays(golden) -> dict[str, Tensor]:
-    """What `benchmarks/parity.py` compares, computed by our model (see there)."""
-    import numpy as np
-
-    from ..training.losses import supervised_contrast
-    from .clip import tokenize
-
-    model, clips, cameras = golden.model(), golden.clips(1), golden.cameras
-    places = {f"vit_block{i}": f"image.transformer.resblocks.{i}" for i in (0, 5, 10, 11)}
-    places |= {"vit_ln_pre": "image.ln_pre", "vit_ln_post": "image.ln_post"}
-    with golden.record(model, places) as arrays:
-        features = model.clip_features(clips, cameras)
-    arrays["feature"] = torch.cat([features["image"], features["projection"]], dim=1)
-    arrays["feature_after_bn"] = torch.cat([neck.norm(features[name]) for name, neck in model.necks.items()], dim=1)
-    arrays["cls_score_768"] = model.necks["image"](features["image"])
-    arrays["cls_score_512"] = model.necks["projection"](features["projection"])
-    arrays["img_feature_last"] = features["penultimate"]
-    with golden.record(model, {"text_transformer": "text.transformer", "text_ln_final": "text.ln_final"}) as text:
-        text["prompts"], ends = model.prompts(torch.arange(2))
-        text["text_features"] = model.text.from_embeddings(text["prompts"], ends)[1]
-    arrays |= text
-    tokens = model.image(clips[:, 0])
-    arrays["feature_no_sie"] = torch.cat([tokens.final[:, 0], tokens.projected[:, 0]], dim=1)
-    arrays["get_image_512"] = model.stage1_features(clips[:, 0])
-    arrays["tokenized_prompt"] = tokenize([TEMPLATE])[0, :16]
-    rng = np.random.Generator(np.random.PCG64(2000 + golden.seed))
-    words, images = (torch.from_numpy((0.5 * rng.standard_normal((4, 64))).astype(np.float32)) for _ in range(2))
-    labels = torch.tensor([0, 0, 1, 1])
-    arrays["supcon_i2t"] = supervised_contrast(images, words, labels, labels)
-    arrays["supcon_t2i"] = supervised_contrast(words, images, labels, labels)
-    return arrays
+    return rename(state, {**NAMES, "cv_embed": "cameras"})

@@ -10,16 +10,22 @@ Video models call `stem` and the layers one by one, or replace blocks:
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
+from msgspec import Meta
 from torch import Tensor, nn
+from torchvision.models import resnet
 
 from ..datasets import UsageError
 from ..datasets.errors import choices
 from ..training import weights
 from ..training.checkpoint import PICKLED, load_into, read_weights
+from ..training.recipe import Recipe
 
 RESNET50_LAYERS = (3, 4, 6, 3)
+Blocks = Annotated[int, Meta(ge=1, le=64)]
 
 # what the recipes of size tiny of all models on it have in common: from scratch, in minutes on two cores
 TINY_SETTINGS = {
@@ -33,37 +39,37 @@ TINY_SETTINGS = {
     "pretrained": "",
     "precision": "fp32",
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResnetRecipe(Recipe):
+    """A recipe of a model on a ResNet-50 that starts from torchvision's ImageNet weights."""
+
+    pretrained: str = "resnet50-imagenet1k-v1"
+    layers: tuple[Blocks, Blocks, Blocks, Blocks] = RESNET50_LAYERS
+    backbone_width: Annotated[int, Meta(ge=1, le=1024)] = 64  # channels of the stem
+    last_stride: Literal[1, 2] = 1
+
+
 # torchvision's releases, in the table of `training.weights`; V1 is what the compared papers started from
 RELEASES = ("resnet50-imagenet1k-v1", "resnet50-imagenet1k-v2")
 
 
-class Bottleneck(nn.Module):
-    """1x1 to `planes`, 3x3 (which carries the stride), 1x1 to `4 * planes`, added to the shortcut."""
+class Bottleneck(resnet.Bottleneck):
+    """torchvision's block, whose 3x3 convolution carries the stride, with the shortcut that its sizes ask for.
 
-    expansion = 4
+    Args:
+        inputs: channels that come in.
+        planes: channels of the 3x3 convolution; four times as many go out.
+        stride: of the 3x3 convolution and of the shortcut.
+    """
 
     def __init__(self, inputs: int, planes: int, stride: int = 1) -> None:
-        super().__init__()
         outputs = planes * self.expansion
-        self.conv1 = nn.Conv2d(inputs, planes, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(planes)
-        self.conv2 = nn.Conv2d(planes, planes, 3, stride, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(planes)
-        self.conv3 = nn.Conv2d(planes, outputs, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(outputs)
-        self.relu = nn.ReLU(inplace=True)
-        self.downsample = (
-            nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
-            if stride != 1 or inputs != outputs
-            else None
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[N, inputs, H, W] -> [N, 4 planes, H / stride, W / stride]."""
-        shortcut = x if self.downsample is None else self.downsample(x)
-        x = self.relu(self.bn1(self.conv1(x)))
-        x = self.relu(self.bn2(self.conv2(x)))
-        return self.relu(self.bn3(self.conv3(x)) + shortcut)
+        shortcut = None
+        if stride != 1 or inputs != outputs:
+            shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+        super().__init__(inputs, planes, stride, shortcut)
 
 
 class ResNet(nn.Module):

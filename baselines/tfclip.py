@@ -10,19 +10,32 @@ projection [512] and TMD's vector [768], before the batch norms.
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
+from msgspec import Meta
 from torch import Tensor, nn
 
 from ..datasets import ReidDataset
 from ..datasets.clips import ClipSpec
 from ..training.losses import smoothed_cross_entropy
 from ..training.model import FrameExtractor, ModelInfo, TrainingOutput
-from .clip import TINY_SETTINGS, Attention, Block, ClipRecipe, LayerNorm, QuickGELU, load_clip, new_part_factor
+from ..training.recipe import Count, Share, Weight
+from .clip import (
+    TINY_SETTINGS,
+    Attention,
+    Block,
+    ClipRecipe,
+    LayerNorm,
+    QuickGELU,
+    check_heads,
+    load_clip,
+    new_part_factor,
+)
 from .clip_memory import follow, identity_memory
 from .necks import BnNeck, hold_bias
-from .prompts import convert_shared
+from .renaming import rename
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,16 +44,16 @@ class TfclipRecipe(ClipRecipe):
 
     # as their loaders do, whatever their configuration says
     clip: ClipSpec = ClipSpec()
-    camera_weight: float = 1.0  # of the camera embedding in the class token; 0 builds the model without it
+    camera_weight: Weight = 1.0  # of the camera embedding in the class token; 0 builds the model without it
     memory: bool = True  # cross-entropy of the video against the memory
-    memory_momentum: float = 1.0  # 1: frozen, as published; see clip_memory.follow
+    memory_momentum: Share = 1.0  # 1: frozen, as published; see clip_memory.follow
     ssp: bool = True
-    ssp_layers: int = 2
-    ssp_heads: int = 8
-    ssp_dropout: float = 0.1
+    ssp_layers: Count = 2
+    ssp_heads: Count = 8
+    ssp_dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.1
     tmd: bool = True
-    tmd_heads: int = 12
-    tmd_classifier_lr_factor: float = 10.0
+    tmd_heads: Count = 12
+    tmd_classifier_lr_factor: Weight = 10.0
 
     identities: int = 4
     tracklets: int = 4
@@ -184,9 +197,11 @@ class Tfclip(nn.Module):
         if recipe.memory:
             self.register_buffer("memory", torch.zeros(num_classes, embed))
         if recipe.memory and recipe.ssp:
+            check_heads("ssp_heads", recipe.ssp_heads, embed)
             self.ssp = SequenceSpecificPrompt(embed, recipe.ssp_heads, recipe.ssp_layers, recipe.ssp_dropout)
         sizes = {"image": width, "projection": embed}
         if recipe.tmd:
+            check_heads("tmd_heads", recipe.tmd_heads, width)
             self.tmd = TemporalMemoryDiffusion(width, recipe.tmd_heads)
             sizes["clip"] = width
             self.frame_norm = nn.BatchNorm1d(width)  # frames share the clips' classifier, not their batch norm
@@ -309,63 +324,4 @@ NAMES = {
 
 def convert(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """The authors' names to ours; ours pass through, and so do the four of theirs that they never use."""
-    return convert_shared(state, NAMES)
-
-
-def golden_arrays(golden) -> dict[str, Tensor]:
-    """What `benchmarks/parity.py` compares, computed by our model (see there)."""
-    model, cameras = golden.model(), golden.cameras
-    found = {}
-    places = {f"vit_block{i}": f"image.transformer.resblocks.{i}" for i in (0, 5, 10, 11)}
-    places |= {"vit_ln_pre": "image.ln_pre", "vit_ln_post": "image.ln_post", "TMD_message_fc": "tmd.message_fc"}
-    places |= {"TMD_message_attn": "tmd.message_attn", "TMD_out": "tmd.block"}
-    places |= {"TMD_tokens_before_attention": "tmd.block:input"}
-    for frames in golden.lengths:
-        clips = golden.clips(frames)
-        with golden.record(model, places) as arrays:
-            features, video, of_frames = model.features(clips, cameras)
-        classes = arrays["vit_ln_post"][:, 0]
-        arrays |= {"frame_cls_768": classes, "frame_cls_512": classes @ model.image.proj}
-        frozen = model.image(clips.flatten(0, 1)).projected[:, 0]
-        arrays["get_image_512"] = frozen.unflatten(0, (-1, frames)).mean(1)
-        found |= {f"T{frames}/{name}": value for name, value in arrays.items()}
-        name = "feature" if frames == golden.first else f"feature_T{frames}"
-        found[name] = torch.cat(list(features.values()), dim=1)
-        if frames != golden.first:
-            continue
-        memory = golden.fill("clip_memory", (10, features["projection"].shape[1]))
-        inner = {"ssp_visual_in": "ssp.video_in:input", "ssp_memory_proj": "ssp.video_in"}
-        inner |= {"ssp_decoder0": "ssp.layers.0", "ssp_out": "ssp"}
-        with golden.record(model, inner) as prompt:
-            found["v2m_logits"] = model.memory_logits(features["projection"], video, memory)
-        found |= prompt
-        found["cls_score_768"] = model.necks["image"](features["image"])
-        found["cls_score_512"] = model.necks["projection"](features["projection"])
-        found["cls_score_tmd_clip"] = model.necks["clip"](features["clip"])
-        found["cls_score_tmd_frame"] = model.necks["clip"].classifier(model.frame_norm(of_frames.flatten(0, 1)))
-    return found | golden_losses(golden.seed)
-
-
-def golden_losses(seed: int) -> dict[str, Tensor]:
-    """The losses on the golden files' made-up features and scores: 2 identities x 2 clips of 4 frames."""
-    import numpy as np
-
-    from ..training.losses import batch_hard_triplet, combine, euclidean_distances
-
-    rng = np.random.Generator(np.random.PCG64(2000 + seed))
-    shapes = [(4, 768), (4, 512), (4, 768), (4, 10), (4, 10), (4, 10), (4, 10), (16, 10)]
-    drawn = [torch.from_numpy(rng.standard_normal(shape).astype(np.float32)) for shape in shapes]
-    names, labels, recipe = ("image", "projection", "clip"), torch.tensor([0, 0, 1, 1]), RECIPES["full"]
-    features, logits = dict(zip(names, drawn[:3], strict=True)), dict(zip(names, drawn[3:6], strict=True))
-    output = training_output(features, logits, drawn[6], drawn[7], labels, recipe.label_smoothing)
-    total, parts = combine(output, labels, recipe)
-    distances, same = euclidean_distances(features["image"]), labels[:, None] == labels[None, :]
-    return {
-        "loss_triplet": batch_hard_triplet(features["image"], labels, recipe.triplet_margin),
-        "loss_triplet_dist_ap": distances.masked_fill(~same, 0).amax(1),
-        "loss_triplet_dist_an": distances.masked_fill(same, torch.inf).amin(1),
-        "loss_ce_smooth": smoothed_cross_entropy(logits["image"], labels, recipe.label_smoothing),
-        "loss_stage2_part1": total - parts["frames"],
-        "loss_frame": 4 * parts["frames"],
-        "loss_stage2_total": total,
-    }
+    return rename(state, NAMES)

@@ -18,8 +18,20 @@ from torch import Tensor, nn
 from ..datasets.clips import ClipSpec
 from ..training.losses import supervised_contrast
 from ..training.model import ModelInfo, TrainingOutput
-from .clip import TINY_SETTINGS, Attention, Block, ClipConfig, ImageTokens, ImageTower, QuickGELU, load_clip
-from .prompts import NAMES, PromptedClip, PromptRecipe, convert_shared
+from ..training.recipe import Count, Weight
+from .clip import (
+    TINY_SETTINGS,
+    Attention,
+    Block,
+    ClipConfig,
+    ImageTokens,
+    ImageTower,
+    QuickGELU,
+    check_heads,
+    load_clip,
+)
+from .prompts import NAMES, PromptedClip, PromptRecipe
+from .renaming import rename
 
 TEMPLATE = " ".join("P" * 8 + "X" * 4 + "P" * 8) + " ."
 CAMERA_BLOCKS = 9  # of the camera prompt: the first nine, as in the authors' configuration
@@ -31,11 +43,11 @@ class VslaclipRecipe(PromptRecipe):
 
     clip: ClipSpec = ClipSpec()
     adapters: bool = True
-    adapter_width: int = 256
-    adapter_heads: int = 4
+    adapter_width: Count = 256
+    adapter_heads: Count = 4
     frozen: bool = True  # CLIP's own parameters in the image tower; without adapters they train in any case
     camera_prompt: bool = False  # a learned token a camera in the attention of the first nine blocks
-    contrast_weight: float = 1.0  # of the supervised contrast with the texts, in both directions
+    contrast_weight: Weight = 1.0  # of the supervised contrast with the texts, in both directions
 
     lr: float = 1e-4
     weight_decay: float = 2.5e-4
@@ -147,6 +159,7 @@ class Vslaclip(PromptedClip):
         super().__init__(recipe, clip, TEMPLATE, num_classes)
         self.image = clip.image
         if recipe.adapters:
+            check_heads("adapter_heads", recipe.adapter_heads, recipe.adapter_width)
             self.image = AdapterTower(clip.config, recipe.adapter_width, recipe.adapter_heads)
             self.image.load_state_dict(clip.image.state_dict(), strict=False)
             if recipe.frozen:
@@ -193,7 +206,7 @@ def build(recipe: VslaclipRecipe, num_classes: int, num_cameras: int) -> nn.Modu
 
 def convert(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """The authors' names to ours; ours, and names that neither has, pass through."""
-    renamed = convert_shared(state, {**NAMES, "cv_embed": "camera_prompts"})
+    renamed = rename(state, {**NAMES, "cv_embed": "camera_prompts"})
     inner = (
         (".dat_cross.temporal_block.temporal_attn.", ".across.attn."),
         (".dat_cross.", ".across."),
@@ -202,35 +215,3 @@ def convert(state: dict[str, Tensor]) -> dict[str, Tensor]:
     for theirs, ours in inner:
         renamed = {name.replace(theirs, ours): tensor for name, tensor in renamed.items()}
     return renamed
-
-
-def golden_arrays(golden) -> dict[str, Tensor]:
-    """What `benchmarks/parity.py` compares, computed by our model (see there)."""
-    from .clip import tokenize
-
-    block = "image.transformer.resblocks."
-    places = {f"vit_block{i}": f"{block}{i}" for i in (0, 5, 10, 11)} | {"vit_ln_pre": "image.ln_pre"}
-    places |= {"block0_cross_down": f"{block}0.across.down", "block0_cross": f"{block}0.across"}
-    places |= {"block0_cross_temporal": f"{block}0.across.attn", "block0_dat": f"{block}0.adapter"}
-    found = {}
-
-    def run(model: Vslaclip, frames: int, prefix: str, feature: str) -> None:
-        with golden.record(model, places) as arrays:
-            tokens = {"features_768": "image.ln_post"}
-            with golden.record(model, tokens) as last:
-                found[feature] = model.embed(golden.clips(frames), golden.cameras)
-        classes = last["features_768"][:, 0]
-        arrays |= {"frame_features_768": classes, "frame_features_512": classes @ model.image.proj}
-        found.update({f"{prefix}/{name}": value for name, value in arrays.items()})
-
-    if golden.variants:
-        extra = golden.meta["state_dict_pbp_extra"]
-        run(golden.model("camera_prompt=true", extra=extra), 8, "T8_pbp", "feature_pbp")
-    model = golden.model()
-    for frames in golden.lengths:
-        run(model, frames, f"T{frames}", "feature" if frames == golden.first else f"feature_T{frames}")
-    found["prompts"], ends = model.prompts(torch.arange(2))
-    found["text_features"] = model.text.from_embeddings(found["prompts"], ends)[1]
-    found["get_image_512"] = model.stage1_features(golden.clips(8).flatten(0, 1)).unflatten(0, (2, 8)).mean(1)
-    found["tokenized_prompt"] = tokenize([TEMPLATE])[0, :32]
-    return found

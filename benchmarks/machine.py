@@ -3,11 +3,12 @@
 from machine import describe
 """
 
-import os
 import platform
 from pathlib import Path
 
 import torch
+
+from reidkit.datasets.cores import usable_cores
 
 
 def describe(device: str = "cpu") -> str:
@@ -17,7 +18,7 @@ def describe(device: str = "cpu") -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
         model = names[0] if names else model
-    parts = [f"{len(os.sched_getaffinity(0))} cores of {model}, {torch.get_num_threads()} threads"]
+    parts = [f"{usable_cores()} cores of {model}, {torch.get_num_threads()} threads"]
     if device.startswith("cuda"):
         parts.append(f"{torch.cuda.get_device_name(device)}, CUDA {torch.version.cuda}")
     return "; ".join([*parts, f"Python {platform.python_version()}, torch {torch.__version__}"])

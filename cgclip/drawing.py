@@ -1,19 +1,73 @@
-"""The picture of `reidkit explain`: a row a token, a column a frame, the token's attention as heat over the crop.
+"""The picture of CG-CLIP's tokens: a row a token, a column a frame, the token's attention as heat over the crop.
 
-picture = draw_attention(crops, maps, on_class, columns=["frame 3", "frame 9"], title="sports-vreid 0007-c2-1")
-picture.save("tokens.png")
+    trained = open_run(zoo.module("cgclip"), Path("runs/sports/cgclip/seed0"))
+    found = draw_tokens(trained, dataset.train[0])
+    found.picture.save("tokens.png")
+
+`reidkit explain` draws it from the command line.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import torch
 from PIL import Image, ImageDraw, ImageFont
+
+from ..datasets import Tracklet, UsageError
+from ..datasets.loader import decode_tracklet
+from ..datasets.sampling import middle_frames
+from ..datasets.transforms import normalise
+from ..training.trained import Trained
 
 MARGIN, GAP, LABEL, TEXT, NARROWEST = 16, 6, 132, 14, 360  # pixels; LABEL is the width of the left column
 BACKGROUND, INK, FAINT = (255, 255, 255), (20, 20, 20), (110, 110, 110)
 NOTE = ("bright: much attention, each row up", "to its own maximum; %: share of the", "token's attention on that frame")
 STRONGEST = 0.75  # opacity of the heat at a token's maximum
+
+
+@dataclass(frozen=True)
+class TokenPicture:
+    """What the K tokens of a model look at in one tracklet.
+
+    Attributes:
+        picture: as `draw_attention` makes it.
+        frames: indices of the T frames that were read, from 0.
+        shares: [K, T], the share of each token's attention that lies on each frame; rows sum to one.
+    """
+
+    picture: Image.Image
+    frames: tuple[int, ...]
+    shares: np.ndarray
+
+
+def draw_tokens(trained: Trained, tracklet: Tracklet, frames: int | None = None, height: int = 128) -> TokenPicture:
+    """Reads a tracklet with a trained CG-CLIP and draws where each of its tokens looks.
+
+    Args:
+        trained: a run of `cgclip`, opened.
+        tracklet: of any dataset.
+        frames: how many of its frames, evenly spread; None: the clip length that the model is tested with.
+        height: of a crop in the picture, pixels.
+
+    Raises:
+        UsageError: the model has no TFE, or a frame can't be read.
+    """
+    model, recipe, facts = trained.model, trained.recipe, trained.facts
+    if model.tfe is None:
+        raise UsageError(
+            f"{facts.model} has no TFE, so no tokens to draw. Give a run of cgclip, or of a variant that has tokens."
+        )
+    chosen = middle_frames(len(tracklet.frames), frames or recipe.test_frames)
+    crops = decode_tracklet(tracklet, chosen, recipe.clip.height, recipe.clip.width)
+    clip = normalise(crops[None].to(next(model.parameters()).device), recipe.clip)
+    with torch.inference_mode():
+        maps, on_class = (part[0].float().cpu().numpy() for part in model.attention(clip))
+    columns = [f"frame {index + 1}" for index in chosen.tolist()]
+    title = f"{facts.model} {facts.size}, tracklet {tracklet.id}, identity {tracklet.identity}"
+    picture = draw_attention(crops.numpy(), maps, on_class, columns, title, height)
+    return TokenPicture(picture, tuple(chosen.tolist()), maps.sum((2, 3)) + on_class)
 
 
 def heat(crop: np.ndarray, weights: np.ndarray, peak: float) -> np.ndarray:

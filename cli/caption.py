@@ -29,6 +29,13 @@ CAPTIONERS = ("template", "attributes", "endpoint", "transformers")
 @click.option("--url", help="endpoint: http://HOST:PORT/v1. The key is read from $REIDKIT_API_KEY only.")
 @click.option("--model", help="endpoint: as the server names it. transformers: name or folder.")
 @click.option("--concurrency", type=click.IntRange(1, 256), default=4, show_default=True, help="endpoint: at once.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    default=120.0,
+    show_default=True,
+    help="endpoint: seconds a try may take.",
+)
 @click.option("--price", type=(float, float), help="endpoint: dollars a million tokens in, and out; shows the cost.")
 @click.option("--batch", type=click.IntRange(1), default=8, show_default=True, help="transformers: tracklets a batch.")
 @click.option("--device", default="", help="transformers, attributes: cpu, cuda … [default: what is there].")

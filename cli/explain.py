@@ -31,46 +31,31 @@ def explain(model_run, dataset, wanted, output, frames, height, device, data, as
 
     MODEL_RUN is a folder that `reidkit run cgclip` wrote. A row a token, a column a frame.
     """
-    import torch
-
-    from ..cgclip.drawing import draw_attention
+    from ..cgclip.drawing import draw_tokens
     from ..datasets.benches import load_bench
     from ..datasets.devices import pick_device
     from ..datasets.files import atomic_path
-    from ..datasets.loader import decode_tracklet
-    from ..datasets.sampling import spread
-    from ..datasets.transforms import normalise
-    from ..training import zoo
-    from ..training.trained import open_run, read_facts
+    from ..training.run_folder import read_facts
+    from ..training.trained import open_run
 
     if output.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise UsageError(f"'{output}' is no picture's name. End it in .png or .jpg.")
     facts = read_facts(model_run)
     if facts is None:
         raise UsageError(f"'{model_run}' is no run of reidkit. Give a folder that `reidkit run cgclip` wrote.")
-    if facts["model"].partition("/")[0] != "cgclip":
-        raise UsageError(f"'{model_run}' is a run of {facts['model']}; only cgclip has tokens to draw. Give one of it.")
-    trained = open_run(zoo.module("cgclip"), model_run, pick_device(device))
-    model, recipe = trained.model, trained.recipe
-    if model.tfe is None:
-        raise UsageError(f"'{model_run}' is a run of {facts['model']}, which has no TFE, so no tokens to draw.")
-
+    if facts.model.partition("/")[0] != "cgclip":
+        raise UsageError(f"'{model_run}' is a run of {facts.model}; only cgclip has tokens to draw. Give one of it.")
+    trained = open_run(model_run, pick_device(device))
     tracklet = _find(load_bench(dataset, data), wanted)
-    chosen = spread(len(tracklet.frames), frames or recipe.test_frames)
-    crops = decode_tracklet(tracklet, chosen, recipe.clip.height, recipe.clip.width)
-    clip = normalise(crops[None].to(next(model.parameters()).device), recipe.clip)
-    with torch.inference_mode():
-        maps, on_class = (part[0].float().cpu().numpy() for part in model.attention(clip))
-    columns = [f"frame {index + 1}" for index in chosen.tolist()]
-    title = f"{facts['model']} {facts['size']}, tracklet {tracklet.id}, identity {tracklet.identity}"
-    picture = draw_attention(crops.numpy(), maps, on_class, columns, title, height)
+    found = draw_tokens(trained, tracklet, frames, height)
     with atomic_path(output) as temporary:
-        picture.save(temporary, format="PNG" if output.suffix.lower() == ".png" else "JPEG")
+        found.picture.save(temporary, format="PNG" if output.suffix.lower() == ".png" else "JPEG")
     if as_json:
-        shares = (maps.sum((2, 3)) + on_class).tolist()
-        print_json({"output": str(output), "frames": chosen.tolist(), "share_of_frames": shares})
+        shares = found.shares.tolist()
+        print_json({"output": str(output), "frames": found.frames, "share_of_frames": shares})
     else:
-        say(f"{output}: {maps.shape[0]} tokens over {maps.shape[1]} frames of tracklet {tracklet.id}")
+        tokens, drawn = found.shares.shape
+        say(f"{output}: {tokens} tokens over {drawn} frames of tracklet {tracklet.id}")
 
 
 def _find(dataset, wanted):

@@ -46,7 +46,7 @@ def inspect(dataset: Path, sheet: Path | None, as_json: bool) -> None:
 @JSON
 def check(dataset: Path, as_json: bool) -> None:
     """Verify a dataset's files, splits and fingerprint."""
-    from ..toolkit.manifest import check as find_problems
+    from ..toolkit.check import check as find_problems
 
     problems = find_problems(dataset)
     if as_json:

@@ -13,24 +13,24 @@ FORMATS = ("rich", "markdown", "latex", "csv", "html")
 
 
 @click.command()
-@click.argument("kind", default="main")
+@click.argument("name", default="main")
 @click.option("--format", "style", type=click.Choice(FORMATS), default="rich", show_default=True)
 @RESULTS
 @click.option("--intervals", is_flag=True, help="Give ± half the 95 % bootstrap interval over identities.")
 @click.option("--json", "as_json", is_flag=True, help="The tables as one JSON object.")
-def table(kind: str, style: str, results: Path, intervals: bool, as_json: bool) -> None:
+def table(name: str, style: str, results: Path, intervals: bool, as_json: bool) -> None:
     """The paper's tables: main (MARS, iLIDS-VID, LS-VID), hard (SportsVReID, DanceVReID), ablation, complexity."""
     from ..datasets.errors import choices
     from ..leaderboard import complexity, formats, tables
     from ..leaderboard.results import load_results
 
-    if kind not in tables.KINDS:
-        raise UsageError(choices(kind, tables.KINDS, "table"))
-    if kind == "complexity":
+    if name not in tables.NAMES:
+        raise UsageError(choices(name, tables.NAMES, "table"))
+    if name == "complexity":
         made = complexity.table(results)
     else:
         found, problems = load_results(results)
-        made = tables.build(kind, found, problems, intervals=intervals)
+        made = tables.build(name, found, problems, intervals=intervals)
     if as_json:
         print_json(formats.as_object(made))
         return

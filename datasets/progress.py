@@ -20,6 +20,13 @@ from .text import printable
 
 console = Console(stderr=True, highlight=False)
 PLAIN_LINE_SECONDS = 10.0
+_bars = True
+
+
+def plain_lines() -> None:
+    """Lines in place of bars from here on: for a process beside others, whose bars would overwrite each other."""
+    global _bars
+    _bars = False
 
 
 @contextmanager
@@ -32,7 +39,7 @@ def progress(title: str, total: int | None, unit: str = "items") -> Iterator[Cal
     title, started = printable(title), time.monotonic()
     in_bytes = unit == "bytes"
     size, unit = (1e6, "MB") if in_bytes else (1, unit)
-    if console.is_terminal:
+    if _bars and console.is_terminal:
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(),

@@ -11,17 +11,23 @@ field mostly print multiply-adds under that name, so the table has them too, for
 import contextlib
 import copy
 import dataclasses
-import json
-import math
 import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
+from msgspec import Meta
+
+from ..datasets import ReidkitError
 from ..datasets.files import write_json
-from .environment import environment
+from ..datasets.schema import read_json
+from .environment import Environment, environment
 from .tables import Cell, Row, Table
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 FORMAT = 1
 NOTES = (
@@ -31,6 +37,9 @@ NOTES = (
     "Memory: the most that tensors took at once, the model's parameters included.",
 )
 LONGEST = 5.0  # seconds; a slow model is repeated less, three times at least
+
+Figure = Annotated[float, Meta(ge=0)]
+Size = Annotated[int, Meta(ge=1)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,39 +51,52 @@ class Complexity:
         gflops: 10^9 operations a clip, matrix products and convolutions; a multiply-add is two.
         milliseconds: median a clip.
         memory_mib: the most that tensors took at once, the model included.
+        device: "cpu", or the GPU's name.
         precision: fp32, or bf16 under autocast.
     """
 
     model: str
     size: str
-    clip: list
-    parameters: int
-    gflops: float
-    milliseconds: float
-    memory_mib: float
+    clip: tuple[Size, Size, Size, Size]
+    parameters: Annotated[int, Meta(ge=0)]
+    gflops: Figure
+    milliseconds: Figure
+    memory_mib: Figure
     device: str
-    environment: dict
+    environment: Environment
     precision: str = "fp32"
-    format: int = FORMAT
+    format: Annotated[int, Meta(ge=1, le=FORMAT)] = FORMAT
 
 
-def gigaflops(model: object, clip_shape: tuple[int, int, int, int], device: str = "meta") -> float:
-    """10^9 operations of `model.embed` on one clip [T, 3, H, W]; on the meta device nothing is computed."""
+def gigaflops(model: "nn.Module", clip_shape: tuple[int, int, int, int], device: str = "meta") -> float:
+    """10^9 operations of `model.embed` on one clip [T, 3, H, W]; on the meta device nothing is computed.
+
+    Raises:
+        RuntimeError, NotImplementedError: torch's, on the meta device where `embed` reads a value.
+    """
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     clip, camera = _input(clip_shape, device)
-    # the counter looks for the gradient of whatever wants one, which a view made without gradients doesn't have
+    # The counter hooks the gradient function of every input that requires a gradient. A view of a parameter that was
+    # made under `no_grad` requires one and has no such function; hence no parameter may require one here.
     with torch.no_grad(), _frozen(model), FlopCounterMode(display=False) as counter:
-        model.embed(clip, camera)
+        _embed(model, clip, camera)
     return counter.get_total_flops() / 1e9
 
 
 def measure(
-    model: object, clip_shape: tuple[int, int, int, int], device: str = "cpu", *, name: str = "", size: str = "full",
-    repeats: int = 10, precision: str = "fp32",
+    model: "nn.Module", clip_shape: tuple[int, int, int, int], device: str = "cpu", *, name: str = "",
+    size: str = "full", repeats: int = 10, precision: str = "fp32",
 ) -> Complexity:  # fmt: skip
-    """Measures `model.embed(clips, cameras)` on a clip of `clip_shape` [T, 3, H, W]. The model is put on `device`."""
+    """Measures `model.embed(clips, cameras)` on one clip. The model is put on `device`, in test mode.
+
+    Args:
+        clip_shape: [T, 3, H, W].
+        name, size: what the figures are stored as.
+        repeats: timings, of which the median is taken; fewer where they take over five seconds.
+        precision: "bf16" under autocast on a GPU; elsewhere everything is fp32.
+    """
     import torch
 
     from .tensor_memory import TensorMemory
@@ -88,31 +110,31 @@ def measure(
     except (RuntimeError, NotImplementedError):  # its `embed` reads values
         operations = gigaflops(model, clip_shape, device)
     with torch.inference_mode():
-        model.embed(clip, camera)  # warms up
+        _embed(model, clip, camera)  # warms up
     if on_gpu:
         torch.cuda.reset_peak_memory_stats(device)
     casting = torch.autocast("cuda", torch.bfloat16, enabled=on_gpu and precision == "bf16")
     with torch.inference_mode(), casting:
         if on_gpu:
-            model.embed(clip, camera)
+            _embed(model, clip, camera)
             memory = torch.cuda.max_memory_allocated(device)
         else:
             with TensorMemory(model, clip, camera) as watched:
-                model.embed(clip, camera)
+                _embed(model, clip, camera)
             memory = watched.peak
         times: list[float] = []
         while len(times) < repeats and (len(times) < 3 or sum(times) < LONGEST):
             if on_gpu:
                 torch.cuda.synchronize()
             started = time.perf_counter()
-            model.embed(clip, camera)
+            _embed(model, clip, camera)
             if on_gpu:
                 torch.cuda.synchronize()
             times.append(time.perf_counter() - started)
     return Complexity(
         model=name or type(model).__name__,
         size=size,
-        clip=list(clip_shape),
+        clip=clip_shape,
         parameters=sum(p.numel() for p in model.parameters()),
         gflops=operations,
         milliseconds=1e3 * sorted(times)[len(times) // 2],
@@ -123,22 +145,26 @@ def measure(
     )
 
 
-def _input(clip_shape: tuple[int, int, int, int], device: str) -> tuple:
+def _embed(model: "nn.Module", clip: "Tensor", camera: "Tensor") -> "Tensor":
+    return cast(Any, model).embed(clip, camera)
+
+
+def _input(clip_shape: tuple[int, int, int, int], device: str) -> "tuple[Tensor, Tensor]":
     import torch
 
     return torch.zeros(1, *clip_shape, device=device), torch.zeros(1, dtype=torch.int64, device=device)
 
 
 @contextlib.contextmanager
-def _frozen(model: object) -> Iterator[None]:
-    """No parameter wants a gradient inside."""
-    wanted = [p for p in model.parameters() if p.requires_grad]
-    for parameter in wanted:
+def _frozen(model: "nn.Module") -> Iterator[None]:
+    """No parameter requires a gradient inside."""
+    required = [p for p in model.parameters() if p.requires_grad]
+    for parameter in required:
         parameter.requires_grad_(False)
     try:
         yield
     finally:
-        for parameter in wanted:
+        for parameter in required:
             parameter.requires_grad_(True)
 
 
@@ -146,6 +172,9 @@ def save(root: Path | str, cost: Complexity) -> Path:
     """Writes `results/complexity/<model>[-<size>][-<GPU>].json`: the size where it is not full, the GPU if on one.
 
     An older measurement of the same is replaced.
+
+    Raises:
+        ReidkitError: the folder can't be written.
     """
     name = cost.model + ("" if cost.size == "full" else f"-{cost.size}")
     name += "" if cost.device == "cpu" else "-" + re.sub(r"[^a-z0-9]+", "-", cost.device.lower()).strip("-")
@@ -155,26 +184,13 @@ def save(root: Path | str, cost: Complexity) -> Path:
 
 
 def load(root: Path | str) -> tuple[list[Complexity], list[str]]:
-    """All stored figures, and what is wrong with the files that are left out."""
-
-    def needed(field: dataclasses.Field, record: dict) -> bool:
-        return field.default is dataclasses.MISSING or field.name in record
-
+    """All stored figures, and a sentence for each file that is left out: cut, of a newer format, or out of range."""
     costs, problems = [], []
     for path in sorted((Path(root) / "complexity").rglob("*.json")):
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            cost = Complexity(**{f.name: record[f.name] for f in dataclasses.fields(Complexity) if needed(f, record)})
-            numbers = (cost.parameters, cost.gflops, cost.milliseconds, cost.memory_mib)
-            good = cost.format <= FORMAT and all(math.isfinite(n) and n >= 0 for n in numbers)
-            good = good and len(cost.clip) == 4 and all(isinstance(n, int) and n > 0 for n in cost.clip)
-            good = good and isinstance(cost.model, str)
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            good = False
-        if good:
-            costs.append(cost)
-        else:
-            problems.append(f"Left out: '{path}' is damaged, of a newer format, or holds a figure that is no number.")
+            costs.append(read_json(path, Complexity, "Measure that model again (`reidkit models --measure`)."))
+        except ReidkitError as error:
+            problems.append(f"Left out: {error}")
     return costs, problems
 
 

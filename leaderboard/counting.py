@@ -123,7 +123,7 @@ def _count_on_device(block, q0, g0, matches, limits, removed, nearer, best, near
     def flat(ragged: Ragged) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         first, last = ragged.start[q0], ragged.start[q0 + rows]
         owner = np.repeat(np.arange(rows), ragged.counts[q0 : q0 + rows])
-        return np.arange(first, last), owner, ragged.columns[first:last] - g0
+        return np.arange(int(first), int(last)), owner, ragged.columns[first:last] - g0
 
     _, owner, columns = flat(removed)
     inside = (columns >= 0) & (columns < width)

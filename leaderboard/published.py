@@ -1,12 +1,15 @@
 """The published figures, packaged in `published.toml` with their sources.
 
-for row in published(): row.model, row.figures["mars"]["mAP"], row.source, row.verified
+    for row in published():
+        row.model, row.figures["mars"]["mAP"], row.source, row.verified
+
+A figure that a paper doesn't print is absent.
 """
 
 import tomllib
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 _WORDS = ("model", "venue", "year", "source", "verified")
 
@@ -30,7 +33,7 @@ class Published:
 @cache
 def published() -> tuple[Published, ...]:
     """All rows, in the file's order (by year)."""
-    rows = tomllib.loads(files(__package__).joinpath("published.toml").read_text(encoding="utf-8"))["result"]
+    rows = tomllib.loads(Path(__file__).with_name("published.toml").read_text(encoding="utf-8"))["result"]
     return tuple(
         Published(
             row["model"],

@@ -46,7 +46,7 @@ def rerank_distances(
         average = sparse.csr_matrix(
             (np.full(count * k2, 1 / k2), neighbours[:, :k2].ravel(), np.arange(count + 1) * k2), shape=(count, count)
         )
-        encodings = (average @ encodings).tocsr()
+        encodings = sparse.csr_matrix(average @ encodings)
     queries, entries = np.searchsorted(rows, query_rows), np.searchsorted(rows, gallery_rows)
     original = FeatureDistances(features, query_rows, gallery_rows, metric)
     inverted = encodings[entries].tocsc()

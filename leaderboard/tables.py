@@ -16,7 +16,7 @@ from .published import Published, published
 from .results import Problem, Result
 from .significance import LEVEL, interval, paired_test
 
-KINDS = ("main", "hard", "ablation", "complexity")
+NAMES = ("main", "hard", "ablation", "complexity")
 MAIN = ("mars", "ilids-vid", "ls-vid")
 HARD = ("sports-vreid", "dance-vreid")
 TITLES = {
@@ -31,13 +31,18 @@ TEST_RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Cell:
-    """A figure; `spread` is a standard deviation over seeds or half an interval. `tied`: not significantly behind.
+    """A figure of a table, printed as `85.1 ± 0.4 ≈`.
 
-    `of` holds the results it was made from; published figures have none.
+    Attributes:
+        margin: what stands behind the ±: a standard deviation over seeds, or half an interval.
+        best, second: of its column, by the figures as printed.
+        tied: not significantly behind the best of ours in its column.
+        digits: behind the point.
+        of: the results it was made from; published figures have none.
     """
 
     value: float
-    spread: float | None = None
+    margin: float | None = None
     best: bool = False
     second: bool = False
     tied: bool = False
@@ -47,12 +52,12 @@ class Cell:
     @property
     def text(self) -> str:
         plain = f"{self.value:.{self.digits}f}"
-        return plain if self.spread is None else f"{plain} ± {self.spread:.{self.digits}f}"
+        return plain if self.margin is None else f"{plain} ± {self.margin:.{self.digits}f}"
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of a table; a cell is None where there is no figure."""
+    """A line of a table; a cell is None where there is no figure. `dagger`: second-hand or derived, not verified."""
 
     label: str
     cells: tuple[Cell | None, ...]
@@ -62,13 +67,24 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Columns are (group, name); groups are printed above the names."""
+    """Columns are (group, name); groups are printed above the names. `problems` are sentences on what was left out."""
 
     title: str
     columns: tuple[tuple[str, str], ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+
+    @property
+    def groups(self) -> list[tuple[str, int, int]]:
+        """(group, first column, number of columns) of neighbouring columns of one group."""
+        found: list[tuple[str, int, int]] = []
+        for i, (group, _) in enumerate(self.columns):
+            if found and found[-1][0] == group:
+                found[-1] = (group, found[-1][1], found[-1][2] + 1)
+            else:
+                found.append((group, i, 1))
+        return found
 
 
 @dataclass(frozen=True)
@@ -98,14 +114,20 @@ def setting_of(r: Result) -> Setting:
 
 
 def build(
-    kind: str, results: Sequence[Result], problems: Sequence[Problem] = (), *, intervals: bool = False
+    name: str, results: Sequence[Result], problems: Sequence[Problem] = (), *, intervals: bool = False
 ) -> list[Table]:
-    """The tables of a kind; the first is the one a paper prints, the others hold what must not share its columns."""
-    problems_words = tuple(f"Left out: {problem}" for problem in problems)
-    if kind == "ablation":
+    """The tables "main", "hard" or "ablation" (`complexity.table` makes the fourth).
+
+    The first is the one a paper prints, the others hold what must not share its columns.
+
+    Args:
+        results, problems: as `load_results` gives them, the oldest first.
+        intervals: ± is half the 95 % bootstrap interval over identities, not the standard deviation over seeds.
+    """
+    if name == "ablation":
         results = [r for r in results if r.model.partition("/")[0] == "cgclip"]
         benches, cited = _ordered({r.bench for r in results}), []
-    elif kind == "hard":
+    elif name == "hard":
         found = {r.bench for r in results if r.bench not in MAIN and r.bench not in PROTOCOLS}
         benches = [*HARD, *sorted(found - set(HARD))]
         cited = [p for p in published() if any(b in p.figures for b in HARD)]
@@ -116,32 +138,30 @@ def build(
     settings: dict[Setting, list[Result]] = {}
     for r in results:
         settings.setdefault(setting_of(r), []).append(r)
-    chosen = {bench: _main_setting(bench, settings) for bench in benches}
+    chosen = {b: setting for b in benches if (setting := _main_setting(b, settings)) is not None}
     tables = []
-    if kind == "hard" and cited:
+    if name == "hard" and cited:
         # nobody has released these papers' data: their figures and ours come from other footage
         note = "Published on the authors' own footage, which is not released: never in one column with ours."
         columns = [(b, m) for b in HARD for m in ("mAP", "R1")]
-        tables.append(_table("SportsVReID and DanceVReID, published", columns, cited, {}, {}, False, (note,)))
+        tables.append(_table("SportsVReID and DanceVReID, published", columns, cited, {}, {}, False, [note]))
         cited = []
-    present = [b for b in benches if chosen[b] is not None or b in MAIN]  # of our own footage only what there is
-    if kind == "ablation":
-        present = [b for b in benches if chosen[b] is not None]
-    columns = [(b, m) for b in present for m in _headline(b, chosen[b])]
+    # without results, a bench of the papers has its columns in the main table alone
+    present = [b for b in benches if b in chosen or (name == "main" and b in MAIN)]
+    columns = [(b, m) for b in present for m in _headline(b, chosen.get(b))]
     titles = {"main": "Main results", "hard": "Hard cases, ours", "ablation": "CG-CLIP's switches"}
-    notes = [f"{TITLES.get(b, b)}: {chosen[b].words}." for b in present if chosen[b] is not None]
+    notes = [f"{TITLES.get(b, b)}: {chosen[b].words}." for b in present if b in chosen]
     if cited and results:
         notes.append("Published rows are as cited; their sampling at test time is their own.")
-    kept = {b: s for b, s in chosen.items() if s is not None}
     if present or not tables:
-        tables.append(_table(titles[kind], columns, cited, kept, settings, intervals, tuple(notes)))
+        tables.append(_table(titles[name], columns, cited, chosen, settings, intervals, notes))
     for setting in settings:
         if setting not in chosen.values():
             columns = [(setting.bench, m) for m in _headline(setting.bench, setting)]
             title = f"{TITLES.get(setting.bench, setting.bench)}, {setting.words}"
             note = "Apart from the table above: another protocol, sampling, metric, re-ranking or dataset."
-            tables.append(_table(title, columns, [], {setting.bench: setting}, settings, intervals, (note,)))
-    tables[0] = replace(tables[0], problems=problems_words)
+            tables.append(_table(title, columns, [], {setting.bench: setting}, settings, intervals, [note]))
+    tables[0] = replace(tables[0], problems=tuple(f"Left out: {problem}" for problem in problems))
     return tables
 
 
@@ -175,7 +195,7 @@ def _table(
     chosen: dict[str, Setting],
     settings: dict[Setting, list[Result]],
     intervals: bool,
-    notes: tuple[str, ...],
+    first_notes: Sequence[str],
 ) -> Table:
     rows = [
         Row(
@@ -187,6 +207,7 @@ def _table(
         for p in cited
     ]
     rows = [row for row in rows if any(row.cells)]
+    notes = list(first_notes)
     groups = by_label({b: settings[s] for b, s in chosen.items()})
     seeds = False
     for label, by_bench in groups.items():
@@ -196,9 +217,8 @@ def _table(
             cells.append(_cell(runs, metric, intervals))
             seeds |= len(runs) > 1
         rows.append(Row(label, tuple(cells)))
-    notes = list(notes)
     rows = _ranked(rows, columns)
-    rows, tested = _tied(rows, columns, groups)
+    rows, tested = _tied(rows, columns)
     if any(row.dagger for row in rows):
         notes.append("† second-hand or derived, not verified.")
     drawn = "identities and seeds" if seeds else "identities"
@@ -255,9 +275,10 @@ def _cell(runs: Sequence[Result], metric: str, intervals: bool) -> Cell | None:
 def _ranked(rows: list[Row], columns: Sequence[object]) -> list[Row]:
     """Marks best and second of each column, by the figures as printed; equal ones share the mark."""
     for c in range(len(columns)):
-        shown = sorted({round(row.cells[c].value, 1) for row in rows if row.cells[c]}, reverse=True)
-        if sum(row.cells[c] is not None for row in rows) < 2:
+        figures = [round(cell.value, 1) for row in rows if (cell := row.cells[c])]
+        if len(figures) < 2:
             continue
+        shown = sorted(set(figures), reverse=True)
 
         def mark(cell: Cell, shown: list[float] = shown) -> Cell:
             place = shown.index(round(cell.value, 1))
@@ -268,20 +289,23 @@ def _ranked(rows: list[Row], columns: Sequence[object]) -> list[Row]:
 
 
 def _with(row: Row, c: int, change: Callable[[Cell], Cell]) -> Row:
-    if row.cells[c] is None:
-        return row
-    return replace(row, cells=(*row.cells[:c], change(row.cells[c]), *row.cells[c + 1 :]))
+    cell = row.cells[c]
+    return row if cell is None else replace(row, cells=(*row.cells[:c], change(cell), *row.cells[c + 1 :]))
 
 
-def _tied(rows: list[Row], columns: Sequence[tuple[str, str]], groups: dict) -> tuple[list[Row], bool]:
+def _tied(rows: list[Row], columns: Sequence[tuple[str, str]]) -> tuple[list[Row], bool]:
+    """Marks ours that are not significantly behind the best of ours in their column; whether any was marked."""
     tested = False
-    for c, (bench, metric) in enumerate(columns):
-        ours = [(i, groups[row.label].get(bench, [])) for i, row in enumerate(rows) if row.ours and row.cells[c]]
-        ours = [(i, [r.per_query for r in runs]) for i, runs in ours if runs and all(r.per_query for r in runs)]
+    for c, (_, metric) in enumerate(columns):
+        ours = [
+            (cell.value, i, [r.per_query for r in cell.of])
+            for i, row in enumerate(rows)
+            if row.ours and (cell := row.cells[c]) and all(r.per_query for r in cell.of)
+        ]
         if len(ours) < 2:
             continue
-        top, best = max(ours, key=lambda pair: rows[pair[0]].cells[c].value)
-        for i, runs in ours:
+        _, top, best = max(ours, key=lambda one: one[0])
+        for _, i, runs in ours:
             if i == top:
                 continue
             try:

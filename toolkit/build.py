@@ -1,6 +1,6 @@
 """From raw footage to a dataset: `reidkit build-dataset RAW -o OUT`, stage by stage.
 
-    outcome = build(Path("raw"), Path("out"), BuildSettings(), detector, embedder)
+    outcome = build(Path("raw"), Path("out"), BuildSettings(), load_detector, load_embedder)
 
 Decoding, detecting, cropping and embedding leave their results under OUT/.work, each in a file named after all that its
 content depends on. The same command after a kill takes up what is finished, a command with other settings what it has
@@ -8,43 +8,43 @@ in common; linking and dividing take seconds and are always done anew. OUT/datas
 no path of the machine: a build that was killed and run again ends in the same bytes as one that wasn't.
 """
 
-import fcntl
 import hashlib
-import json
-import multiprocessing
-import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import polars as pl
+from msgspec import Meta
 
 from ..datasets import JUNK, LossError, ReidkitError, UsageError
-from ..datasets.files import write_json
-from ..datasets.format import CROPS, DECISIONS, FRAMES, MANIFEST, TRACKLETS
+from ..datasets.cores import usable_cores
+from ..datasets.fields import check_fields
+from ..datasets.files import sha256_file
+from ..datasets.format import CROPS, FRAMES, TRACKLETS
+from ..datasets.names import check_name
 from ..datasets.progress import say
 from ..training import weights
-from . import truth as scoring
+from .attributes import of_identities, read_people, write_attributes
 from .boxes import box_source, settled
 from .detect import Detector
 from .embed import Embedder, embed_source
-from .events import EventSettings, Proposals, SourceWork, propose
+from .events import Proposals, propose
+from .folder import WORK, claim, invalidate, refuse_other
 from .footage import Extracted, extract_take
-from .manifest import counts, write_attributes, write_manifest, write_tables
-from .settings import FootageSettings
+from .manifest import counts, write_manifest, write_tables
+from .pieces import SourceWork
+from .settings import EventSettings, FootageSettings
 from .sheets import write_sheets
 from .sources import Discovery, discover
 from .split import SplitSettings, assign
+from .truth import score_build, truth_boxes
 from .video import Take, probe
 from .work import source_slug, work_key
+from .workers import run_in_processes
 
-WORK = ".work"
-MARK = "build.json"
 SHEET = "contact-sheet.jpg"
 SINGLE, MULTI = "single-camera-views", "video-reid"
 # Raised when the same footage and settings give another dataset than before.
@@ -52,26 +52,44 @@ REVISION = 1
 # An only camera's take is divided into views of about so many seconds.
 VIEW_SECONDS, FEWEST_VIEWS, MOST_VIEWS = 10.0, 2, 6
 
+Protocol = Literal["auto", "video-reid", "single-camera-views"]
+# Called with a number of threads, or None for all cores.
+LoadDetector = Callable[[int | None], Detector]
+LoadEmbedder = Callable[[int | None], Embedder]
+
 
 @dataclass(frozen=True)
 class BuildSettings:
-    """Everything that decides a build beside the footage and the two models."""
+    """Everything that decides a build beside the footage and the two models.
 
-    name: str = ""  # "": the output folder's
-    protocol: Literal["auto", "video-reid", "single-camera-views"] = "auto"
+    Attributes:
+        name: of the dataset; "" for the output folder's.
+        protocol: "auto" is "single-camera-views" where every event was filmed by one camera.
+        max_loss: share of the frames that may fail to decode, 0 to 1.
+    """
+
+    name: str = ""
+    protocol: Protocol = "auto"
     footage: FootageSettings = field(default_factory=FootageSettings)
     event: EventSettings = field(default_factory=EventSettings)
     split: SplitSettings = field(default_factory=SplitSettings)
-    max_loss: float = 0.05  # share of the frames that may fail to decode
+    max_loss: Annotated[float, Meta(ge=0, le=1)] = 0.05
 
     def __post_init__(self) -> None:
-        if not 0 <= self.max_loss <= 1:
-            raise UsageError(f"--max-loss {self.max_loss} is out of range: give a share between 0 and 1.")
+        check_fields(self, "build setting")
+        if self.name:
+            check_name(self.name, "name of a dataset")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """manifest: as written. lost: share of the frames that did not decode. sheets: the contact sheet's pages."""
+    """What a build left.
+
+    Attributes:
+        manifest: as written.
+        lost: share of the frames that did not decode, 0 to 1.
+        sheets: the contact sheet's pages.
+    """
 
     manifest: dict
     lost: float
@@ -90,26 +108,33 @@ def build(
     raw: Path,
     out: Path,
     settings: BuildSettings,
-    load_detector: Callable[[int | None], Detector],
-    load_embedder: Callable[[int | None], Embedder],
+    load_detector: LoadDetector,
+    load_embedder: LoadEmbedder,
     workers: int = 1,
 ) -> Outcome:
-    """Builds the dataset, or finishes it.
+    """Builds the dataset, or finishes one whose build was stopped.
 
     Args:
-        load_detector, load_embedder: called with a number of threads (None: all); picklable where `workers` > 1.
-        workers: processes, each with a source at a time.
+        raw: folder of the footage, as `sources.discover` reads it.
+        out: folder of the dataset: new, empty, or of an earlier build.
+        load_detector: makes the detector; picklable where `workers` > 1. Not called where all footage is annotated.
+        load_embedder: makes the embedder.
+        workers: number of processes; each takes one source after another through decoding, detection and cropping.
 
     Raises:
         MissingWeights: the detector's or the embedder's weights are not on this machine; both are named at once.
-        UsageError: no footage, an output folder that holds something else, or review decisions on another build.
+        UsageError: no footage, the same footage twice, an output folder that holds something else, one event where
+            division by event is asked for, or review decisions on another build.
         ReidkitError: nobody was found, or the output can't be written.
     """
+    if workers < 1:
+        raise UsageError(f"{workers} workers are too few: give 1 or more.")
     found = discover(raw)
-    if out.resolve() == raw.resolve() or raw.resolve() in out.resolve().parents:
-        raise UsageError(f"The output '{out}' lies in the footage's folder '{raw}'. Choose a folder beside it.")
-    _refuse_other(out)
-    # What can go wrong for want of a file goes wrong before anything is written.
+    _check_place(raw, out)
+    settings = replace(settings, name=settings.name or check_name(out.resolve().name, "name of a dataset"))
+    settings.split.decided({source.event for source in found.sources})
+    known = read_people(found.identities)
+    annotated = {source.key: truth_boxes(source.truth) for source in found.sources if source.truth}
     load_once = cache(partial(load_detector, None))
     boxes = [box_source(source, load_once) for source in found.sources]
     detector, embedder = weights.together(
@@ -117,186 +142,114 @@ def build(
     )
     settings = replace(settings, footage=settled(settings.footage, detector))
     takes = [probe(source) for source in found.sources]
+    _refuse_repeated(takes)
     for note in found.notes:
         say(note)
-    with _claim(out):
-        facts = [_identity_of(take) for take in takes]
-        key = work_key(REVISION, _settings_facts(settings, detector, embedder), facts)
-        _invalidate(out, key)
+    # What can go wrong for want of a file has gone wrong by now. From here on something is written.
+    with claim(out):
+        key = _build_key(found, takes, settings, detector, embedder)
+        invalidate(out, key)
         if workers > 1 and len(takes) > 1:
-            _extract_in_pool(takes, settings, load_detector, out, workers)
+            _extract_in_processes(takes, settings.footage, load_detector, out, workers)
         works = []
         for take, its_boxes in zip(takes, boxes, strict=True):
             extracted = extract_take(take, its_boxes, settings.footage, out / WORK, out / CROPS)
             works.append(_embed(take, extracted, embedder, out))
-        return _finish(found, works, settings, detector, embedder, key, out)
+        _require_people(works, settings.footage)
 
-
-def _finish(
-    found: Discovery,
-    works: list[SourceWork],
-    settings: BuildSettings,
-    detector: Detector | None,
-    embedder: Embedder,
-    key: str,
-    out: Path,
-) -> Outcome:
-    """Everything after the sources' own stages: linking, dividing, scores, tables, manifest."""
-    notes = list(found.notes)
-    people = sum(len(work.extracted.tracklets) for work in works)
-    if not people:
-        boxes = sum(work.extracted.counts.get("boxes", 0) for work in works)
-        raise ReidkitError(
-            f"Nobody could be followed in the footage ({len(works)} videos, {boxes} boxes of people). "
-            f"People must be {settings.footage.min_height:.0f} pixels tall and be seen for "
-            f"{settings.footage.min_length:g} s; or try another --detector."
+        single = _is_single_camera(found, settings.protocol)
+        proposals = _link(works, settings.event, divide=single)
+        tracklets = _number(pl.concat([one.tracklets for one in proposals.values()]))
+        scores, truth = score_build(
+            works, tracklets, annotated, settings.footage.confidence, shared_ids=found.identities is not None
         )
-    notes += [f"Nobody was followed in '{w.take.source.key}'." for w in works if not len(w.extracted.tracklets)]
-    by_event: dict[str, list[SourceWork]] = {}
-    for work in works:
-        by_event.setdefault(work.take.source.event, []).append(work)
-    alone = all(len(group) == 1 for group in by_event.values())
-    single = found.single_camera or alone if settings.protocol == "auto" else settings.protocol == SINGLE
-    proposals: dict[str, Proposals] = {}
-    for event, group in by_event.items():
-        views = 1
-        if single and len(group) == 1:
-            views = int(np.clip(round(group[0].take.duration / VIEW_SECONDS), FEWEST_VIEWS, MOST_VIEWS))
-        proposals[event] = propose(group, settings.event, views)
-        say(f"{event}: {_linked(proposals[event])}")
-    table = _number(pl.concat([p.tracklets for p in proposals.values()]))
-    frames = pl.concat([p.frames for p in proposals.values()])
-    scores, who = _score(works, table, settings, found.identities is not None)
-    table = table.with_columns(truth=pl.Series([who.get(name) for name in table["id"].to_list()], dtype=pl.Int64))
-    table, by = assign(table, settings.split)
-    notes += _split_notes(table, by, single)
-    attributes = _attributes(found.identities, table)
+        tracklets, by = assign(_with_truth(tracklets, truth), settings.split)
 
-    write_tables(out, table, frames)
-    write_attributes(out, attributes)
-    sheets = write_sheets(out, out / SHEET, pl.read_parquet(out / TRACKLETS), pl.read_parquet(out / FRAMES))
-    total = _totals(works)
-    lost = total.get("frames_lost", 0) / max(total.get("frames_expected", 0), 1)
-    manifest = write_manifest(
-        out,
-        {
-            "name": settings.name or out.resolve().name,
-            "protocol": SINGLE if single else MULTI,
-            "counts": counts(table),
-            "losses": total | _sum([p.counts for p in proposals.values()]),
-            "split": {"by": by, "test_share": settings.split.test_share, "seed": settings.split.seed},
-            "scores": scores,
-            "linking": {event: _rounded(asdict(p.calibration)) for event, p in proposals.items()},
-            "settings": _settings_facts(settings, detector, embedder),
-            "sources": [_source_facts(work) for work in works],
-            "notes": notes,
-            "build": key,
-        },
-    )
+        write_tables(out, tracklets, pl.concat([one.frames for one in proposals.values()]))
+        own = write_attributes(out, of_identities(known, tracklets))
+        sheets = write_sheets(
+            out, out / SHEET, pl.read_parquet(out / TRACKLETS), pl.read_parquet(out / FRAMES), own_folder=True
+        )
+        losses = _sum(work.extracted.counts for work in works)
+        manifest = write_manifest(
+            out,
+            {
+                "name": settings.name,
+                "protocol": SINGLE if single else MULTI,
+                "counts": counts(tracklets),
+                "losses": losses | _sum(one.counts for one in proposals.values()),
+                "split": {"by": by, "test_share": settings.split.test_share, "seed": settings.split.seed},
+                "scores": scores,
+                "linking": {event: _rounded(asdict(one.calibration)) for event, one in proposals.items()},
+                "settings": _settings_facts(settings, detector, embedder),
+                "sources": [_source_facts(work) for work in works],
+                "notes": [*found.notes, *_empty_notes(works), *_split_notes(tracklets, by, single), *_own_notes(own)],
+                "build": key,
+            },
+        )
+    lost = losses.get("frames_lost", 0) / max(losses.get("frames_expected", 0), 1)
     return Outcome(manifest, lost, sheets)
 
 
-def _refuse_other(out: Path) -> None:
-    """Raises UsageError where the output is a file, or a folder that holds something else than a build."""
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"'{out}' is a file; give a folder as output, new, empty, or of an earlier build.")
-    mark = out / WORK / MARK
-    if out.is_dir() and not mark.is_file() and not (out / MANIFEST).is_file():
-        here = sorted(path.name for path in out.iterdir() if path.name != WORK)
-        if here:
+def _check_place(raw: Path, out: Path) -> None:
+    if out.resolve() == raw.resolve() or raw.resolve() in out.resolve().parents:
+        raise UsageError(f"The output '{out}' lies in the footage's folder '{raw}'. Choose a folder beside it.")
+    refuse_other(out)
+
+
+def _refuse_repeated(takes: Sequence[Take]) -> None:
+    """Raises UsageError where two sources have the same bytes.
+
+    As two cameras or two events, one video would be found again in itself: every identity twice, and on both sides of
+    the split perhaps.
+    """
+    first: dict[str, Take] = {}
+    for take in takes:
+        twin = first.setdefault(take.sha256, take)
+        if twin is not take:
             raise UsageError(
-                f"'{out}' holds something else ('{here[0]}'). Give a new or empty folder, or that of an earlier build."
+                f"'{twin.source.path}' and '{take.source.path}' are the same footage, to the byte. Take one of them "
+                "out of the folder."
             )
 
 
-@contextmanager
-def _claim(out: Path) -> Iterator[None]:
-    """Makes the output folder ours while it lasts: marked as a build, and locked against a second one.
-
-    Raises:
-        UsageError: another build is at work in it.
-        ReidkitError: it can't be written.
-    """
-    mark = out / WORK / MARK
-    try:
-        mark.parent.mkdir(parents=True, exist_ok=True)
-        lock = open(mark.with_name("lock"), "a")  # noqa: SIM115 - held open for as long as the build lasts
-    except OSError as error:
-        raise ReidkitError(
-            f"Cannot write '{out}': {error.strerror or error}. Choose a folder you may write to, with free space."
-        ) from None
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UsageError(f"Another build is at work in '{out}'. Wait for it, or choose another folder.") from None
-        if not mark.is_file():
-            write_json(mark, {"tool": "reidkit build-dataset"})
-        for left in sorted(out.rglob(".*.tmp")):  # half-written by a build that was killed
-            left.unlink()
-        yield
+def _build_key(
+    found: Discovery, takes: Sequence[Take], settings: BuildSettings, detector: Detector | None, embedder: Embedder
+) -> str:
+    """Stands for everything that decides the dataset but its name."""
+    people = sha256_file(found.identities) if found.identities else None
+    facts = [_identity_of(take) for take in takes]
+    return work_key(REVISION, _settings_facts(settings, detector, embedder), facts, found.single_camera, people)
 
 
-def _invalidate(out: Path, key: str) -> None:
-    """Takes away the manifest of a build with other settings, before anything it speaks of changes.
-
-    Raises:
-        UsageError: a person has reviewed that build.
-    """
-    path = out / MANIFEST
-    if not path.is_file():
-        return
-    try:
-        before = json.loads(path.read_text(encoding="utf-8")).get("build")
-    except (OSError, ValueError):
-        before = None
-    if before == key:
-        return
-    decisions = out / DECISIONS
-    if decisions.is_file() and decisions.stat().st_size:
-        raise UsageError(
-            f"'{out}' holds review decisions on a build with other settings or footage. Build into another folder."
-        )
-    path.unlink()
+def _identity_of(take: Take) -> list:
+    """What of a take decides the dataset."""
+    source = take.source
+    lines = source.annotation or source.truth
+    digest = sha256_file(lines) if lines else None
+    return [source.event, source.camera, source.layout, take.sha256, source.offset, source.fps, digest, source.ignore]
 
 
-def _extract_in_pool(
-    takes: list[Take],
-    settings: BuildSettings,
-    load_detector: Callable[[int | None], Detector],
-    out: Path,
-    workers: int,
+def _settings_facts(settings: BuildSettings, detector: Detector | None, embedder: Embedder) -> dict:
+    """For the manifest: all settings, and the models by name and sha256."""
+    return {
+        **asdict(replace(settings, name="")),
+        "detector": {"name": detector.name, "sha256": detector.sha256} if detector else None,
+        "embedder": {"name": embedder.name, "sha256": embedder.sha256},
+    }
+
+
+def _extract_in_processes(
+    takes: Sequence[Take], settings: FootageSettings, load_detector: LoadDetector, out: Path, workers: int
 ) -> None:
     """Runs the sources' own stages in processes; what they leave on the disk is then read back in order."""
     workers = min(workers, len(takes))
-    threads = max(1, len(os.sched_getaffinity(0)) // workers)
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_plain_progress) as pool:
-        jobs = [pool.submit(_extract_alone, take, settings.footage, load_detector, threads, out) for take in takes]
-        try:
-            for job in jobs:
-                job.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    threads = max(1, usable_cores() // workers)
+    jobs = [(take, settings, load_detector, threads, out) for take in takes]
+    run_in_processes(_extract_alone, jobs, workers)
 
 
-def _plain_progress() -> None:
-    """Several bars of several processes would overwrite each other."""
-    from rich.console import Console
-
-    from ..datasets import progress
-
-    progress.console = Console(stderr=True, highlight=False, force_terminal=False)
-
-
-def _extract_alone(
-    take: Take,
-    settings: FootageSettings,
-    load_detector: Callable[[int | None], Detector],
-    threads: int,
-    out: Path,
-) -> None:
+def _extract_alone(take: Take, settings: FootageSettings, load_detector: LoadDetector, threads: int, out: Path) -> None:
     boxes = box_source(take.source, partial(load_detector, threads))
     extract_take(take, boxes, settings, out / WORK, out / CROPS)
 
@@ -315,6 +268,42 @@ def _embed(take: Take, extracted: Extracted, embedder: Embedder, out: Path) -> S
     return SourceWork(take, extracted, crops)
 
 
+def _require_people(works: Sequence[SourceWork], settings: FootageSettings) -> None:
+    """Raises ReidkitError where nobody was followed in any source."""
+    if not any(len(work.extracted.tracklets) for work in works):
+        boxes = sum(work.extracted.counts.get("boxes", 0) for work in works)
+        raise ReidkitError(
+            f"Nobody could be followed in the footage ({len(works)} videos, {boxes} boxes of people). "
+            f"People must be {settings.min_height:.0f} pixels tall and be seen for {settings.min_length:g} s; or try "
+            "another --detector."
+        )
+
+
+def _is_single_camera(found: Discovery, protocol: Protocol) -> bool:
+    """Whether what counts as cameras are views of one camera's footage."""
+    if protocol != "auto":
+        return protocol == SINGLE
+    events = [source.event for source in found.sources]
+    return found.single_camera or len(set(events)) == len(events)
+
+
+def _link(works: Sequence[SourceWork], settings: EventSettings, *, divide: bool) -> dict[str, Proposals]:
+    """Event -> who is who in it. Where `divide`, the take of an event's only camera is divided into views."""
+    by_event: dict[str, list[SourceWork]] = {}
+    for work in works:
+        by_event.setdefault(work.take.source.event, []).append(work)
+    proposals = {}
+    for event, group in by_event.items():
+        views = 1
+        if divide and len(group) == 1:
+            views = int(np.clip(round(group[0].take.duration / VIEW_SECONDS), FEWEST_VIEWS, MOST_VIEWS))
+        proposals[event] = propose(group, settings, views)
+        people = proposals[event].tracklets.filter(pl.col("cluster") >= 0)
+        junk = len(proposals[event].tracklets) - len(people)
+        say(f"{event}: {len(people)} tracklets of {people['cluster'].n_unique()} people, {junk} junk")
+    return proposals
+
+
 def _number(table: pl.DataFrame) -> pl.DataFrame:
     """Clusters to identities: 1, 2, ... by event and cluster; adds `identity` and `kind`, orders by event and id."""
     people = table.filter(pl.col("cluster") >= 0).select("event", "cluster").unique().sort("event", "cluster")
@@ -326,64 +315,16 @@ def _number(table: pl.DataFrame) -> pl.DataFrame:
     ).sort("event", "camera", "id")
 
 
-def _score(
-    works: list[SourceWork], table: pl.DataFrame, settings: BuildSettings, shared_ids: bool
-) -> tuple[dict | None, dict[str, int | None]]:
-    """Scores against ground truth (None where there is none), and tracklet -> true identity.
-
-    Args:
-        shared_ids: an annotated id means one person in all sequences, as in the simulator's; elsewhere it holds for its
-            own sequence only, and says nothing about links.
-    """
-    scores: dict[str, scoring.SourceScore] = {}
-    who: dict[str, int | None] = {}
-    for work in works:
-        source = work.take.source
-        mine = table.filter(source=source.key)
-        if shared_ids:  # annotated tracklets are right in themselves: only their links can be wrong
-            ids = dict(work.extracted.tracklets.drop_nulls("truth").select("tracklet", "truth").iter_rows())
-            who |= {name: ids[local] for name, local in mine.select("id", "local").iter_rows() if local in ids}
-        if source.truth is None:
-            continue
-        spans = [(r["id"], int(r["local"]), r["start"], r["end"]) for r in mine.iter_rows(named=True)]
-        annotated = scoring.truth_boxes(source.truth)
-        score = scoring.score_source(annotated, work.extracted, spans, settings.footage.confidence)
-        scores[source.key] = score
-        who |= score.truth
-    if not who:
-        return None, who
-    known = table.filter(pl.col("id").is_in([name for name, value in who.items() if value is not None]))
-    links = scoring.score_links(
-        known["identity"].to_numpy(),
-        np.array([who[name] for name in known["id"].to_list()], np.int64),
-        known["camera"].to_numpy(),
-        known["event"].to_numpy(),
-    )
-    return (scoring.summarise(list(scores.values())) if scores else {}) | links, who
+def _with_truth(tracklets: pl.DataFrame, truth: Mapping[str, int | None]) -> pl.DataFrame:
+    """Adds `truth`, the annotated identity of each tracklet, null where there is none."""
+    return tracklets.with_columns(truth=pl.Series([truth.get(i) for i in tracklets["id"].to_list()], dtype=pl.Int64))
 
 
-def _attributes(identities: Path | None, table: pl.DataFrame) -> dict[int, dict[str, object]]:
-    """Identity -> the attributes of the person whom most of its crops show."""
-    if identities is None:
-        return {}
-    try:
-        known = json.loads(identities.read_text(encoding="utf-8"))["identities"]
-    except (OSError, ValueError, KeyError) as error:
-        raise UsageError(
-            f"'{identities}' can't be read as the simulator's truth ({error!r}). Mend or remove it."
-        ) from None
-    shown = (
-        table.filter((pl.col("kind") == "person") & pl.col("truth").is_not_null())
-        .group_by("identity", "truth")
-        .agg(pl.col("frames").sum())
-        .sort(["identity", "frames", "truth"], descending=[False, True, False])
-        .unique("identity", keep="first", maintain_order=True)
-    )
-    pairs = shown.select("identity", "truth").iter_rows()
-    return {identity: known[str(person)] for identity, person in pairs if str(person) in known}
+def _empty_notes(works: Sequence[SourceWork]) -> list[str]:
+    return [f"Nobody was followed in '{w.take.source.key}'." for w in works if not len(w.extracted.tracklets)]
 
 
-def _split_notes(table: pl.DataFrame, by: str, single: bool) -> list[str]:
+def _split_notes(tracklets: pl.DataFrame, by: str, single: bool) -> list[str]:
     notes = []
     if by == "test":
         notes.append(
@@ -394,25 +335,13 @@ def _split_notes(table: pl.DataFrame, by: str, single: bool) -> list[str]:
         notes.append("Train and test share source videos: identities were divided, not events.")
     if single:
         notes.append("Views are parts of one camera's footage: scores don't compare with those across cameras.")
-    if not len(table.filter(role="query")):
+    if not len(tracklets.filter(role="query")):
         notes.append("No queries: no test identity was seen by two cameras.")
     return notes
 
 
-def _linked(proposal: Proposals) -> str:
-    people = proposal.tracklets.filter(pl.col("cluster") >= 0)
-    junk = len(proposal.tracklets) - len(people)
-    found = people["cluster"].n_unique() if len(people) else 0
-    return f"{len(people)} tracklets of {found} people, {junk} junk"
-
-
-def _settings_facts(settings: BuildSettings, detector: Detector | None, embedder: Embedder) -> dict:
-    """For the manifest: all settings, and the models by name and sha256."""
-    return {
-        **asdict(replace(settings, name="")),
-        "detector": {"name": detector.name, "sha256": detector.sha256} if detector else None,
-        "embedder": {"name": embedder.name, "sha256": embedder.sha256},
-    }
+def _own_notes(own: bool) -> list[str]:
+    return [] if own else ["attributes.csv is not of this build and was kept: its identities may be those of another."]
 
 
 def _source_facts(work: SourceWork) -> dict:
@@ -432,21 +361,13 @@ def _source_facts(work: SourceWork) -> dict:
     }
 
 
-def _identity_of(take: Take) -> list:
-    """What of a take decides the dataset."""
-    source = take.source
-    lines = source.annotation or source.truth
-    digest = hashlib.sha256(lines.read_bytes()).hexdigest() if lines else None
-    return [source.event, source.camera, source.layout, take.sha256, source.offset, source.fps, digest, source.ignore]
-
-
-def _totals(works: list[SourceWork]) -> dict[str, int]:
-    return _sum([work.extracted.counts for work in works])
-
-
-def _sum(tables: list[dict[str, int]]) -> dict[str, int]:
-    names = dict.fromkeys(name for table in tables for name in table)
-    return {name: sum(table.get(name, 0) for table in tables) for name in names}
+def _sum(tables: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """The sum of each count over all tables, in the order in which the counts first appear."""
+    total: dict[str, int] = {}
+    for table in tables:
+        for name, value in table.items():
+            total[name] = total.get(name, 0) + value
+    return total
 
 
 def _rounded(values: dict) -> dict:

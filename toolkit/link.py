@@ -11,16 +11,21 @@ each other's best match show how similar one person looks.
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from msgspec import Meta
 
 from ..datasets import UsageError
+from ..datasets.fields import check_fields
 
 UNDECIDED = -1
-# Where the threshold lies between "different" (0) and "same" (1). Below the middle, as linkage compares means over
-# clusters: chance likeness of two people averages out there, likeness of one person doesn't.
+# The threshold as a share of the way from the mean similarity of different people (0) to that of one person (1). It
+# lies below the middle because linkage compares the mean similarity of two clusters: over many pairs the chance
+# likeness of two different people averages out, while the likeness of one person to himself remains.
 NEARER_DIFFERENT = 0.4
-# The mean of n tracklets (people at once, over all cameras) is taken out as n / (n + COMMON) of itself.
+# Of the mean embedding the share n / (n + COMMON) is subtracted, where n is the number of people seen at once, summed
+# over the cameras, less one. The mean of few people is mostly those people; that of many is what all have in common.
 COMMON = 4.0
 
 
@@ -29,7 +34,8 @@ class LinkSettings:
     """What decides a linking. Lengths in seconds.
 
     Attributes:
-        people: identities an event has, where the user knows; merging then stops at that number.
+        people: number of identities an event has, where the user knows it. Merging then stops at that number, and where
+            the constraints leave more clusters than that, only the largest are kept.
         overlap: two tracklets of a camera seen together for longer than this, or for half of the shorter one, are two
             people. Less is a tracker's handover: the old track goes on for some frames beside the new one.
         anchor_seconds: tracklets shorter than this don't found a cluster; they're attached to one afterwards, or left.
@@ -37,14 +43,13 @@ class LinkSettings:
             the distance between "same" and "different".
     """
 
-    people: int | None = None
-    overlap: float = 0.5
-    anchor_seconds: float = 0.5
-    attach_margin: float = 0.15
+    people: Annotated[int, Meta(ge=1)] | None = None
+    overlap: Annotated[float, Meta(ge=0, le=86_400)] = 0.5
+    anchor_seconds: Annotated[float, Meta(ge=0, le=86_400)] = 0.5
+    attach_margin: Annotated[float, Meta(ge=0, le=100)] = 0.15
 
     def __post_init__(self) -> None:
-        if self.people is not None and self.people < 1:
-            raise UsageError(f"--people {self.people} is too few: give the number of people in an event, 1 or more.")
+        check_fields(self, "linking setting")
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,7 @@ def link(seen: Observations, settings: LinkSettings) -> Links:
     """Clusters of one person each. The same observations give the same clusters, on any run.
 
     Raises:
-        UsageError: two tracklets with one annotated id are seen at the same time in one camera.
+        UsageError: two tracklets that must be one person are seen at the same time in one camera.
     """
     n = len(seen.features)
     if n == 0:
@@ -107,9 +112,10 @@ def link(seen: Observations, settings: LinkSettings) -> Links:
     for group in groups:
         clash = np.argwhere(forbidden[np.ix_(group, group)])
         if len(clash) and seen.must[group[0]] >= 0:
+            first, second = (int(group[row]) for row in clash[0])
             raise UsageError(
-                f"The annotation gives id {seen.must[group[0]]} to two boxes at the same time in one camera. "
-                "Mend the annotation file."
+                f"Tracklets {first} and {second} must be one person, but are seen at the same time in one camera "
+                f"(from {max(seen.start[first], seen.start[second]):.2f} s on). Mend the annotation."
             )
     similarity = camera_centred(seen)
     calibration = calibrate(similarity, forbidden, seen.must, max(people_at_once(seen).values()))
@@ -123,14 +129,15 @@ def link(seen: Observations, settings: LinkSettings) -> Links:
     members = [[int(i) for i in group if anchor[i]] for group in groups]
     members = agglomerate(similarity, forbidden, weight, [m for m in members if m], threshold, settings.people or 1)
     if settings.people is not None:
-        # Cannot-links may leave more clusters than people: the lightest are dissolved, their tracklets attached below.
+        # Cannot-links may leave more clusters than people: the lightest are dissolved, and what they held is attached
+        # below, tracklets that must be one person together.
         members = sorted(members, key=lambda m: -weight[m].sum())[: settings.people]
     label = np.full(n, UNDECIDED, np.int64)
     for number, cluster in enumerate(members):
         label[cluster] = number
     free = seen.must < 0
     label = refine(label, similarity, forbidden, weight, free)
-    label = _attach(label, similarity, forbidden, weight, calibration, settings)
+    label = _attach(label, groups, similarity, forbidden, weight, calibration, settings)
     confidence = _confidence(label, similarity, forbidden, weight, calibration)
     return Links(_by_size(label), confidence.astype(np.float32), calibration)
 
@@ -161,8 +168,8 @@ def camera_centred(seen: Observations) -> np.ndarray:
     for camera, count in people.items():
         rows = seen.camera == camera
         means[camera] = (features[rows] * weight[rows]).sum(0) / weight[rows].sum()
-        spread = (weight[rows] * (features[rows] - means[camera]) ** 2).sum() / weight[rows].sum()
-        chance[camera] = spread / (count - 1) if count > 1 else np.inf
+        variance = (weight[rows] * (features[rows] - means[camera]) ** 2).sum() / weight[rows].sum()
+        chance[camera] = variance / (count - 1) if count > 1 else np.inf
     apart = sum(((mean - overall) ** 2).sum() for mean in means.values()) / max(len(means) - 1, 1)
     # With one person in all there is no "what people have in common" to take out.
     crowd = sum(people.values())
@@ -324,37 +331,55 @@ def _fit(
 
 def _attach(
     label: np.ndarray,
+    groups: list[np.ndarray],
     similarity: np.ndarray,
     forbidden: np.ndarray,
     weight: np.ndarray,
     calibration: Calibration,
     settings: LinkSettings,
 ) -> np.ndarray:
-    """Gives each tracklet too short to found a cluster to the one it clearly fits, best first; leaves the others."""
+    """Gives what founded no cluster to the one that it clearly fits, best first, and leaves the rest undecided.
+
+    Args:
+        groups: rows that must be one person; they go to one cluster together, or stay undecided together.
+    """
     label = label.copy()
     if not (label >= 0).any():
         return label
     least = settings.attach_margin * max(calibration.same_mean - calibration.different_mean, 0.05)
-    waiting = [int(i) for i in np.flatnonzero(label == UNDECIDED)]
+    waiting = [group for group in groups if label[group[0]] == UNDECIDED]
     # An O(len(waiting)) pass for each attachment would be slow with thousands of scraps: in order of best fit, once.
-    fits = {i: _fit(i, label, similarity, forbidden, weight) for i in waiting}
-    for i in sorted(waiting, key=lambda k: (-fits[k][0].max(), k)):
-        fit, blocked = _fit(i, label, similarity, forbidden, weight)
+    best = [_fit_all(group, label, similarity, forbidden, weight)[0].max() for group in waiting]
+    for k in sorted(range(len(waiting)), key=lambda k: (-best[k], waiting[k][0])):
+        fit, blocked = _fit_all(waiting[k], label, similarity, forbidden, weight)
         allowed = np.where(blocked, -np.inf, fit)
         target = int(allowed.argmax())
         rest = np.delete(allowed, target)
         second = rest.max() if len(rest) else -np.inf
         if allowed[target] >= calibration.threshold and allowed[target] - second >= least:
-            label[i] = target
+            label[waiting[k]] = target
     return label
+
+
+def _fit_all(
+    rows: np.ndarray, label: np.ndarray, similarity: np.ndarray, forbidden: np.ndarray, weight: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """`_fit` of several undecided tracklets as one: their weighted mean, and the clusters that any of them forbids."""
+    fits = [_fit(int(i), label, similarity, forbidden, weight) for i in rows]
+    if len(fits) == 1:
+        return fits[0]
+    mean = np.average([fit for fit, _ in fits], axis=0, weights=weight[rows])
+    return mean, np.any([blocked for _, blocked in fits], axis=0)
 
 
 def _confidence(
     label: np.ndarray, similarity: np.ndarray, forbidden: np.ndarray, weight: np.ndarray, calibration: Calibration
 ) -> np.ndarray:
-    """[N] in 0..1: a logistic of the margin between a tracklet's own cluster and the next best that may have it.
+    """[N] in 0..1, how sure it is that each tracklet belongs to its cluster; 0 for undecided ones.
 
-    Being a person nobody else is (the threshold) always competes. 0.5 is a coin's toss; 0 for the undecided.
+    It is the logistic function of a margin: the tracklet's mean similarity to its own cluster, less the highest mean
+    similarity to another cluster that it may join, or less the threshold where that is higher (below the threshold the
+    tracklet would rather be a person whom no other tracklet shows). At 0.5 the two alternatives are equally likely.
     """
     scale = max(calibration.same_mean - calibration.different_mean, 0.05) / 8
     confidence = np.zeros(len(label))

@@ -1,14 +1,19 @@
 """Contact sheets of a dataset: a row for each identity, a column for each camera, several crops in each cell.
 
-pages = write_sheets(Path("out/dancers"), Path("out/dancers/contact-sheet.jpg"))
+    pages = write_sheets(Path("out/dancers"), Path("dancers.jpg"), tracklets, frames)
+
+What does not fit on the page that the user named goes on to NAME-2, NAME-3, …. Those carry a mark in their metadata:
+only a picture with that mark is ever replaced or deleted.
 """
 
+import itertools
 from pathlib import Path
 
 import numpy as np
 import polars as pl
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
+from ..datasets import UsageError
 from ..datasets.files import atomic_path
 from ..datasets.images import crop
 from ..datasets.tracklet import Frames
@@ -18,18 +23,27 @@ CROPS = 5  # in a cell
 LABEL = 190
 ROWS = 24  # on a page
 GAP = 6
+MARK = "reidkit contact sheet, further page"
 BACKGROUND, INK, FAINT, LINE = (250, 250, 248), (30, 30, 34), (120, 120, 124), (218, 218, 214)
 
 
-def write_sheets(root: Path, target: Path, tracklets: pl.DataFrame, frames: pl.DataFrame) -> list[Path]:
-    """Writes the sheet to `target`, and further pages beside it as NAME-2, NAME-3, ...
+def write_sheets(
+    root: Path, target: Path, tracklets: pl.DataFrame, frames: pl.DataFrame, *, own_folder: bool = False
+) -> list[Path]:
+    """Writes the sheet to `target`, and further pages beside it as NAME-2, NAME-3, …
+
+    Further pages of an earlier sheet of that name are replaced, or deleted where the new sheet has fewer.
 
     Args:
         root: the dataset's folder, below which the shards lie.
         tracklets, frames: its tables.
+        own_folder: the folder is the build's, so that whatever bears the name of a further page is one.
 
     Returns:
         The pages, in order: for each event its identities by number, then what is junk.
+
+    Raises:
+        UsageError: the name of a further page is taken by something else; nothing was written.
     """
     rows = _rows(tracklets)
     cameras = {
@@ -37,19 +51,49 @@ def write_sheets(root: Path, target: Path, tracklets: pl.DataFrame, frames: pl.D
         for (event,), part in tracklets.group_by(["event"], maintain_order=True)
     }
     by_id = {name: part for (name,), part in frames.group_by(["tracklet"], maintain_order=True)}
-    written = []
-    for page, start in enumerate(range(0, max(len(rows), 1), ROWS), start=1):
-        path = target if page == 1 else target.with_name(f"{target.stem}-{page}{target.suffix}")
+    starts = range(0, max(len(rows), 1), ROWS)
+    pages = [target, *(_further_page(target, number) for number in range(2, len(starts) + 1))]
+    for path in pages[1:]:
+        if path.exists() and not (own_folder or _is_further_page(path)):
+            raise UsageError(
+                f"The sheet has {len(pages)} pages, and '{path}' is there already and is no page of a contact sheet. "
+                "Give the sheet another name, or move that file away."
+            )
+    for path, start in zip(pages, starts, strict=True):
         image = _page(root, rows[start : start + ROWS], cameras, by_id)
         with atomic_path(path) as temporary:
-            kind = "PNG" if target.suffix.lower() == ".png" else "JPEG"
-            image.save(temporary, kind, **({} if kind == "PNG" else {"quality": 88}))
-        written.append(path)
-    page = len(written) + 1
-    while (old := target.with_name(f"{target.stem}-{page}{target.suffix}")).is_file():
-        old.unlink()  # of an earlier, longer dataset
-        page += 1
-    return written
+            _save(image, temporary, target.suffix.lower() == ".png", further=path != target)
+    for number in itertools.count(len(pages) + 1):
+        left = _further_page(target, number)
+        if not left.is_file():
+            break
+        if own_folder or _is_further_page(left):
+            left.unlink()
+    return pages
+
+
+def _further_page(target: Path, number: int) -> Path:
+    return target.with_name(f"{target.stem}-{number}{target.suffix}")
+
+
+def _save(image: Image.Image, path: Path, png: bool, further: bool) -> None:
+    if png:
+        info = PngImagePlugin.PngInfo()
+        if further:
+            info.add_text("comment", MARK)
+        image.save(path, "PNG", pnginfo=info)
+    else:
+        image.save(path, "JPEG", quality=88, **({"comment": MARK} if further else {}))
+
+
+def _is_further_page(path: Path) -> bool:
+    """Whether `_save` wrote it as a page after the first."""
+    try:
+        with Image.open(path) as image:
+            comment = image.info.get("comment", "")
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return False
+    return comment in (MARK, MARK.encode())
 
 
 def _rows(tracklets: pl.DataFrame) -> list[tuple[str, int | None, pl.DataFrame]]:
@@ -91,10 +135,8 @@ def _page(
         draw.text((GAP, y + 4), title, fill=INK if identity is not None else FAINT, font=large)
         lines = [f"{len(part)} tracklets, {part['frames'].sum()} crops"]
         if identity is not None:
-            lines += [
-                f"{'train' if part['split'][0] == 'train' else 'test'}",
-                f"confidence {part['confidence'].min():.2f}",
-            ]
+            least = part["confidence"].min()
+            lines += [part["split"][0], "" if least is None else f"confidence {least:.2f}"]
         for k, line in enumerate(lines):
             draw.text((GAP, y + 30 + 16 * k), line, fill=FAINT, font=small)
         for c, camera in enumerate(cameras[event]):

@@ -9,33 +9,53 @@ camera.
 """
 
 import itertools
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import polars as pl
+from msgspec import Meta
 
 from ..datasets import ReidkitError, UsageError
+from ..datasets.fields import check_fields
 
+By = Literal["auto", "event", "identity", "test"]
 MOST_EVENTS_TRIED = 16  # up to here every division of the events is looked at
 
 
 @dataclass(frozen=True)
 class SplitSettings:
-    """Attributes:
-    by: "event" and "identity" as above; "test" makes no training set; "auto" is "event" for two events or more,
-        else "test".
-    test_share: of the identities.
-    seed: chooses among equally good divisions, and the identities of `by="identity"`.
+    """What decides the division.
+
+    Attributes:
+        by: "event" and "identity" as above; "test" makes no training set; "auto" is "event" for two events or more,
+            else "test".
+        test_share: share of the identities that test, above 0 and up to 1.
+        seed: chooses among equally good divisions, and the identities of `by="identity"`.
     """
 
-    by: Literal["auto", "event", "identity", "test"] = "auto"
-    test_share: float = 0.5
-    seed: int = 0
+    by: By = "auto"
+    test_share: Annotated[float, Meta(gt=0, le=1)] = 0.5
+    seed: Annotated[int, Meta(ge=0)] = 0
 
     def __post_init__(self) -> None:
-        if not 0 < self.test_share <= 1:
-            raise UsageError(f"--test-share {self.test_share} is out of range: give a share above 0 and up to 1.")
+        check_fields(self, "split setting")
+
+    def decided(self, events: Collection[str]) -> Literal["event", "identity", "test"]:
+        """What a dataset of these events is divided by, which is known before any work.
+
+        Raises:
+            UsageError: one event only, and division by event is asked for.
+        """
+        if self.by == "auto":
+            return "event" if len(events) > 1 and self.test_share < 1 else "test"
+        if self.by == "event" and len(events) < 2:
+            raise UsageError(
+                f"There is one event only ('{next(iter(events), '')}'), which can't be divided by event. "
+                "Use --split identity (train and test then share source videos) or --split test."
+            )
+        return self.by
 
 
 def assign(tracklets: pl.DataFrame, settings: SplitSettings) -> tuple[pl.DataFrame, str]:
@@ -48,18 +68,11 @@ def assign(tracklets: pl.DataFrame, settings: SplitSettings) -> tuple[pl.DataFra
         The table, rows in the same order, and "event", "identity" or "test".
 
     Raises:
-        UsageError: division by event of one event.
+        UsageError: division by event, and people were found in one event only.
         ReidkitError: an identity or a source video would be on both sides.
     """
     events = sorted(tracklets["event"].unique().to_list())
-    by = settings.by
-    if by == "auto":
-        by = "event" if len(events) > 1 and settings.test_share < 1 else "test"
-    if by == "event" and len(events) < 2:
-        raise UsageError(
-            f"There is one event only ('{events[0]}'), which can't be divided by event. "
-            "Use --split identity (train and test then share source videos) or --split test."
-        )
+    by = settings.decided(events)
     people = tracklets.filter(kind="person")
     if by == "event":
         train = train_events(people, events, settings)

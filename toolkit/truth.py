@@ -7,15 +7,18 @@ Boxes are matched at an intersection over union of 0.5. Annotated people of whom
 found, and a box on them is no mistake. IDF1 (arXiv 1609.01775) and HOTA (arXiv 2009.07736) come from `trackers`.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 from scipy.optimize import linear_sum_assignment
+from supervision import box_iou_batch
 
 from ..datasets.mot import read_people
 from .footage import Extracted
+from .pieces import SourceWork
 from .track import BOX
 
 IOU = 0.5
@@ -41,10 +44,10 @@ class SourceScore:
 
 
 def truth_boxes(path: Path) -> pl.DataFrame:
-    """frame (from 0), id, x1, y1, x2, y2, visibility of a MOTChallenge annotation.
+    """The people of a MOTChallenge annotation: frame (from 0), id, x1, y1, x2, y2 (pixels), visibility (0..1).
 
     Raises:
-        UsageError: a line that is none.
+        UsageError: the file can't be read, or a line of it is no such line.
     """
     rows = [(p.frame - 1, p.id, p.x, p.y, p.x + p.width, p.y + p.height, p.visibility) for p in read_people(path)]
     schema = {"frame": pl.Int64, "id": pl.Int64, **dict.fromkeys(BOX, pl.Float64), "visibility": pl.Float64}
@@ -57,6 +60,7 @@ def score_source(
     """Compares one source's detections and tracks with its annotation.
 
     Args:
+        truth: `truth_boxes` of the source.
         spans: of each tracklet after cutting: id, track, first and last second.
         confidence: detections below are not counted.
     """
@@ -88,7 +92,7 @@ def score_source(
         keep = [j for j in range(len(rows)) if j not in excused]
         truth_ids.append(here[visible, 4].astype(int) if len(here) else np.zeros(0, int))
         track_ids.append(rows[keep, 4].astype(int))
-        similarity.append(iou(boxes[visible], rows[keep, :4]))
+        similarity.append(box_iou_batch(boxes[visible], rows[keep, :4]).astype(np.float64))
     named, pure = {}, {}
     for name, track, start, end in spans:
         inside = [identity for time, identity in on.get(track, []) if start - 1e-6 <= time <= end + 1e-6]
@@ -119,28 +123,19 @@ def _by_frame(table: pl.DataFrame, extra: list[str]) -> dict[int, np.ndarray]:
     return found
 
 
-def iou(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """[N, M] intersection over union of boxes [N, 4] and [M, 4]."""
-    low = np.maximum(one[:, None, :2], other[None, :, :2])
-    high = np.minimum(one[:, None, 2:], other[None, :, 2:])
-    inside = np.prod(np.clip(high - low, 0, None), axis=2)
-    area = [np.prod(np.clip(boxes[:, 2:] - boxes[:, :2], 0, None), axis=1) for boxes in (one, other)]
-    return inside / np.maximum(area[0][:, None] + area[1][None] - inside, 1e-9)
-
-
 def match(truth: np.ndarray, found: np.ndarray, visible: np.ndarray) -> list[tuple[int, int]]:
     """One-to-one pairs (truth, found) at IoU >= 0.5 with the greatest sum; the well visible people choose first."""
     if not len(truth) or not len(found):
         return []
-    overlap = iou(truth, found)
+    overlap = box_iou_batch(truth, found).astype(np.float64)
     # + 1 for an admissible pair: as many as can be; + 1 for a visible person.
     worth = np.where(overlap >= IOU, overlap + 1 + visible[:, None], 0.0)
     rows, columns = linear_sum_assignment(-worth)
     return [(int(i), int(j)) for i, j in zip(rows, columns, strict=True) if worth[i, j] > 0]
 
 
-def summarise(scores: list[SourceScore]) -> dict[str, float | int]:
-    """Shares in 0..1 over all annotated sources; purity is per box."""
+def summarise(scores: list[SourceScore]) -> dict[str, float | int | None]:
+    """Shares in 0..1 over all annotated sources, None where there was nothing to get right; purity is per box."""
     from trackers.eval import aggregate_hota_metrics, aggregate_identity_metrics
 
     counts = {name: sum(s.detection[name] for s in scores) for name in ("true", "false", "missed")}
@@ -158,8 +153,10 @@ def summarise(scores: list[SourceScore]) -> dict[str, float | int]:
 
 def score_links(
     identity: np.ndarray, truth: np.ndarray, camera: np.ndarray, event: np.ndarray
-) -> dict[str, float | int]:
+) -> dict[str, float | int | None]:
     """Pairs of tracklets of one event, and B-cubed (Bagga and Baldwin 1998), over tracklets that show somebody.
+
+    Precision and recall are shares in 0..1, None where no pair was linked (precision) or is true (recall).
 
     Args:
         identity: [N] as linked; below 0 for junk, each of which counts as a person of its own.
@@ -183,6 +180,51 @@ def score_links(
     out["identities"] = len(np.unique(identity[identity >= 0]))
     out["true_identities"] = len(set(zip(event.tolist(), truth.tolist(), strict=True)))
     return out
+
+
+def score_build(
+    works: Sequence[SourceWork],
+    tracklets: pl.DataFrame,
+    annotated: Mapping[str, pl.DataFrame],
+    confidence: float,
+    shared_ids: bool,
+) -> tuple[dict[str, float | int | None] | None, dict[str, int | None]]:
+    """Scores of a whole build, and the annotated identity of each tracklet.
+
+    Args:
+        tracklets: columns id, source, local, start, end, identity, camera, event; after cutting and linking.
+        annotated: key of a source -> its true boxes (`truth_boxes`), of the sources that have any.
+        confidence: detections below are not counted.
+        shared_ids: an annotated id means one person in all sources, as where a file beside the footage says who the
+            ids are; elsewhere it holds for its own source only, and says nothing about links.
+
+    Returns:
+        `summarise` and `score_links` in one, None where nothing is annotated; and tracklet id -> identity, None where
+        a tracklet shows nobody.
+    """
+    scores: list[SourceScore] = []
+    who: dict[str, int | None] = {}
+    for work in works:
+        source = work.take.source
+        mine = tracklets.filter(source=source.key)
+        if shared_ids:  # annotated tracklets are right in themselves: only their links can be wrong
+            ids = dict(work.extracted.tracklets.drop_nulls("truth").select("tracklet", "truth").iter_rows())
+            who |= {name: ids[local] for name, local in mine.select("id", "local").iter_rows() if local in ids}
+        if source.key not in annotated:
+            continue
+        spans = [(r["id"], int(r["local"]), r["start"], r["end"]) for r in mine.iter_rows(named=True)]
+        scores.append(score_source(annotated[source.key], work.extracted, spans, confidence))
+        who |= scores[-1].truth
+    if not who:
+        return None, who
+    known = tracklets.filter(pl.col("id").is_in([name for name, value in who.items() if value is not None]))
+    links = score_links(
+        known["identity"].to_numpy(),
+        np.array([who[name] for name in known["id"].to_list()], np.int64),
+        known["camera"].to_numpy(),
+        known["event"].to_numpy(),
+    )
+    return (summarise(scores) if scores else {}) | links, who
 
 
 def _share(part: float, whole: float) -> float | None:

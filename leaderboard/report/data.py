@@ -16,6 +16,7 @@ import numpy as np
 
 from ...datasets.manifest import Manifest
 from .. import complexity, tables
+from ..gallery import identity_of
 from ..protocols import PROTOCOLS
 from ..published import Published, published
 from ..results import Problem, QueryRow, Result, run_id
@@ -40,10 +41,10 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Block:
-    """A query and the lists of the models. `kind` says how hard it is."""
+    """A query and the lists of the models; `difficulty` is "hard", "middling", "easy", or "" where nobody judged it."""
 
     query: Shot
-    kind: str
+    difficulty: str
     ap: float
     rankings: tuple[Ranking, ...]
 
@@ -174,7 +175,7 @@ def gather(
 
 def _tables(results, problems, root, intervals) -> tuple[tuple[Table, ...], tuple[str, ...]]:
     """The tables that have rows, without columns that have no figure; and what was left out, once."""
-    made = [t for kind in ("main", "hard") for t in tables.build(kind, results, intervals=intervals)]
+    made = [t for name in ("main", "hard") for t in tables.build(name, results, intervals=intervals)]
     # one variant alone is in the tables above
     made += [t for t in tables.build("ablation", results, intervals=intervals) if len(t.rows) > 1]
     costs, words = [], [f"Left out: {problem}" for problem in problems]
@@ -220,7 +221,7 @@ def _section(anchor, title, setting, results, library, album, queries) -> Sectio
     mean_ap = _mean_ap(rows)
     name_of = _Namer(library, rows, album if queries else Album(limit=0))  # without lists, no picture at all
     chosen = _choose(mean_ap, rows, queries)
-    blocks = tuple(_block(key, kind, mean_ap[key], rows, name_of) for key, kind in chosen)
+    blocks = tuple(_block(key, how, mean_ap[key], rows, name_of) for key, how in chosen)
     hard = sorted(mean_ap, key=lambda key: (mean_ap[key], key))[:HARDEST]
     seeds = sum(len(rs) > 1 for rs in runs.values())
     return Section(
@@ -273,8 +274,8 @@ def _choose(mean_ap: dict, rows: dict[str, dict], count: int) -> list[tuple[tupl
     rest = [key for key in ordered[len(ordered) // 2 :] if key not in hard]
     number = min(count - len(hard), len(rest))
     places = [round(i * (len(rest) - 1) / max(1, number - 1)) for i in range(number)] if number > 1 else [-1][:number]
-    spread = [(rest[p], "easy" if p in (-1, len(rest) - 1) else "middling") for p in places]
-    return [(key, "hard") for key in hard] + spread
+    others = [(rest[p], "easy" if p in (-1, len(rest) - 1) else "middling") for p in places]
+    return [(key, "hard") for key in hard] + others
 
 
 class _Namer:
@@ -289,8 +290,10 @@ class _Namer:
 
     def entry(self, id_: str, place: int, wanted: int) -> Shot:
         tracklet = self.library.by_id.get(id_)
-        identity = tracklet.identity if tracklet else self.identities.get(id_)
-        verdict = "unknown" if identity is None else "right" if identity == wanted else "wrong"
+        identity = identity_of(tracklet) if tracklet else self.identities.get(id_)
+        distractor = tracklet is not None and tracklet.kind == "distractor"
+        known = distractor or identity is not None
+        verdict = "unknown" if not known else "right" if identity == wanted else "wrong"
         return self._shot(id_, verdict, identity, place)
 
     def _shot(self, id_: str, verdict: str, identity: int | None, place: int = 0) -> Shot:
@@ -298,16 +301,17 @@ class _Namer:
         if tracklet is None:
             return Shot(id_, verdict, identity=identity, place=place)
         strip = self.album.strip(self.library, tracklet)
-        return Shot(id_, verdict, strip, identity, self.library.camera(tracklet.camera), place)
+        camera = self.library.camera(tracklet.camera)
+        return Shot(id_, verdict, strip, identity, tracklet.kind == "distractor", camera, place)
 
 
-def _block(key, kind, ap, rows, name_of) -> Block:
+def _block(key, difficulty, ap, rows, name_of) -> Block:
     having = [(label, by_key[key]) for label, by_key in rows.items() if key in by_key]
     rankings = []
     for label, row in having[:MODELS]:
         entries = (name_of.entry(id_, k, row.identity) for k, id_ in enumerate(row.top[:SHOWN], start=1))
         rankings.append(Ranking(label, row.ap, row.rank, tuple(entries)))
-    return Block(name_of.query(having[0][1]), kind, ap, tuple(rankings))
+    return Block(name_of.query(having[0][1]), difficulty, ap, tuple(rankings))
 
 
 def _hard(key, ap, rows, name_of) -> HardQuery:
@@ -387,7 +391,7 @@ def _manifest_lines(manifest: Manifest) -> list[tuple[str, str]]:
 def _run(r: Result) -> Run:
     rule = PROTOCOLS.get(r.protocol)
     return Run(
-        anchor=anchor_of(r),
+        anchor=f"run-{run_id(r)}",
         result=r,
         explanation=rule.explanation if rule else "",
         recipe=tuple((k, v if isinstance(v, str) else json.dumps(v)) for k, v in r.recipe.items()),
@@ -395,11 +399,6 @@ def _run(r: Result) -> Run:
         software=_pairs(r.environment.get("software", {})),
         commit=r.environment.get("commit", ""),
     )
-
-
-def anchor_of(r: Result) -> str:
-    """Where on the page a result is told about."""
-    return f"run-{run_id(r)}"
 
 
 def _pairs(facts: Mapping[str, object]) -> tuple[tuple[str, str], ...]:

@@ -1,23 +1,33 @@
 """`benchmarks/parity.py` as a module, and the golden figures."""
 
-import importlib.util
-import sys
+import importlib
 from pathlib import Path
 
 import pytest
+import torch
 from made_up import make_dataset
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "golden"
 
 
+@pytest.fixture(autouse=True)
+def same_random_numbers():
+    """A test draws the same whichever ran before it."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def parity():
-    spec = importlib.util.spec_from_file_location("reidkit_parity", ROOT / "benchmarks" / "parity.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "benchmarks"))
+        return importlib.import_module("parity")
+
+
+@pytest.fixture(scope="session")
+def fill(parity):
+    """The rule that fills both models."""
+    return importlib.import_module("golden").fill
 
 
 @pytest.fixture(scope="session")
@@ -28,8 +38,6 @@ def golden_folder():
 @pytest.fixture
 def train_tiny(tmp_path):
     """`train_tiny(name, *overrides)` trains the tiny recipe on coloured crops: the first and the last epoch's loss."""
-    import torch
-
     from reidkit.training import loop, zoo
     from reidkit.training.parallel import Parallel
 

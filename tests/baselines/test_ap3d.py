@@ -28,7 +28,7 @@ def awake(recipe):
 @pytest.mark.parametrize("name", ["ap3d", "ap3d_nl"])
 def test_parity_with_the_authors_code(parity, golden_folder, name):
     golden = parity.Golden(name, golden_folder(name), 0)
-    differences = golden.compare(golden.compute())
+    differences = golden.compare(parity.compute(golden))
     assert None not in differences.values()
     assert max(differences.values()) < parity.BOUNDS.get(name, parity.BOUND), differences
     assert golden.unexpected == []

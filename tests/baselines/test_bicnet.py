@@ -27,7 +27,7 @@ def awake(recipe=SMALL):
 
 def test_parity_with_the_authors_code(parity, golden_folder):
     golden = parity.Golden("bicnet", golden_folder("bicnet"), 0)
-    differences = golden.compare(golden.compute())
+    differences = golden.compare(parity.compute(golden))
     assert None not in differences.values()
     assert max(differences.values()) < parity.BOUND, differences
     assert golden.unexpected == []

@@ -60,7 +60,8 @@ def test_the_three_token_outputs_belong_together(tiny):
     torch.testing.assert_close(tokens.projected, last @ tiny.image.proj)
     # a zero offset changes nothing, another one does
     torch.testing.assert_close(tiny.image(images, torch.zeros(2, 192)).final, tokens.final)
-    assert not torch.allclose(tiny.image(images, torch.ones(2, 192)).final, tokens.final)
+    moved = tiny.image(images, 3 * torch.randn(2, 192)).final
+    assert (moved - tokens.final).abs().max() > 0.1
     with pytest.raises(ValueError, match="built for"):
         tiny.image(images[..., :32])
 

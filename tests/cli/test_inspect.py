@@ -1,13 +1,80 @@
-"""`reidkit inspect` and `reidkit check`: what they print is text, whatever a dataset is called."""
+"""`reidkit inspect` and `reidkit check`, and what `reidkit build-dataset` refuses."""
 
 import json
+import shutil
 
 import polars as pl
 import pytest
+from coloured import load_colour_detector, load_colour_embedder, write_footage
 from command_line import call
 from made_up import write_own
 
+from reidkit.toolkit.build import BuildSettings, build
+
 HOSTILE = ["[/oops]", "[left]", "\x1b[31mred", "first\nsecond", "plain"]
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory):
+    return write_footage(tmp_path_factory.mktemp("footage") / "raw")
+
+
+@pytest.fixture(scope="module")
+def built(raw, tmp_path_factory):
+    out = tmp_path_factory.mktemp("built") / "set"
+    build(raw, out, BuildSettings(), load_colour_detector, load_colour_embedder)
+    return out
+
+
+def test_inspect_prints_one_object(built, tmp_path, capsys):
+    code, text, _ = call(capsys, "inspect", built, "--json", "--sheet", tmp_path / "sheet.png")
+    facts = json.loads(text)
+    assert code == 0
+    assert {"tracklets", "identities", "cameras", "crops", "by_identity"} <= facts.keys()
+    assert facts["identities"] == len(facts["by_identity"]) == 6
+    assert facts["sheets"] == [str(tmp_path / "sheet.png")]
+    assert (tmp_path / "sheet.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["inspect", "SET"], 0, ""),
+        (["check", "SET"], 0, ""),
+        (["inspect", "nowhere"], 2, "There is no folder 'nowhere'"),
+        (["inspect", "SET", "--sheet", "sheet.gif"], 2, "end it with .jpg or .png"),
+        (["check", "DAMAGED"], 1, "has 1 problem"),
+        (["build-dataset", "EMPTY", "-o", "OUT"], 2, "No videos in"),
+        (["build-dataset", "RAW", "-o", "OUT", "--detector", "nothing"], 2, "Unknown detector 'nothing'"),
+        (["build-dataset", "RAW", "-o", "OUT", "--split", "half"], 2, "'half' is not one of"),
+        (["build-dataset", "RAW", "-o", "OUT", "--tracker", "sort"], 2, "'sort' is not one of"),
+        (["build-dataset", "RAW", "-o", "OUT", "--protocol", "mars"], 2, "'mars' is not one of"),
+        (["build-dataset", "RAW", "-o", "OUT", "--workers", "0"], 2, "0 is not in the range"),
+        (
+            ["build-dataset", "RAW", "-o", "OUT", "--max-loss", "2"],
+            2,
+            "'max_loss', which takes a number from 0 to 1",
+        ),
+        (["build-dataset", "RAW", "-o", "OUT", "--seed", "-1"], 2, "setting 'seed', which takes a whole number from 0"),
+        (["build-dataset", "RAW", "-o", "OUT", "--name", "../x"], 2, "can't be the name of a dataset"),
+        (["build-dataset", "RAW/gala", "-o", "OUT", "--split", "event"], 2, "one event only"),
+    ],
+)
+def test_commands_and_their_exit_codes(raw, built, tmp_path, capsys, arguments, code, sentence):
+    damaged, empty = tmp_path / "damaged", tmp_path / "empty"
+    if "DAMAGED" in arguments:
+        shutil.copytree(built, damaged)
+        manifest = json.loads((damaged / "dataset.json").read_text())
+        manifest["counts"]["identities"] += 1
+        (damaged / "dataset.json").write_text(json.dumps(manifest))
+    empty.mkdir()
+    names = {
+        "SET": built, "DAMAGED": damaged, "EMPTY": empty, "RAW": raw, "RAW/gala": raw / "gala", "OUT": tmp_path / "out"
+    }  # fmt: skip
+    ended, _, err = call(capsys, *[names.get(word, word) for word in arguments])
+    assert ended == code
+    assert sentence in err
+    assert not (tmp_path / "out").exists()  # what is refused leaves nothing behind
 
 
 @pytest.mark.parametrize("text", HOSTILE)

@@ -72,7 +72,7 @@ def test_what_is_measured_is_in_the_complexity_table(here, capsys):
     costs, problems = complexity.load(here / "found")
     assert not problems
     recipe = zoo.recipe("ap3d", "tiny")
-    assert costs[0].clip == [recipe.test_frames, 3, recipe.clip.height, recipe.clip.width]
+    assert costs[0].clip == (recipe.test_frames, 3, recipe.clip.height, recipe.clip.width)
     code, out, err = call(capsys, "table", "complexity", "--results", here / "found", "--format", "csv")
     assert code == 0, err
     assert "ap3d (tiny)" in out

@@ -17,9 +17,9 @@ FORMATS = ["rich", "markdown", "latex", "csv", "html"]
 
 
 @pytest.mark.parametrize("style", FORMATS)
-@pytest.mark.parametrize("kind", tables.KINDS)
-def test_every_table_prints_in_every_format_with_and_without_results(tmp_path, capsys, kind, style):
-    arguments = ["table", kind, "--format", style, "--results", tmp_path]
+@pytest.mark.parametrize("name", tables.NAMES)
+def test_every_table_prints_in_every_format_with_and_without_results(tmp_path, capsys, name, style):
+    arguments = ["table", name, "--format", style, "--results", tmp_path]
     assert call(capsys, *arguments)[0] == 0
     save_result(tmp_path, make_result())
     save_result(tmp_path, make_result("cgclip/no-tfe", bench="sports-vreid", protocol="video-reid"))

@@ -107,7 +107,18 @@ def test_gradients_are_off():
 
 
 @pytest.mark.parametrize(
-    "change", [{"gflops": float("nan")}, {"format": 2}, {"clip": [1]}, {"clip": [0, 3, 4, 2]}, {"parameters": "many"}]
+    "change",
+    [
+        {"gflops": float("nan")},
+        {"gflops": -1},
+        {"milliseconds": 10**400},
+        {"format": 2},
+        {"clip": [1]},
+        {"clip": [0, 3, 4, 2]},
+        {"parameters": "many"},
+        {"environment": {"hardware": []}},
+        {"model": 7},
+    ],
 )
 def test_damaged_figures_are_named(tmp_path, change):
     path = complexity.save(tmp_path, complexity.measure(Linear(), (1, 3, 4, 2), name="linear", repeats=1))

@@ -7,6 +7,10 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from coloured import load_colour_detector, load_colour_embedder, write_footage
+
+from reidkit.toolkit.build import BuildSettings, Outcome, build
+from reidkit.toolkit.settings import FootageSettings
 
 SIZE = (192, 128)  # width, height
 Rectangle = tuple[float, float, float, float, tuple[int, int, int]]  # x, y, width, height, colour
@@ -76,3 +80,17 @@ def make_video() -> Callable[..., Path]:
         return path
 
     return make
+
+
+@pytest.fixture(scope="session")
+def raw(tmp_path_factory) -> Path:
+    """Footage of coloured people: two events, two cameras, and who the people are. Not to be changed."""
+    return write_footage(tmp_path_factory.mktemp("footage") / "raw")
+
+
+@pytest.fixture(scope="session")
+def built(raw, tmp_path_factory) -> tuple[Path, Outcome]:
+    """The dataset of that footage, two shards a take, and what its build said. Not to be changed: copy it."""
+    out = tmp_path_factory.mktemp("built") / "set"
+    settings = BuildSettings(footage=FootageSettings(segment_seconds=2.0))
+    return out, build(raw, out, settings, load_colour_detector, load_colour_embedder)

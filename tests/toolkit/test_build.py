@@ -2,130 +2,26 @@
 
 import functools
 import hashlib
-import json
 import os
 import shutil
 
-import av
-import cv2
-import numpy as np
 import polars as pl
 import pytest
-import supervision as sv
+from coloured import ColourDetector, film, load_colour_detector, load_colour_embedder
 
-from reidkit.cli.main import main
 from reidkit.datasets import LossError, ReidkitError, UsageError
 from reidkit.datasets import files as durable
+from reidkit.datasets.locks import exclusive
 from reidkit.datasets.own import read_dataset
-from reidkit.toolkit.build import SHEET, WORK, BuildSettings, build
-from reidkit.toolkit.events import EventSettings
+from reidkit.toolkit.build import SHEET, BuildSettings, build
+from reidkit.toolkit.folder import WORK
 from reidkit.toolkit.link import LinkSettings
-from reidkit.toolkit.manifest import check, summary
-from reidkit.toolkit.settings import FootageSettings
+from reidkit.toolkit.manifest import summary
+from reidkit.toolkit.settings import EventSettings, FootageSettings
 from reidkit.toolkit.split import SplitSettings
 
-SIZE, RATE, SECONDS = (240, 160), 10, 3
-# The first event's people and the second's, RGB.
-PEOPLE = {1: (220, 40, 40), 2: (40, 200, 60), 3: (50, 70, 220), 4: (220, 200, 40), 5: (200, 60, 200), 6: (40, 210, 210)}
-
-
-def paint(people, frame, camera):
-    """People walk side by side, a little differently in each camera; boxes are [x, y, w, h]."""
-    image = np.full((SIZE[1], SIZE[0], 3), 128, np.uint8)
-    boxes = {}
-    for place, person in enumerate(people):
-        x = 8 + 78 * place + 3 * camera + int(8 * np.sin(0.3 * frame + place))
-        y = 30 + 10 * camera + 2 * place
-        image[y : y + 84, x : x + 40] = PEOPLE[person]
-        image[y : y + 14, x + 10 : x + 30] = 225  # a head
-        image[y + 20 + frame % 7 : y + 24 + frame % 7, x : x + 40] = 30  # something that moves: no near-duplicates
-        boxes[person] = (x, y, 40, 84)
-    return image, boxes
-
-
-def film(path, people, camera, seconds=SECONDS, truth=True):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = []
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=RATE)
-        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = *SIZE, "yuv420p", 4_000_000
-        for index in range(seconds * RATE):
-            image, boxes = paint(people, index, camera)
-            for packet in stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")):
-                container.mux(packet)
-            lines += [f"{index + 1},{p},{x},{y},{w},{h},1,1,1" for p, (x, y, w, h) in boxes.items()]
-        for packet in stream.encode():
-            container.mux(packet)
-    if truth:
-        notes = path.parent / "truth" / f"{path.stem}.txt"
-        notes.parent.mkdir(exist_ok=True)
-        notes.write_text("\n".join(lines) + "\n")
-
-
-class ColourDetector:
-    """Boxes of what is strongly coloured."""
-
-    name, sha256, input_size, confidence = "colour", "0" * 64, SIZE, 0.1
-
-    def detect(self, images):
-        found = []
-        for image in images:
-            strong = (image.max(2).astype(int) - image.min(2) > 60).astype(np.uint8)
-            strong = cv2.morphologyEx(strong, cv2.MORPH_CLOSE, np.ones((13, 13), np.uint8))
-            count, _, stats, _ = cv2.connectedComponentsWithStats(strong)
-            boxes = [(x, y - 2, x + w, y + h) for x, y, w, h, area in stats[1:count] if area > 400]
-            found.append(
-                sv.Detections(
-                    xyxy=np.array(boxes, np.float32).reshape(-1, 4),
-                    confidence=np.full(len(boxes), 0.9, np.float32),
-                    class_id=np.zeros(len(boxes), int),
-                )
-            )
-        return found
-
-
-class ColourEmbedder:
-    """A crop's histogram of hue."""
-
-    name, sha256 = "hue", "1" * 64
-
-    def embed(self, images):
-        rows = []
-        for image in images:
-            hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
-            hue = np.histogram(hsv[..., 0][hsv[..., 1] > 90], 12, (0, 180))[0].astype(np.float32) + 1.0
-            rows.append(hue / np.linalg.norm(hue))
-        return np.array(rows, np.float32)
-
-
-def load_colour_detector(threads=None):
-    return ColourDetector()
-
-
-def load_colour_embedder(threads=None):
-    return ColourEmbedder()
-
-
-SETTINGS = BuildSettings(footage=FootageSettings(segment_seconds=2.0), split=SplitSettings())
+SETTINGS = BuildSettings(footage=FootageSettings(segment_seconds=2.0))
 make = functools.partial(build, load_detector=load_colour_detector, load_embedder=load_colour_embedder)
-
-
-@pytest.fixture(scope="module")
-def raw(tmp_path_factory):
-    """Two events with three people each, two cameras; the second camera sees two of them."""
-    raw = tmp_path_factory.mktemp("footage") / "raw"
-    for event, people in (("gala", (1, 2, 3)), ("match", (4, 5, 6))):
-        film(raw / event / "left.mp4", people, 0)
-        film(raw / event / "right.mp4", people[::-1][:2], 1)
-    identities = {str(p): {"shirt": f"colour {p}", "height": 170 + p} for p in PEOPLE}
-    (raw / "truth.json").write_text(json.dumps({"identities": identities}))
-    return raw
-
-
-@pytest.fixture(scope="module")
-def built(raw, tmp_path_factory):
-    out = tmp_path_factory.mktemp("built") / "set"
-    return out, make(raw, out, SETTINGS)
 
 
 def content(out):
@@ -247,19 +143,9 @@ def test_other_settings_redo_what_depends_on_them(raw, tmp_path, monkeypatch):
     assert not detected  # detections were taken up
 
 
-def test_processes_give_the_same_bytes(raw, built, tmp_path, monkeypatch):
-    # Spawned processes find this module's detector by its name.
-    monkeypatch.setattr("reidkit.toolkit.build._extract_in_pool", serial_pool)
+def test_processes_give_the_same_bytes(raw, built, tmp_path):
     make(raw, tmp_path / "set", SETTINGS, workers=2)
     assert content(tmp_path / "set") == content(built[0])
-
-
-def serial_pool(takes, settings, load_detector, out, workers):
-    """What the pool's processes do, in the opposite order and in this process."""
-    from reidkit.toolkit.build import _extract_alone
-
-    for take in reversed(takes):
-        _extract_alone(take, settings.footage, load_detector, 1, out)
 
 
 def test_one_event_makes_a_test_set_and_says_so(raw, tmp_path):
@@ -285,49 +171,6 @@ def test_one_camera_is_divided_into_views(tmp_path):
     assert manifest["scores"] is None
 
 
-@pytest.mark.parametrize(
-    ("break_it", "sentence"),
-    [
-        (lambda out: (out / "frames.parquet").unlink(), "missing"),
-        (lambda out: (out / "tracklets.parquet").write_bytes(b"PAR1"), "other bytes"),
-        (lambda out: next((out / "crops").glob("*.tar")).unlink(), "missing"),
-        (lambda out: flip(next((out / "crops").glob("*.tar"))), "can't be decoded"),
-        (lambda out: recount(out), "The manifest counts"),
-        (lambda out: leak(out), "in train and test"),
-    ],
-    ids=["no frames", "no table", "no shard", "damaged crop", "other counts", "leak"],
-)
-def test_check_finds_damage(built, tmp_path, break_it, sentence):
-    out = tmp_path / "set"
-    shutil.copytree(built[0], out)
-    assert check(out) == []
-    break_it(out)
-    assert any(sentence in problem for problem in check(out)), check(out)
-
-
-def flip(path):
-    data = bytearray(path.read_bytes())
-    data[512:520] = b"no image"  # the first JPEG's head
-    path.write_bytes(bytes(data))
-
-
-def recount(out):
-    manifest = json.loads((out / "dataset.json").read_text())
-    manifest["counts"]["identities"] += 1
-    (out / "dataset.json").write_text(json.dumps(manifest))
-
-
-def leak(out):
-    table = pl.read_parquet(out / "tracklets.parquet")
-    event = table.filter(split="test", kind="person")["identity"][0]
-    table = table.with_columns(
-        identity=pl.when((pl.col("split") == "train") & (pl.col("kind") == "person"))
-        .then(pl.lit(event))
-        .otherwise(pl.col("identity"))
-    )
-    table.write_parquet(out / "tracklets.parquet")
-
-
 def test_folder_of_something_else_is_refused(raw, tmp_path):
     (tmp_path / "thesis.tex").write_text("\\section{One}")
     with pytest.raises(UsageError, match=r"holds something else \('thesis.tex'\)"):
@@ -351,13 +194,11 @@ def test_output_that_is_a_file_or_cannot_be_made(raw, tmp_path):
 
 
 def test_second_build_in_one_folder_is_refused(raw, tmp_path):
-    import fcntl
-
-    (tmp_path / "set" / WORK).mkdir(parents=True)
-    with open(tmp_path / "set" / WORK / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(UsageError, match="Another build is at work"):
-            make(raw, tmp_path / "set", SETTINGS)
+    with (
+        exclusive(tmp_path / "set" / WORK / "lock", "held by the test"),
+        pytest.raises(UsageError, match="Another build is at work"),
+    ):
+        make(raw, tmp_path / "set", SETTINGS)
 
 
 def test_review_decisions_are_not_built_over(raw, built, tmp_path):
@@ -377,52 +218,115 @@ def test_nobody_in_the_footage(tmp_path):
     assert not (tmp_path / "set" / "dataset.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"name": "../elsewhere"}, "can't be the name of a dataset"),
+        ({"name": ".hidden"}, "can't be the name of a dataset"),
+        ({"protocol": "mars"}, "'protocol', which takes one of auto, video-reid, single-camera-views"),
+        ({"max_loss": -0.1}, "'-0.1' is no value for the build setting 'max_loss'"),
+        ({"max_loss": float("nan")}, "'nan' is no value for the build setting 'max_loss'"),
+    ],
+)
+def test_settings_out_of_range(wrong, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        BuildSettings(**wrong)
+
+
+def no_work(threads=None):
+    raise AssertionError("a model was loaded for a build that can't be")
+
+
+@pytest.mark.parametrize(
+    ("folder", "out", "options", "sentence"),
+    [
+        ("gala", "set", {"split": SplitSettings(by="event")}, r"one event only \('gala'\)"),
+        (".", ".set", {}, r"'\.set' can't be the name of a dataset"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_any_work(raw, tmp_path, folder, out, options, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        build(raw / folder, tmp_path / out, BuildSettings(**options), no_work, no_work)
+    assert not (tmp_path / out).exists()
+
+
+def test_people_in_one_of_two_events_only(raw, tmp_path):
+    shutil.copytree(raw / "gala", tmp_path / "raw" / "gala")
+    film(tmp_path / "raw" / "empty" / "left.mp4", (), 0)
+    with pytest.raises(UsageError, match=r"one event only \('gala'\)"):
+        make(tmp_path / "raw", tmp_path / "set", BuildSettings(split=SplitSettings(by="event")))
+
+
+@pytest.mark.parametrize("copy", ["match/left.mp4", "gala/middle.mp4"], ids=["two events", "two cameras"])
+def test_footage_given_twice_is_refused_by_name(raw, tmp_path, copy):
+    shutil.copytree(raw, tmp_path / "raw")
+    shutil.copy(raw / "gala" / "left.mp4", tmp_path / "raw" / copy)
+    with pytest.raises(UsageError, match=rf"gala/left\.mp4' and '.*{copy}' are the same footage"):
+        make(tmp_path / "raw", tmp_path / "set", SETTINGS)
+    assert not (tmp_path / "set").exists()
+
+
+def test_the_key_holds_all_that_decides_the_dataset(raw, built, tmp_path):
+    shutil.copytree(raw, tmp_path / "raw")
+    keys = {built[1].manifest["build"]}
+    people = tmp_path / "raw" / "truth.json"
+    people.write_text(people.read_text().replace("colour 1", "colour one"))
+    keys.add(make(tmp_path / "raw", tmp_path / "people", SETTINGS).manifest["build"])
+    (tmp_path / "raw" / "reidkit.toml").write_text("single_camera = true")
+    views = make(tmp_path / "raw", tmp_path / "views", SETTINGS).manifest
+    assert views["protocol"] == "single-camera-views"
+    assert len({*keys, views["build"]}) == 3
+
+
+def test_an_unreadable_file_of_people_is_refused_before_any_work(raw, tmp_path):
+    shutil.copytree(raw, tmp_path / "raw")
+    (tmp_path / "raw" / "truth.json").write_text('{"identities": ["Ann", "Bob"]}')
+    with pytest.raises(UsageError, match=r"truth\.json' can't be used.*identities.*Mend that file"):
+        build(tmp_path / "raw", tmp_path / "set", SETTINGS, no_work, no_work)
+
+
+def test_an_unreadable_annotation_is_refused_before_any_work(raw, tmp_path):
+    shutil.copytree(raw, tmp_path / "raw")
+    (tmp_path / "raw" / "gala" / "truth" / "left.txt").write_text("1,1,0,0,10,20\n1,two,0,0,10,20\n")
+    with pytest.raises(UsageError, match="Line 2 of"):
+        build(tmp_path / "raw", tmp_path / "set", SETTINGS, no_work, no_work)
+
+
+def test_attributes_of_the_user_outlive_every_build(raw, tmp_path):
+    out, plain = tmp_path / "set", tmp_path / "raw"
+    shutil.copytree(raw, plain)
+    (plain / "truth.json").unlink()
+    make(plain, out, SETTINGS)
+    mine = "identity,shirt\n1,green\n"
+    (out / "attributes.csv").write_text(mine)
+    for settings in (SETTINGS, BuildSettings()):  # the same again, and other settings
+        manifest = make(plain, out, settings).manifest
+        assert (out / "attributes.csv").read_text() == mine
+        assert any("attributes.csv is not of this build" in note for note in manifest["notes"])
+        assert "attributes.csv" not in manifest["files"]
+    assert (
+        make(raw, out, SETTINGS).manifest["files"].keys().isdisjoint({"attributes.csv"})
+    )  # also where people are known
+    assert (out / "attributes.csv").read_text() == mine
+
+
+def test_attributes_of_the_build_follow_the_footage(raw, tmp_path):
+    out, plain = tmp_path / "set", tmp_path / "raw"
+    assert "attributes.csv" in make(raw, out, SETTINGS).manifest["files"]
+    (out / ".work" / "written.json").unlink()  # as an older reidkit, or a copy without its work, leaves the dataset
+    shutil.copytree(raw, plain)
+    people = plain / "truth.json"
+    people.write_text(people.read_text().replace("colour 1", "colour one"))
+    make(plain, out, SETTINGS)
+    assert "colour one" in (out / "attributes.csv").read_text()
+    people.unlink()
+    assert "attributes.csv" not in make(plain, out, SETTINGS).manifest["files"]
+    assert not (out / "attributes.csv").exists()
+
+
 def test_loss_above_the_allowed(built):
     outcome = built[1]
     assert outcome.lost == 0
     outcome.raise_for_loss(0.0)
     with pytest.raises(LossError, match=r"20.0% of the frames could not be decoded and --max-loss allows 5.0%"):
         type(outcome)(outcome.manifest, 0.2, []).raise_for_loss(0.05)
-
-
-def test_inspect_prints_one_object(built, tmp_path, capsys):
-    main(["inspect", str(built[0]), "--json", "--sheet", str(tmp_path / "sheet.png")])
-    facts = json.loads(capsys.readouterr().out)
-    assert {"tracklets", "identities", "cameras", "crops", "by_identity"} <= facts.keys()
-    assert facts["identities"] == len(facts["by_identity"]) == 6
-    assert facts["sheets"] == [str(tmp_path / "sheet.png")]
-    assert (tmp_path / "sheet.png").is_file()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code", "sentence"),
-    [
-        (["inspect", "SET"], 0, ""),
-        (["check", "SET"], 0, ""),
-        (["inspect", "nowhere"], 2, "There is no folder 'nowhere'"),
-        (["inspect", "SET", "--sheet", "sheet.gif"], 2, "end it with .jpg or .png"),
-        (["check", "DAMAGED"], 1, "has 1 problem"),
-        (["build-dataset", "EMPTY", "-o", "OUT"], 2, "No videos in"),
-        (["build-dataset", "RAW", "-o", "OUT", "--detector", "nothing"], 2, "Unknown detector 'nothing'"),
-        (["build-dataset", "RAW", "-o", "OUT", "--split", "half"], 2, "'half' is not one of"),
-        (["build-dataset", "RAW", "-o", "OUT", "--tracker", "sort"], 2, "'sort' is not one of"),
-        (["build-dataset", "RAW", "-o", "OUT", "--protocol", "mars"], 2, "'mars' is not one of"),
-        (["build-dataset", "RAW", "-o", "OUT", "--workers", "0"], 2, "0 is not in the range"),
-        (["build-dataset", "RAW", "-o", "OUT", "--max-loss", "2"], 2, "--max-loss 2"),
-    ],
-)
-def test_commands_and_their_exit_codes(raw, built, tmp_path, capsys, arguments, code, sentence):
-    damaged, empty = tmp_path / "damaged", tmp_path / "empty"
-    if "DAMAGED" in arguments:
-        shutil.copytree(built[0], damaged)
-        recount(damaged)
-    empty.mkdir()
-    names = {"SET": built[0], "DAMAGED": damaged, "EMPTY": empty, "RAW": raw, "OUT": tmp_path / "out"}
-    ended = 0
-    try:
-        main([str(names.get(word, word)) for word in arguments])
-    except SystemExit as stop:
-        ended = stop.code
-    assert ended == code
-    assert sentence in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()  # what is refused leaves nothing behind

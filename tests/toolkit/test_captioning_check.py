@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from reidkit.toolkit.captioning.check import check, contradictions, count_words, facts
-from reidkit.toolkit.captioning.frames import choose, side_by_side
+from reidkit.toolkit.captioning.pictures import choose, side_by_side
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,33 @@ from reidkit.toolkit.captioning.frames import choose, side_by_side
 )
 def test_check(answer, text, doubts):
     assert check(answer) == (text, doubts)
+
+
+@pytest.mark.parametrize("mark", list("'’‘ʼ´′＇`"))
+@pytest.mark.parametrize(
+    "answer", ["I’m sorry, but I can’t help with that.", "Sorry, I can’t describe people.", "I won’t."]
+)
+def test_a_refusal_is_one_with_any_apostrophe(answer, mark):
+    assert check(answer.replace("’", mark))[1] == ("refusal",)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "I am not able to describe the people in these pictures",
+        "I apologize, identifying people is nothing I do",
+        "As an AI, I do not describe people",
+        "I can not see anybody here",
+        "Unable to determine who this is from the picture",
+    ],
+)
+def test_refusals(answer):
+    assert check(answer)[1] == ("refusal",)
+
+
+def test_typographic_marks_become_plain_ones():
+    assert check("a “women’s” jersey in ｒｅｄ, number\u00a07")[0] == "a women's jersey in red, number 7"
+    assert check("long hair, the number can’t be seen, red shoes")[0] == "long hair, red shoes"
 
 
 def test_a_long_caption_keeps_what_tells_people_apart():

@@ -76,10 +76,12 @@ def requests(count, pictures):
 def test_every_request_is_answered_and_batching_changes_nothing(folder, one_sheet):
     alone = LocalModel(str(folder), "Describe .", batch=1, one_sheet=one_sheet, max_new_tokens=6)
     together = LocalModel(str(folder), "Describe .", batch=3, one_sheet=one_sheet, max_new_tokens=6)
-    first = list(alone.answers(iter(requests(4, 2)), 4))
+    first, second = [], []
+    alone.ask(iter(requests(4, 2)), first.append)
+    together.ask(iter(requests(4, 2)), second.append)
     assert [a.tracklet for a in first] == ["0", "1", "2", "3"]
     assert all(a.text and a.tokens_out <= 6 and a.tokens_in > 4 for a in first)
-    assert list(together.answers(iter(requests(4, 2)), 4)) == first
+    assert second == first
 
 
 def test_the_default_model_is_asked_for_by_name_and_read_in_its_own_revision(tmp_path, monkeypatch):

@@ -1,9 +1,14 @@
 """Caption runs against a real local server, a tiny multi-modal model, and a vocabulary."""
 
+import dataclasses
 import http.server
 import io
 import json
+import signal
+import subprocess
+import sys
 import threading
+import time
 
 import numpy as np
 import polars as pl
@@ -17,10 +22,11 @@ from reidkit.datasets.captions import read_captions
 from reidkit.datasets.format import FRAME_COLUMNS, TRACKLET_COLUMNS
 from reidkit.datasets.own import read_dataset
 from reidkit.simulator.people import cast
-from reidkit.toolkit.captioning.attributes import SIMULATED_VOCABULARY, ZeroShot, read_vocabulary
 from reidkit.toolkit.captioning.endpoint import Endpoint
 from reidkit.toolkit.captioning.run import choose_tracklets, run
+from reidkit.toolkit.captioning.zero_shot import SIMULATED_VOCABULARY, ZeroShot, read_vocabulary
 
+SILENT = object()
 PEOPLE = {1: (200, 30, 30), 2: (30, 30, 200), 3: (30, 160, 30)}
 
 
@@ -54,10 +60,14 @@ def folder(tmp_path):
 
 
 class Server:
-    """An OpenAI-compatible server that answers by script: one entry a request, the last one for ever."""
+    """An OpenAI-compatible server that answers by script: one entry a request, the last one for ever.
+
+    An entry is (status, JSON value or bytes) or (status, JSON value or bytes, headers); `SILENT` answers when the
+    server is closed.
+    """
 
     def __init__(self, script):
-        self.script, self.requests, lock = list(script), [], threading.Lock()
+        self.script, self.requests, self.closing, lock = list(script), [], threading.Event(), threading.Lock()
         server = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -66,10 +76,13 @@ class Server:
                 with lock:
                     server.requests.append((self.path, dict(self.headers), body))
                     entry = server.script.pop(0) if len(server.script) > 1 else server.script[0]
-                status, payload = entry
+                if entry is SILENT:
+                    server.closing.wait()
+                    return
+                status, payload, headers = (*entry, {})[:3]
                 self.send_response(status)
-                if status == 429:
-                    self.send_header("Retry-After", "0")
+                for name, value in headers.items():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(payload if isinstance(payload, bytes) else json.dumps(payload).encode())
 
@@ -80,7 +93,15 @@ class Server:
         self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
         threading.Thread(target=self.http.serve_forever, daemon=True).start()
 
+    def wait_for(self, count, seconds=120.0):
+        """Until `count` requests have come."""
+        end = time.monotonic() + seconds
+        while len(self.requests) < count:
+            assert time.monotonic() < end, f"{len(self.requests)} requests came, not {count}"
+            time.sleep(0.01)
+
     def close(self):
+        self.closing.set()
         self.http.shutdown()
         self.http.server_close()
 
@@ -126,7 +147,9 @@ def test_endpoint_captions_every_tracklet_once(folder, serve):
 @pytest.mark.parametrize(
     "trouble",
     [
-        (429, {}),  # too many requests
+        (429, {}, {"Retry-After": "0"}),  # too many requests
+        (503, b"", {"Retry-After": "²"}),
+        (408, b""),
         (500, b"oops"),
         (200, b"<html>not json"),
         (200, {"choices": []}),
@@ -160,11 +183,13 @@ def test_a_killed_run_asks_nothing_twice(folder, serve):
     server = serve(reply())
 
     class Killed(Endpoint):
-        def answers(self, requests, total):
-            for number, answer in enumerate(super().answers(requests, total)):
-                if number == 3:
+        def ask(self, requests, take):
+            def take_three(answer):
+                if len(read_captions(folder)) == 3:
                     raise KeyboardInterrupt
-                yield answer
+                take(answer)
+
+            super().ask(requests, take_three)
 
     with pytest.raises(KeyboardInterrupt):
         run(read_dataset(folder), Killed(server.url, "vlm", "Describe.", concurrency=1))
@@ -172,6 +197,114 @@ def test_a_killed_run_asks_nothing_twice(folder, serve):
     summary = run(read_dataset(folder), endpoint(server))
     assert (summary.kept, summary.written) == (3, 3)
     assert sorted(c.tracklet for c in read_captions(folder)) == sorted(f"{i}-cam{c}" for i in PEOPLE for c in (1, 2))
+
+
+def test_ctrl_c_stops_a_run_whose_server_is_silent(folder, serve):
+    """A real signal to a real process: it ends at once, and what had arrived is kept."""
+    server = serve(reply(), reply(), SILENT)
+    command = [sys.executable, "-m", "reidkit", "caption", str(folder), "--captioner", "endpoint", "--model", "vlm"]
+    process = subprocess.Popen([*command, "--url", server.url], stderr=subprocess.PIPE, text=True)
+    try:
+        server.wait_for(6)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=15)
+    finally:
+        process.kill()
+    assert (process.returncode, errors.count("Stopped.")) == (130, 1)
+    assert "Traceback" not in errors
+    assert len(read_captions(folder)) == 2
+
+
+def test_answers_under_way_when_the_run_is_stopped_are_kept(folder, serve, monkeypatch):
+    """The server refuses one request; what it answers to those under way is paid for."""
+    monkeypatch.setattr("reidkit.toolkit.captioning.endpoint.GRACE", 60)
+    server = serve((401, b""), reply())
+    with pytest.raises(UsageError, match="refused the key"):
+        run(read_dataset(folder), endpoint(server, concurrency=3))
+    assert len(read_captions(folder)) == len(server.requests) - 1 >= 2
+
+
+def test_a_server_that_never_answers_in_time_is_a_failure(folder, serve):
+    server = serve(SILENT)
+    summary = run(read_dataset(folder), endpoint(server, timeout=0.2, retries=1, concurrency=3), per_identity=1)
+    assert {reason for _, reason in summary.failures} == {"no answer within 0.2 s, 2 times"}
+    assert len(server.requests) == 6
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        b'{"prompt_tokens": Infinity, "completion_tokens": 1e999}',
+        b'{"prompt_tokens": NaN, "completion_tokens": -3}',
+        b'{"prompt_tokens": "many", "completion_tokens": [1]}',
+        b'{"prompt_tokens": ' + b"9" * 5000 + b"}",
+        b'"free"',
+        b"null",
+        b"[]",
+    ],
+)
+def test_usage_is_for_information_only(folder, serve, usage):
+    """A caption that came is kept and paid for once, whatever the server says about its price."""
+    server = serve(
+        (200, b'{"choices": [{"message": {"content": "tall, red shoes, long hair"}}], "usage": ' + usage + b"}")
+    )
+    summary = run(read_dataset(folder), endpoint(server), per_identity=1)
+    assert (summary.written, summary.failures, len(server.requests)) == (3, (), 3)
+    assert (summary.tokens_in, summary.tokens_out) == (0, 0)
+    json.dumps(dataclasses.asdict(summary), allow_nan=False)
+
+
+@pytest.mark.parametrize("content", [b"tall, red shoes, long hair \\ud83d", b"tall, red shoes, long hair \xf0\x9f"])
+def test_half_a_letter_does_not_lose_the_caption(folder, serve, content):
+    server = serve((200, b'{"choices": [{"message": {"content": "' + content + b'"}}]}'))
+    summary = run(read_dataset(folder), endpoint(server), per_identity=1)
+    assert (summary.written, len(server.requests)) == (3, 3)
+    assert all(c.text.startswith("tall, red shoes, long hair") for c in read_captions(folder))
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_is_refused_at_once(folder, serve, status):
+    server = serve((status, b"", {"Location": "http://elsewhere.example/v1"}))
+    with pytest.raises(UsageError, match=r"'http://elsewhere.example/v1' \(HTTP 30\d\).*--url"):
+        run(read_dataset(folder), endpoint(server, concurrency=1))
+    assert len(server.requests) == 1
+
+
+def test_what_the_server_will_never_take_is_asked_once(folder, serve):
+    server = serve((413, b"too large\x1b[31m"), (402, b""), reply())
+    summary = run(read_dataset(folder), endpoint(server, concurrency=1), per_identity=1)
+    assert summary.failures == (("1-cam1", "HTTP 413: too large\\x1b[31m"), ("2-cam1", "HTTP 402: "))
+    assert (summary.written, len(server.requests)) == (1, 3)
+
+
+def test_two_runs_on_one_dataset_lose_nothing(folder, serve):
+    """The second is refused while the first is at work, and has asked nobody."""
+    first, second = serve(SILENT), serve(reply())
+    data, errors = read_dataset(folder), []
+
+    def work():
+        try:
+            run(data, endpoint(first, retries=0, timeout=30))
+        except ReidkitError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    first.wait_for(2)
+    with pytest.raises(UsageError, match="Another `reidkit caption` is at work"):
+        run(data, endpoint(second))
+    assert not second.requests
+    first.closing.set()
+    thread.join(30)
+    assert run(data, endpoint(second)).written == 6 == len(read_captions(folder))
+
+
+@pytest.mark.parametrize("key", ["ein-schlüssel", "two\nlines"])
+def test_a_key_that_is_none(monkeypatch, key):
+    monkeypatch.setenv("REIDKIT_API_KEY", key)
+    with pytest.raises(UsageError, match="holds a letter that no key has") as error:
+        Endpoint("http://127.0.0.1/v1", "vlm", "Describe.")
+    assert key not in str(error.value)
 
 
 def test_a_key_is_sent_and_never_shown(folder, serve, monkeypatch):
@@ -218,6 +351,8 @@ def test_template_through_the_command(folder):
     [
         (["--captioner", "endpoint"], "needs --url"),
         (["--captioner", "endpoint", "--url", "ftp://x", "--model", "m"], "no http"),
+        (["--captioner", "endpoint", "--url", "http://x:port/v1", "--model", "m"], "no http"),
+        (["--captioner", "endpoint", "--url", "http:///v1", "--model", "m"], "no http"),
         (["--captioner", "transformers", "--model", "absent/model"], "Cannot load the model 'absent/model'"),
         (["--captioner", "endpoint", "--url", "http://x/v1", "--model", "m", "--prompt", "absent.txt"], "Cannot read"),
     ],

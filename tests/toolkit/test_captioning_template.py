@@ -42,7 +42,8 @@ def test_of_a_simulated_person_only_the_number_is_told_in_figures():
 def test_captions_of_one_identity_differ_in_wording(dataset):
     table = read_attributes(dataset / "attributes.csv")
     captioner = Template(table, {"a": 1, "b": 1, "d": 3})
-    answers = {a.tracklet: a for a in captioner.answers(iter([Request(i, ()) for i in "abd"]), 3)}
+    answers = {}
+    captioner.ask(iter([Request(i, ()) for i in "abd"]), lambda answer: answers.update({answer.tracklet: answer}))
     assert answers["a"].text != answers["b"].text
     assert all("red shoes" in answers[i].text and "number 7" in answers[i].text for i in "ab")
     assert answers["a"].text == caption(table[1], 0)

@@ -1,22 +1,9 @@
-"""The dataset's tables and numbers; damage that `check` finds is tried in test_build.py on a whole dataset."""
+"""The dataset's numbers; what a whole build writes is looked at in test_build.py."""
 
 import polars as pl
-import pytest
 
-from reidkit.datasets import UsageError
-from reidkit.datasets.attributes import read_attributes
 from reidkit.datasets.format import TRACKLET_COLUMNS
-from reidkit.toolkit.manifest import check, counts, write_attributes
-
-
-def test_attributes_are_read_back_by_the_captioner(tmp_path):
-    write_attributes(tmp_path, {2: {"shoes": "red, new", "height_m": 1.9}, 1: {"hair": 'a "bun"'}})
-    assert read_attributes(tmp_path / "attributes.csv") == {
-        1: {"hair": 'a "bun"'},
-        2: {"shoes": "red, new", "height_m": "1.9"},
-    }
-    write_attributes(tmp_path, {})  # a later build without truth leaves no stale table
-    assert not (tmp_path / "attributes.csv").exists()
+from reidkit.toolkit.manifest import counts
 
 
 def test_counts_by_hand():
@@ -42,8 +29,3 @@ def test_counts_by_hand():
         "query": 1,
         "gallery": 2,
     }
-
-
-def test_a_folder_without_its_manifest(tmp_path):
-    with pytest.raises(UsageError, match=r"has no dataset\.json"):
-        check(tmp_path)

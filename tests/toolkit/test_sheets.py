@@ -3,8 +3,10 @@
 import cv2
 import numpy as np
 import polars as pl
+import pytest
 from PIL import Image
 
+from reidkit.datasets import UsageError
 from reidkit.datasets.format import FRAME_COLUMNS, TRACKLET_COLUMNS
 from reidkit.toolkit.crops import write_shard
 from reidkit.toolkit.sheets import CROP, CROPS, GAP, LABEL, ROWS, write_sheets
@@ -66,9 +68,28 @@ def test_pages_and_their_leftovers(tmp_path):
     many = dataset(tmp_path, [(i + 1, "a", RED, 1) for i in range(2 * ROWS + 1)])
     pages = write_sheets(tmp_path, tmp_path / "sheet.jpg", *many)
     assert [page.name for page in pages] == ["sheet.jpg", "sheet-2.jpg", "sheet-3.jpg"]
+    assert write_sheets(tmp_path, tmp_path / "sheet.jpg", *many) == pages  # its own pages are replaced
     few = dataset(tmp_path, [(1, "a", RED, 1)])
     assert len(write_sheets(tmp_path, tmp_path / "sheet.jpg", *few)) == 1
     assert sorted(path.name for path in tmp_path.glob("sheet*")) == ["sheet.jpg"]
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png"])
+def test_pictures_of_the_user_are_neither_deleted_nor_replaced(tmp_path, ending):
+    photos = [tmp_path / f"photo-{number}.{ending}" for number in (2, 3)]
+    for photo in photos:
+        Image.new("RGB", (8, 8), RED).save(photo)
+    before = [photo.read_bytes() for photo in photos]
+    few = dataset(tmp_path, [(1, "a", RED, 1)])
+    assert write_sheets(tmp_path, tmp_path / f"photo.{ending}", *few) == [tmp_path / f"photo.{ending}"]
+    assert [photo.read_bytes() for photo in photos] == before
+    many = dataset(tmp_path, [(i + 1, "a", RED, 1) for i in range(ROWS + 1)])
+    with pytest.raises(UsageError, match=rf"2 pages, and '.*photo-2\.{ending}' is there already"):
+        write_sheets(tmp_path, tmp_path / f"photo.{ending}", *many)
+    assert [photo.read_bytes() for photo in photos] == before
+    # In a build's own folder, what bears a page's name is a page, written by an older reidkit perhaps.
+    assert len(write_sheets(tmp_path, tmp_path / f"photo.{ending}", *few, own_folder=True)) == 1
+    assert not any(photo.exists() for photo in photos)
 
 
 def test_the_same_dataset_gives_the_same_picture(tmp_path):

@@ -103,8 +103,23 @@ def test_seed_decides_which_identities():
 
 
 def test_one_event_by_event_is_refused():
-    with pytest.raises(UsageError, match=r"one event only.*--split identity"):
+    with pytest.raises(UsageError, match=r"one event only \('e0'\).*--split identity"):
         assign(events(5), SplitSettings(by="event"))
+
+
+@pytest.mark.parametrize(
+    ("by", "share", "names", "decided"),
+    [
+        ("auto", 0.5, {"a", "b"}, "event"),
+        ("auto", 0.5, {"a"}, "test"),
+        ("auto", 1.0, {"a", "b"}, "test"),
+        ("identity", 0.5, {"a", "b"}, "identity"),
+        ("test", 0.5, {"a", "b"}, "test"),
+        ("event", 1.0, {"a", "b"}, "event"),
+    ],
+)
+def test_what_divides_is_known_before_any_work(by, share, names, decided):
+    assert SplitSettings(by=by, test_share=share).decided(names) == decided
 
 
 def test_an_identity_on_both_sides_fails_the_build():
@@ -119,7 +134,16 @@ def test_a_source_on_both_sides_fails_the_build():
         assign(rows, SplitSettings())
 
 
-@pytest.mark.parametrize("share", [0.0, 1.5, -1])
-def test_share_out_of_range(share):
-    with pytest.raises(UsageError, match="--test-share"):
-        SplitSettings(test_share=share)
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"test_share": 0.0}, "'test_share', which takes a number above 0 and up to 1"),
+        ({"test_share": 1.5}, "'1.5' is no value for the split setting 'test_share'"),
+        ({"test_share": float("nan")}, "'nan' is no value"),
+        ({"seed": -1}, "'-1' is no value for the split setting 'seed'"),
+        ({"by": "half"}, "one of auto, event, identity, test"),
+    ],
+)
+def test_settings_out_of_range(wrong, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        SplitSettings(**wrong)

@@ -10,7 +10,7 @@ from reidkit.datasets import UsageError
 from reidkit.toolkit.boxes import DETECTION_COLUMNS
 from reidkit.toolkit.footage import Extracted
 from reidkit.toolkit.track import TRACK_COLUMNS
-from reidkit.toolkit.truth import iou, match, score_links, score_source, summarise, truth_boxes
+from reidkit.toolkit.truth import match, score_links, score_source, summarise, truth_boxes
 
 
 def slow_links(identity, truth, camera, event):
@@ -47,12 +47,6 @@ def test_junk_is_nobodys_partner():
     assert scores["link_recall"] == 0
     assert scores["link_precision"] is None  # nothing was linked: no share of nothing
     assert scores["identities"] == 0
-
-
-def test_iou_against_hand():
-    one = np.array([[0, 0, 10, 10], [0, 0, 10, 10.0]])
-    other = np.array([[0, 0, 10, 10], [5, 0, 15, 10], [20, 20, 30, 30.0]])
-    assert iou(one, other)[0] == pytest.approx([1, 1 / 3, 0])
 
 
 def test_visible_people_are_matched_first():

@@ -1,6 +1,6 @@
 """What a captioner is: pictures of one person in, an answer or a failure out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -27,23 +27,20 @@ class Answer:
 
 
 class Captioner(Protocol):
-    """Attributes: kind (as on the command line), model (name, for the record), prompt_sha256."""
+    """What writes captions.
+
+    Attributes:
+        kind: as on the command line.
+        model: its name, for the record; "" where there is none.
+        prompt_sha256: of the prompt, the vocabulary, or the template's wording.
+    """
 
     kind: str
     model: str
     prompt_sha256: str
 
-    def answers(self, requests: Iterator[Request], total: int) -> Iterator[Answer]:
-        """One answer a request, in any order, as they come; requests are drawn no faster than they are worked on."""
+    def ask(self, requests: Iterator[Request], take: Callable[[Answer], None]) -> None:
+        """Calls `take` with one answer a request, as they come, in any order.
 
-
-def batches(requests: Iterator[Request], size: int) -> Iterator[Sequence[Request]]:
-    """Lists of up to `size`."""
-    batch: list[Request] = []
-    for request in requests:
-        batch.append(request)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+        Requests are drawn no faster than they are worked on: their pictures are made when they are drawn.
+        """

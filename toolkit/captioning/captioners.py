@@ -21,6 +21,7 @@ def make_captioner(
     url: str | None,
     model: str | None,
     concurrency: int,
+    timeout: float,
     batch: int,
     device: str,
     download: bool,
@@ -41,8 +42,8 @@ def make_captioner(
         words = read_attributes(attributes or dataset / ATTRIBUTES, fix)
         return Template(words, dict(tracklet_table(dataset).select("id", "identity").iter_rows()))
     if kind == "attributes":
-        from .attributes import SIMULATED_VOCABULARY, VOCABULARY, ZeroShot
         from .clip_encoder import SIMULATED, encoders
+        from .zero_shot import SIMULATED_VOCABULARY, VOCABULARY, ZeroShot
 
         images, texts = encoders(weights, device)
         ours = SIMULATED_VOCABULARY if weights == SIMULATED else VOCABULARY
@@ -52,7 +53,7 @@ def make_captioner(
 
         if not url or not model:
             raise UsageError("The captioner 'endpoint' needs --url http://HOST:PORT/v1 and --model NAME.")
-        return Endpoint(url, model, _read_prompt(prompt or PROMPT), concurrency, one_sheet=bool(one_sheet))
+        return Endpoint(url, model, _read_prompt(prompt or PROMPT), concurrency, timeout, one_sheet=bool(one_sheet))
     if kind == "transformers":
         from .local import DEFAULT_MODEL, LocalModel
 

@@ -4,21 +4,26 @@ A doubtful caption is kept and marked: a person decides in the review, and nothi
 """
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 CLIP_TOKENS = 75  # 77 with the start and end tokens
 SHORTEST, REPEATED = 4, 3  # words; times one run of three words may stand
 
+QUOTES = str.maketrans(dict.fromkeys("‘’‛ʼ´′＇", "'") | dict.fromkeys("“”„‟″＂", '"'))  # before NFKC, which splits ´
 REFUSAL = re.compile(
-    r"\b(i(?:'m| am) sorry|i can(?:no|')t|i am unable|i'm unable|unable to (?:identify|describe|help)|as an ai|"
-    r"cannot (?:assist|identify|describe)|no (?:image|picture)s? (?:was|were|is|are))",
+    r"\b(i(?:'m| am) sorry|i apologi[sz]e|i (?:can't|can ?not|won't|will not)\b|i(?:'m| am) (?:unable|not able)|"
+    r"unable to (?:assist|comply|describe|determine|help|identify|provide)|as an ai\b|as a language model|"
+    r"can(?:'t| ?not) (?:assist|identify|describe|help)|no (?:image|picture)s? (?:was|were|is|are))",
     re.IGNORECASE,
 )
 OPENING = re.compile(
     r"^(?:sure|certainly|of course|here(?:'s| is)[^:]*|answer|caption|description)\b[^:\n]{0,40}:\s*", re.I
 )
-UNSEEN = re.compile(r"\b(?:not (?:clearly )?visible|can(?:no|')t be seen|unclear|unknown|not shown)\b", re.IGNORECASE)
+UNSEEN = re.compile(
+    r"\b(?:not (?:clearly )?visible|can(?:'t| ?not) be seen|unclear|unknown|not shown)\b", re.IGNORECASE
+)
 
 # What tells team-mates apart, the most telling first.
 TELLING = (
@@ -61,11 +66,13 @@ def count_words(text: str) -> int:
 def check(answer: str, count_tokens: Callable[[str], int] = count_words) -> tuple[str, tuple[str, ...]]:
     """(caption, doubts) of a captioner's answer.
 
+    Typographic quotes become plain ones and letters of another width the usual ones (NFKC), as CLIP's tokenizer does.
     Clauses that say something is not visible are cut, since CLIP would read the thing and not the "not". What is longer
     than CLIP reads keeps its most telling phrases.
     """
     doubts = []
-    text = re.sub(r"[*_`\"]+|^\s*[-•]\s*", " ", answer.strip(), flags=re.MULTILINE)
+    text = re.sub(r"(?<=\w)`(?=\w)", "'", unicodedata.normalize("NFKC", answer.translate(QUOTES)).strip())
+    text = re.sub(r"[*_`\"]+|^\s*[-•]\s*", " ", text, flags=re.MULTILINE)
     text = OPENING.sub("", re.sub(r"\s+", " ", text).strip())
     if REFUSAL.search(text):
         return text, ("refusal",)

@@ -5,24 +5,28 @@
 The key comes from the environment variable REIDKIT_API_KEY only; it is sent to the server and appears nowhere else.
 """
 
+import asyncio
 import base64
 import hashlib
+import json
 import os
 import random
-import time
-from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Annotated, Any
 
 import httpx
+import msgspec
 
 from ...datasets import ReidkitError, UsageError
+from ...datasets.text import printable
 from .captioner import Answer, Request
-from .frames import jpeg, side_by_side
+from .pictures import jpeg, side_by_side
 
 KEY_VARIABLE = "REIDKIT_API_KEY"
 FATAL = {401: "refused the key", 403: "refused the key", 404: "has no such path or model"}
-NOT_TWICE = {400, 413, 422}  # the server will not take these pictures the second time either
+AGAIN = {408, 409, 425, 429}  # with these, and from 500 on, the server may take the same request another time
+GRACE = 0.2  # seconds in which an answer that is on its way when the run is stopped may still arrive
 
 
 @dataclass
@@ -32,118 +36,196 @@ class Endpoint:
     Args:
         url: up to and including `/v1`.
         concurrency: requests under way at once.
-        retries: further tries after 429, 5xx, a time-out, a broken connection or an answer that is none.
-        seconds: limit of one request.
+        timeout: seconds that one try of a request may take, from connecting to the answer's last byte.
+        retries: further tries after a time-out, a broken connection, a status that may pass, or an answer that is none.
         give_up_after: requests that failed one after another; the server is gone then, and asking on is no use.
         one_sheet: send the crops as one picture; otherwise one picture a crop.
+        wait_seconds: before the first retry; doubles each time, up to a minute.
+
+    Raises:
+        UsageError: the address or the key can be none.
     """
 
     url: str
     model: str
     prompt: str
     concurrency: int = 4
+    timeout: float = 120.0
     retries: int = 5
-    seconds: float = 120.0
     one_sheet: bool = False
     give_up_after: int = 8
-    wait_seconds: float = 1.0  # before the first retry; doubles each time, up to a minute
+    wait_seconds: float = 1.0
     kind: str = field(default="endpoint", init=False)
 
     def __post_init__(self) -> None:
-        if not self.url.startswith(("http://", "https://")):
-            raise UsageError(f"'{self.url}' is no http(s) address. Give --url http://HOST:PORT/v1.")
-        key = os.environ.get(KEY_VARIABLE, "")
-        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self._key = key
+        try:
+            address = httpx.URL(self.url)
+            known = address.scheme in ("http", "https") and address.host
+        except httpx.InvalidURL:
+            known = False
+        if not known:
+            raise UsageError(f"'{printable(self.url)}' is no http(s) address. Give --url http://HOST:PORT/v1.")
+        self._key = os.environ.get(KEY_VARIABLE, "").strip()
+        if not (self._key.isascii() and self._key.isprintable()):
+            raise UsageError(f"${KEY_VARIABLE} holds a letter that no key has. Set it to the key and nothing else.")
+        self._headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
 
     @property
     def prompt_sha256(self) -> str:
         return hashlib.sha256(self.prompt.encode()).hexdigest()
 
-    def answers(self, requests: Iterator[Request], total: int) -> Iterator[Answer]:
-        """Keeps `concurrency` requests under way; raises ReidkitError where asking on is no use."""
-        failed_in_a_row = 0
-        with (
-            httpx.Client(headers=self._headers, timeout=self.seconds) as client,
-            ThreadPoolExecutor(self.concurrency) as pool,
-        ):
-            under_way: set[Future[Answer]] = set()
-            try:
-                exhausted = False
-                while under_way or not exhausted:
-                    while not exhausted and len(under_way) < self.concurrency:
-                        request = next(requests, None)
-                        exhausted = request is None
-                        if request is not None:
-                            under_way.add(pool.submit(self._ask, client, request))
-                    done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
-                    for future in done:
-                        answer = future.result()
-                        failed_in_a_row = failed_in_a_row + 1 if answer.failure else 0
-                        yield answer
-                        if failed_in_a_row >= self.give_up_after:
-                            raise ReidkitError(
-                                f"{failed_in_a_row} requests to {self.url} failed one after another, the last: "
-                                f"{answer.failure}. Check the server and run the same command again."
-                            )
-            finally:
-                for future in under_way:
-                    future.cancel()
+    def ask(self, requests: Iterator[Request], take: Callable[[Answer], None]) -> None:
+        """Keeps `concurrency` requests under way, and hands each answer to `take` before the next one is read.
 
-    def _ask(self, client: httpx.Client, request: Request) -> Answer:
+        Ctrl-C and errors end it at once, whatever the server does; answers that have arrived are handed over.
+
+        Raises:
+            UsageError: the server refuses every request: the key, the address or the model is wrong.
+            ReidkitError: requests failed one after another.
+        """
+        asyncio.run(self._ask_all(requests, take))
+
+    async def _ask_all(self, requests: Iterator[Request], take: Callable[[Answer], None]) -> None:
+        failed_in_a_row, stopping = 0, False
+
+        async def work(client: httpx.AsyncClient) -> None:
+            nonlocal failed_in_a_row
+            while not stopping and (request := next(requests, None)):
+                answer = await self._ask(client, request)
+                take(answer)
+                failed_in_a_row = failed_in_a_row + 1 if answer.failure else 0
+                if failed_in_a_row >= self.give_up_after:
+                    raise ReidkitError(
+                        f"{failed_in_a_row} requests to {self.url} failed one after another, the last: "
+                        f"{answer.failure}. Check the server and run the same command again."
+                    )
+
+        limits = httpx.Limits(max_connections=self.concurrency)
+        async with httpx.AsyncClient(headers=self._headers, timeout=None, limits=limits) as client:
+            workers = [asyncio.create_task(work(client)) for _ in range(self.concurrency)]
+            try:
+                await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
+            finally:
+                stopping = True
+                _, late = await asyncio.wait(workers, timeout=GRACE)
+                for worker in late:
+                    worker.cancel()
+                results = await asyncio.gather(*workers, return_exceptions=True)
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+
+    async def _ask(self, client: httpx.AsyncClient, request: Request) -> Answer:
+        """The answer to one request, or the failure of its last try."""
+        address, body = f"{self.url.rstrip('/')}/chat/completions", self._body(request)
+        failure, retry_after = "", None
+        for attempt in range(self.retries + 1):
+            if attempt:
+                await asyncio.sleep(self._pause(attempt, retry_after))
+                retry_after = None
+            try:
+                async with asyncio.timeout(self.timeout):
+                    response = await client.post(address, json=body)
+            except TimeoutError:
+                failure = f"no answer within {self.timeout:g} s"
+                continue
+            except httpx.HTTPError as error:
+                failure = f"{type(error).__name__} ({self._clean(str(error))})"
+                continue
+            status = response.status_code
+            if status in FATAL or 300 <= status < 400:
+                raise UsageError(self._refusal(response))
+            if status != 200:
+                failure = f"HTTP {status}"
+                if 400 <= status < 500 and status not in AGAIN:
+                    return Answer(request.tracklet, failure=f"{failure}: {self._clean(response.text)}")
+                retry_after = response.headers.get("Retry-After")
+                continue
+            try:
+                text, tokens_in, tokens_out = read_reply(response.content)
+            except ValueError:
+                failure = "an answer that is no chat completion"
+                continue
+            if text.strip():
+                return Answer(request.tracklet, text, "", tokens_in, tokens_out)
+            failure = "an empty answer"
+        return Answer(request.tracklet, failure=f"{failure}, {self.retries + 1} times")
+
+    def _body(self, request: Request) -> dict[str, Any]:
         images = [side_by_side(list(request.images))] if self.one_sheet else request.images
         pictures = [
             {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{base64.b64encode(jpeg(i)).decode()}"}}
             for i in images
         ]
         content = [*pictures, {"type": "text", "text": self.prompt}]
-        body = {
+        return {
             "model": self.model,
             "messages": [{"role": "user", "content": content}],
             "max_tokens": 160,
             "temperature": 0,
         }
-        failure, retry_after = "", None
-        for attempt in range(self.retries + 1):
-            if attempt:
-                time.sleep(self._pause(attempt, retry_after))
-                retry_after = None
-            try:
-                response = client.post(f"{self.url.rstrip('/')}/chat/completions", json=body)
-            except httpx.HTTPError as error:
-                failure = f"{type(error).__name__} ({self._clean(str(error))})"
-                continue
-            if response.status_code in FATAL:
-                raise UsageError(
-                    f"{self.url} {FATAL[response.status_code]} (HTTP {response.status_code}: "
-                    f"{self._clean(response.text)}). Check --url, --model and ${KEY_VARIABLE}."
-                )
-            if response.status_code in NOT_TWICE:
-                failure = f"HTTP {response.status_code}: {self._clean(response.text)}"
-                return Answer(request.tracklet, failure=failure)
-            if response.status_code != 200:
-                failure = f"HTTP {response.status_code}"
-                retry_after = response.headers.get("Retry-After")
-                continue
-            try:
-                reply = response.json()
-                text = reply["choices"][0]["message"]["content"]
-                usage = reply.get("usage") or {}
-                if isinstance(text, str) and text.strip():
-                    counts = (int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0))
-                    return Answer(request.tracklet, text, "", *counts)
-                failure = "an empty answer"
-            except (ValueError, KeyError, IndexError, TypeError, AttributeError):
-                failure = "an answer that is no chat completion"
-        return Answer(request.tracklet, failure=f"{failure}, {self.retries + 1} times")
+
+    def _refusal(self, response: httpx.Response) -> str:
+        """The sentence for an answer that every other request would get too."""
+        status = response.status_code
+        if status in FATAL:
+            return (
+                f"{self.url} {FATAL[status]} (HTTP {status}: {self._clean(response.text)}). Check --url, --model and "
+                f"${KEY_VARIABLE}."
+            )
+        return (
+            f"{self.url} sends requests on to '{self._clean(response.headers.get('Location', ''))}' (HTTP {status}), "
+            "and pictures and key go only where you say. Give the server's own address with --url."
+        )
 
     def _pause(self, attempt: int, retry_after: str | None) -> float:
         """Seconds: what the server asks for, else twice as long each time with jitter, a minute at the most."""
-        if retry_after and retry_after.isdigit():
+        if retry_after and retry_after.isdecimal():
             return min(float(retry_after), 60.0)
         return min(self.wait_seconds * 2 ** (attempt - 1), 60.0) * random.uniform(0.5, 1.0)
 
     def _clean(self, text: str) -> str:
         """A server's words in one short line, without the key, which some servers echo."""
-        text = " ".join(text.split())[:200]
-        return text.replace(self._key, "***") if self._key else text
+        text = text.replace(self._key, "***") if self._key else text
+        return printable(" ".join(text.split()))[:200]
+
+
+@dataclass(frozen=True)
+class Message:
+    content: str | None = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    message: Message
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What is read of a chat completion. `usage` is for information: nothing in it makes an answer a bad one."""
+
+    choices: Annotated[list[Choice], msgspec.Meta(min_length=1)]
+    usage: Any = None
+
+
+def read_reply(data: bytes) -> tuple[str, int, int]:
+    """(text, tokens in, tokens out) of a chat completion; 0 tokens where the server names no number that can be one.
+
+    The text was paid for, so what a stricter reader would refuse is read: numbers beyond every range, NaN, and halves
+    of surrogate pairs (a server that stops in the middle of an emoji), which become question marks.
+
+    Raises:
+        ValueError: it is no chat completion.
+    """
+    try:
+        content = json.loads(data.decode(errors="replace"), parse_int=float)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    reply = msgspec.convert(content, Reply)
+    text = (reply.choices[0].message.content or "").encode(errors="replace").decode()
+    return text, _count(reply.usage, "prompt_tokens"), _count(reply.usage, "completion_tokens")
+
+
+def _count(usage: object, key: str) -> int:
+    value = usage.get(key) if isinstance(usage, dict) else None
+    return int(value) if isinstance(value, float) and 0 <= value < 1e12 else 0

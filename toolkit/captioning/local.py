@@ -9,13 +9,14 @@ the default model there. Code that a model brings along is never run.
 """
 
 import hashlib
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from ...datasets import UsageError
 from ...training import weights
-from .captioner import Answer, Request, batches
-from .frames import side_by_side
+from .captioner import Answer, Request
+from .pictures import side_by_side
 
 DEFAULT_MODEL = "microsoft/Phi-4-multimodal-instruct"
 
@@ -73,10 +74,11 @@ class LocalModel:
     def prompt_sha256(self) -> str:
         return hashlib.sha256(self.prompt.encode()).hexdigest()
 
-    def answers(self, requests: Iterator[Request], total: int) -> Iterator[Answer]:
+    def ask(self, requests: Iterator[Request], take: Callable[[Answer], None]) -> None:
         """Greedy decoding, batch by batch: the same pictures give the same words."""
-        for batch in batches(requests, self.batch):
-            yield from self._generate(batch)
+        while batch := list(itertools.islice(requests, self.batch)):
+            for answer in self._generate(batch):
+                take(answer)
 
     def _generate(self, batch: list[Request]) -> Iterator[Answer]:
         conversations = []

@@ -13,7 +13,7 @@ from ...datasets.format import FRAMES, TRACKLETS
 from ...datasets.progress import progress
 from .captioner import Answer, Captioner, Request
 from .check import check, contradictions, count_words
-from .frames import best_images
+from .pictures import best_images
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ def choose_tracklets(tracklets: pl.DataFrame, split: str, per_identity: int) -> 
     people = tracklets.filter(pl.col("kind") == "person")
     if split != "all":
         people = people.filter(pl.col("split") == split)
-    ranked = people.sort(["quality", "id"], descending=[True, False]).with_columns(
+    ranked = people.sort(["quality", "id"], descending=[True, False], nulls_last=True).with_columns(
         turn=pl.int_range(pl.len()).over("identity", "camera")
     )
-    ranked = ranked.sort(["identity", "turn", "quality", "id"], descending=[False, False, True, False])
+    ranked = ranked.sort(["identity", "turn", "quality", "id"], descending=[False, False, True, False], nulls_last=True)
     chosen = ranked.with_columns(place=pl.int_range(pl.len()).over("identity")).filter(pl.col("place") < per_identity)
     return list(chosen.select("id", "identity").iter_rows())
 
@@ -97,7 +97,8 @@ def run(
         done = {c.tracklet for c in file.read() if mine(c)}
         todo = [id_ for id_ in identity_of if id_ not in done]
         with progress(f"caption ({captioner.kind})", total=len(todo), unit="captions") as advance:
-            for answer in captioner.answers(requests(dataset, todo, pictures), len(todo)):
+
+            def take(answer: Answer) -> None:
                 if answer.failure:
                     failures.append((answer.tracklet, answer.failure))
                 else:
@@ -105,6 +106,8 @@ def run(
                     file.append(Caption(answer.tracklet, text, *made_by, doubts))
                     answers.append(answer)
                 advance(1, f"{sum(a.tokens_in + a.tokens_out for a in answers)} tokens" if answers else "")
+
+            captioner.ask(requests(dataset, todo, pictures), take)
         doubtful = doubt_contradictions(file, identity_of, mine)
     return Summary(
         wanted=len(wanted),

@@ -8,7 +8,7 @@ The table has one row an identity: a column `identity`, and any others, each an 
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from .captioner import Answer, Request
 
@@ -59,13 +59,13 @@ class Template:
         self._table, self._identity_of = table, identity_of
         self.prompt_sha256 = template_sha256()
 
-    def answers(self, requests: Iterator[Request], total: int) -> Iterator[Answer]:
+    def ask(self, requests: Iterator[Request], take: Callable[[Answer], None]) -> None:
         """An identity's captions take the openings in turn; an identity that the table lacks is a failure."""
         turn: dict[int, int] = {}
         for request in requests:
             identity = self._identity_of[request.tracklet]
             if not self._table.get(identity):
-                yield Answer(request.tracklet, failure=f"identity {identity} is not in the attribute table")
+                take(Answer(request.tracklet, failure=f"identity {identity} is not in the attribute table"))
                 continue
-            yield Answer(request.tracklet, caption(self._table[identity], turn.setdefault(identity, 0)))
+            take(Answer(request.tracklet, caption(self._table[identity], turn.setdefault(identity, 0))))
             turn[identity] += 1

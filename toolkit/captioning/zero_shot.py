@@ -85,15 +85,16 @@ class ZeroShot:
     def prompt_sha256(self) -> str:
         return hashlib.sha256(self.vocabulary.read_bytes()).hexdigest()
 
-    def answers(self, requests: Iterator[Request], total: int) -> Iterator[Answer]:
+    def ask(self, requests: Iterator[Request], take: Callable[[Answer], None]) -> None:
+        """One tracklet after the other; one of which no phrase leads clearly is a failure."""
         for request in requests:
             feature = self.encode_images(list(request.images)).mean(0)
             told = [self._answer(q, t, feature) for q, t in zip(self._questions, self._texts, strict=True)]
             text = ", ".join(phrase for phrase in told if phrase)
             if text:
-                yield Answer(request.tracklet, f"a person with {text}")
+                take(Answer(request.tracklet, f"a person with {text}"))
             else:
-                yield Answer(request.tracklet, failure="no phrase of the vocabulary leads clearly")
+                take(Answer(request.tracklet, failure="no phrase of the vocabulary leads clearly"))
 
     def _answer(self, question: Question, texts: np.ndarray, feature: np.ndarray) -> str:
         scores = TEMPERATURE * texts @ feature

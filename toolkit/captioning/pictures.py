@@ -13,8 +13,8 @@ CANDIDATES = 24  # crops decoded to compare poses
 SHEET_HEIGHT, SHEET_GAP = 336, 8  # pixels; 336 is a tile of the common vision towers
 
 
-def judge(frames: pl.DataFrame) -> np.ndarray:
-    """[n] scores of crops, higher is better, from the columns of frames.parquet."""
+def clarity(frames: pl.DataFrame) -> np.ndarray:
+    """[n] how clearly each crop shows its person, in (0, 1], from the columns of frames.parquet."""
     sharpness = frames["sharpness"].to_numpy().astype(np.float64)
     height = (frames["y2"] - frames["y1"]).to_numpy().astype(np.float64)
     clear = (1 - frames["occlusion"].to_numpy()) * (1 - frames["truncation"].to_numpy())
@@ -50,7 +50,7 @@ def best_images(tracklet: Tracklet, frames: pl.DataFrame, count: int) -> list[Im
     Args:
         frames: the tracklet's rows of frames.parquet, in the order of `tracklet.frames`.
     """
-    scores = judge(frames)
+    scores = clarity(frames)
     good = np.sort(np.argsort(-scores, kind="stable")[: max(CANDIDATES, count)])
     images = [Image.fromarray(crop(tracklet.frames, int(i))) for i in good]
     looks = np.stack([np.asarray(ImageOps.grayscale(image).resize((8, 16)), np.float32).ravel() for image in images])

@@ -1,0 +1,146 @@
+"""The folder that a build writes to: whether it may, that no other build does, and what in it is the build's own.
+
+refuse_other(out)                       # before any work
+with claim(out):                        # marked as a build and locked
+    invalidate(out, key)                # the manifest of a build with other settings goes before anything changes
+    …
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from ..datasets import UsageError
+from ..datasets.files import sha256_file, write_json
+from ..datasets.format import ATTRIBUTES, CROPS, DECISIONS, MANIFEST
+from ..datasets.locks import exclusive
+from ..datasets.schema import read_json
+
+WORK = ".work"
+MARK = "build.json"
+WRITTEN = "written.json"
+LOCK = "lock"
+# What `atomic_path` leaves when the process is killed: .NAME.PROCESS.tmp
+_LEFT = re.compile(r"\..+\.\d+\.tmp")
+
+
+@dataclass(frozen=True)
+class _Mark:
+    tool: Literal["reidkit build-dataset"]
+
+
+@dataclass(frozen=True)
+class _Built:
+    """The keys that every manifest of a build has, whatever its version."""
+
+    format: int
+    build: str
+    fingerprint: str
+    files: dict[str, str]
+
+
+@dataclass(frozen=True)
+class _Written:
+    """Name of a file -> sha256 of the contents that builds gave it, the newest last."""
+
+    files: dict[str, list[str]] = field(default_factory=dict)
+
+
+def refuse_other(out: Path) -> None:
+    """Does nothing where `out` is absent, an empty folder, or that of an earlier build.
+
+    Raises:
+        UsageError: it is a file, or holds something that no build of reidkit wrote.
+    """
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise UsageError(f"'{out}' is a file; give a folder as output, new, empty, or of an earlier build.")
+    if (out / MANIFEST).exists():
+        if _read(out / MANIFEST, _Built) is None:
+            raise UsageError(
+                f"'{out / MANIFEST}' was not written by `reidkit build-dataset`, or is damaged. Move it away, or give "
+                "a new or empty folder."
+            )
+        return
+    if _read(out / WORK / MARK, _Mark) is not None:
+        return
+    inside = [path for path in out.iterdir() if path.name != WORK]
+    if (out / WORK).is_dir():  # a build that was killed as it began leaves no more than its lock
+        inside += [path for path in (out / WORK).iterdir() if path.name != LOCK and not _LEFT.fullmatch(path.name)]
+    if inside:
+        first = min(str(path.relative_to(out)) for path in inside)
+        raise UsageError(
+            f"'{out}' holds something else ('{first}'). Give a new or empty folder, or that of an earlier build."
+        )
+
+
+@contextmanager
+def claim(out: Path) -> Iterator[None]:
+    """Makes the output folder the build's while the block runs: locked against a second build, and marked.
+
+    Raises:
+        UsageError: another build is at work in it.
+        ReidkitError: it can't be written.
+    """
+    busy = f"Another build is at work in '{out}'. Wait for it, or choose another folder."
+    with exclusive(out / WORK / LOCK, busy):
+        if _read(out / WORK / MARK, _Mark) is None:
+            write_json(out / WORK / MARK, {"tool": "reidkit build-dataset"})
+        for folder in (out.glob("*"), (out / CROPS).glob("*"), (out / WORK).rglob("*")):
+            for path in sorted(folder):
+                if _LEFT.fullmatch(path.name) and path.is_file():
+                    path.unlink()
+        yield
+
+
+def invalidate(out: Path, key: str) -> None:
+    """Takes away the manifest of a build with another key, before anything that it speaks of changes.
+
+    Raises:
+        UsageError: a person has reviewed that build.
+    """
+    before = _read(out / MANIFEST, _Built)
+    if before is None:
+        return
+    # Of a dataset that was copied without its work, or built by an older reidkit, the manifest alone knows this.
+    digest = before.files.get(ATTRIBUTES)
+    if digest is not None and not is_own(out, ATTRIBUTES, digest):
+        note_own(out, ATTRIBUTES, digest)
+    if before.build == key:
+        return
+    decisions = out / DECISIONS
+    if decisions.is_file() and decisions.stat().st_size:
+        raise UsageError(
+            f"'{out}' holds review decisions on a build with other settings or footage. Build into another folder."
+        )
+    (out / MANIFEST).unlink()
+
+
+def note_own(out: Path, name: str, digest: str) -> None:
+    """Remembers, before the file is written, that a build gives `name` the content of this sha256."""
+    written = dict((_read(out / WORK / WRITTEN, _Written) or _Written()).files)
+    # The content before stays known: a kill may come between this note and the file.
+    written[name] = [*(d for d in written.get(name, ()) if d != digest), digest][-2:]
+    write_json(out / WORK / WRITTEN, {"files": written})
+
+
+def is_own(out: Path, name: str, digest: str | None = None) -> bool:
+    """Whether a build gave the file `name` the content that it has (or that of the given sha256)."""
+    if digest is None:
+        if not (out / name).is_file():
+            return False
+        digest = sha256_file(out / name)
+    written = _read(out / WORK / WRITTEN, _Written)
+    return written is not None and digest in written.files.get(name, ())
+
+
+def _read(path: Path, schema: type):
+    """The file as `schema`, or None where it is absent, or something else."""
+    try:
+        return read_json(path, schema, "") if path.is_file() else None
+    except UsageError:
+        return None
