@@ -169,7 +169,7 @@ def read_seqinfo(path: Path | str) -> SequenceInfo:
         "A sequence needs seqinfo.ini with [Sequence] and imDir, frameRate, seqLength: take it from the dataset again."
     )
     parser = configparser.ConfigParser(interpolation=None)
-    parser.optionxform = str
+    parser.optionxform = str  # pyright: ignore[reportAttributeAccessIssue]  (as the documentation of configparser has it)
     try:
         parser.read_string(read_bytes(path, fix).decode("utf-8-sig"), source="seqinfo.ini")
         entries = dict(parser["Sequence"])
