@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from reidkit.cli.report import report
 from reidkit.datasets import Frames, ReidDataset, Tracklet
 from reidkit.leaderboard.protocols import PROTOCOLS
-from reidkit.leaderboard.report import crops, data
+from reidkit.leaderboard.report import crops, data, lists
 from reidkit.leaderboard.report.curves import chart, cmc
 from reidkit.leaderboard.report.page import report_page
 from reidkit.leaderboard.results import PairRow, QueryRow, save_result
@@ -253,8 +253,7 @@ def test_a_distractor_is_nobody_though_its_number_is_the_querys(make_result):
     )
     library = crops.library_of(ReidDataset("d", (), tracklets[:1], tracklets, "video-reid"))
     row = QueryRow("q", 0, 50.0, 2, ["crowd", "match", "other", "gone"])
-    name_of = data._Namer(library, {"model": {(0, "q"): row}}, crops.Album())
-    shots = [name_of.entry(id_, place, 0) for place, id_ in enumerate(row.top, start=1)]
+    shots = lists.Lists({"model": [row]}, library, crops.Album()).blocks(1)[0].rankings[0].entries
     assert [s.verdict for s in shots] == ["wrong", "right", "wrong", "unknown"]
     assert [s.words.split(",")[2:] for s in shots[:2]] == [
         [" distractor", " camera 2: wrong"],
