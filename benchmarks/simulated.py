@@ -26,7 +26,7 @@ from reidkit.leaderboard import formats, tables
 from reidkit.leaderboard.results import Result, load_results
 from reidkit.leaderboard.significance import compare_results, find_results
 from reidkit.training.loop import LOG, read_log
-from reidkit.training.trained import read_facts
+from reidkit.training.run_folder import read_facts
 
 SETS = {"sports-sim": ("sports", 41), "dance-sim": ("dance", 42)}  # name: kind and seed of the footage
 EVENTS, CAMERAS, PEOPLE, SECONDS, TEST_SHARE = 9, 3, 12, 12, 0.33
@@ -140,7 +140,7 @@ def inside(runs: Path, names: list[str]) -> list[str]:
         runs_of: dict[str, list[Path]] = {}
         for log in sorted((runs / name).rglob(LOG)):
             if read_log(log):  # the frozen tower's is empty
-                runs_of.setdefault(read_facts(log.parent)["model"], []).append(log.parent)
+                runs_of.setdefault(read_facts(log.parent).model, []).append(log.parent)
         for model, folders in sorted(runs_of.items()):
             if not model.startswith("cgclip"):
                 continue

@@ -45,7 +45,7 @@ def search(model, weights, stored, source, wanted, top, output, size, overrides,
     from ..datasets.devices import pick_device
     from ..datasets.files import write_atomic
     from ..leaderboard.gallery import identity_of, open_gallery, rank, stored_features
-    from ..leaderboard.report.search import gallery_page, library
+    from ..leaderboard.report.search import gallery_page
     from ..training import zoo
     from ..training.extraction import extract_features
     from ..training.trained import open_model
@@ -60,9 +60,10 @@ def search(model, weights, stored, source, wanted, top, output, size, overrides,
         features = stored_features(stored, gallery)
     else:
         chosen = pick_device(device)
-        built, recipe, _ = open_model(model, weights, size, overrides, gallery.dataset, chosen)
+        opened = open_model(model, weights, size, overrides, gallery.dataset, chosen)
+        recipe = opened.recipe
         features = extract_features(
-            built, gallery.tracklets, recipe, chosen, workers=worker_count(workers), title=f"search {source}"
+            opened.model, gallery.tracklets, recipe, chosen, workers=worker_count(workers), title=f"search {source}"
         )
     matches = rank(gallery, features, recipe.metric, top)
     if output is not None:
@@ -72,29 +73,25 @@ def search(model, weights, stored, source, wanted, top, output, size, overrides,
             ("sampling", recipe.test_sampling),
         )  # fmt: skip
         write_atomic(output, gallery_page(gallery, matches, model, facts))
-    shelf = library(gallery)
-
-    def camera(tracklet):
-        return shelf.camera(tracklet.camera) if gallery.dataset else ""
-
     query = gallery.query
     if as_json:
         rows = [
             {"rank": m.rank, "tracklet": m.tracklet.id, "identity": identity_of(m.tracklet),
-             "camera": camera(m.tracklet), "distance": m.distance, "verdict": m.verdict}
+             "camera": gallery.camera(m.tracklet), "distance": m.distance, "verdict": m.verdict}
             for m in matches
         ]  # fmt: skip
         about = {"query": query.id, "identity": identity_of(query), "model": model, "gallery": len(gallery.entries)}
         about |= {"metric": recipe.metric, "sampling": recipe.test_sampling, "output": str(output) if output else None}
         print_json(about | {"top": rows})
         return
-    who = "" if identity_of(query) is None else f", identity {query.identity}, {camera(query)}"
+    about = "" if identity_of(query) is None else f", identity {query.identity}, {gallery.camera(query)}"
     rows = []
     for m in matches:
-        identity = "" if identity_of(m.tracklet) is None else str(m.tracklet.identity)
-        verdict = VERDICTS.get(m.verdict, "")
-        rows.append((str(m.rank), m.tracklet.id, identity, camera(m.tracklet), f"{m.distance:.4f}", verdict))
+        identity = identity_of(m.tracklet)
+        who = "distractor" if m.tracklet.kind == "distractor" else "" if identity is None else str(identity)
+        found = (m.tracklet.id, who, gallery.camera(m.tracklet), f"{m.distance:.4f}", VERDICTS.get(m.verdict, ""))
+        rows.append((str(m.rank), *found))
     columns = ("rank", "tracklet", "identity", "camera", "distance", "")
-    show(columns, rows, title=f"Nearest to {query.id}{who}", right=("rank", "distance"))
+    show(columns, rows, title=f"Nearest to {query.id}{about}", right=("rank", "distance"))
     page = f" Page: {output}" if output else ""
     say(f"{len(gallery.entries)} tracklets ranked by {recipe.metric} distance.{page}")

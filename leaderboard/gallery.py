@@ -1,9 +1,15 @@
 """Who else is this? The gallery of one tracklet, and the nearest in it.
 
-gallery = open_gallery("demo/sports", "sports02--cam1--00001")
-matches = rank(gallery, features, metric="cosine", top=10)      # features: of gallery.tracklets, the query first
+    for match in search("demo/sports", "sports02--cam1--00001", "features.npz", top=5):     # of `reidkit embed`
+        match.rank, match.tracklet.id, match.distance, match.verdict
+
+In steps, where the features are made on the way (of `gallery.tracklets`, the query first):
+
+    gallery = open_gallery("demo/sports", "sports02--cam1--00001")
+    matches = rank(gallery, features, metric="cosine", top=10)
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,10 +18,13 @@ import numpy as np
 
 from ..datasets import ReidDataset, Tracklet, UsageError
 from ..datasets.benches import BENCHES, VARIANTS, load_bench
+from ..datasets.errors import choices
 from ..datasets.folder import read_folder
 from ..datasets.format import MANIFEST
 from ..datasets.names import nearest as nearest_names
+from ..datasets.text import printable
 from .features import read_named_features
+from .inputs import METRICS, check_magnitudes
 from .protocols import PROTOCOLS
 
 Verdict = Literal["right", "wrong", "unknown"]
@@ -40,10 +49,20 @@ class Gallery:
         """The query and then the entries: what needs a feature."""
         return self.query, *self.entries
 
+    def camera(self, tracklet: Tracklet) -> str:
+        """The name of a tracklet's camera, a number where the dataset gives none; "" in a folder of crops."""
+        return "" if self.dataset is None else camera_name(self.dataset, tracklet.camera)
+
 
 @dataclass(frozen=True)
 class Match:
-    """An entry of the ranking: `rank` from 1, and whether it shows the query's person, where both are known."""
+    """An entry of the ranking.
+
+    Attributes:
+        rank: from 1.
+        distance: 1 - cosine, or the Euclidean distance.
+        verdict: whether it shows the query's person; "unknown" where the query's identity or the entry's isn't known.
+    """
 
     rank: int
     tracklet: Tracklet
@@ -51,25 +70,49 @@ class Match:
     verdict: Verdict
 
 
-def open_source(source: str, data: Path | None = None) -> tuple[ReidDataset | None, tuple[Tracklet, ...]]:
-    """The dataset and all its tracklets, the test set first; or None and the tracklets of a folder of crops."""
-    if source in BENCHES or source in VARIANTS or (Path(source) / MANIFEST).is_file():
-        dataset = load_bench(source, data)
-        return dataset, (*dataset.test, *dataset.train)
-    return None, read_folder(source)
+def search(
+    source: str,
+    wanted: str,
+    features: Path | str | Callable[[tuple[Tracklet, ...]], np.ndarray],
+    *,
+    metric: str = "cosine",
+    top: int = 10,
+    data: Path | None = None,
+) -> tuple[Match, ...]:
+    """The nearest tracklets of one tracklet.
+
+    Args:
+        source: a bench's name, or the path of a dataset or of a folder of crops.
+        wanted: the tracklet's id.
+        features: an `.npz` that `reidkit embed` made of that source, or a function that embeds N tracklets as [N, D].
+        metric: "cosine" or "euclidean".
+        top: how many to return.
+        data: where benches lie; None: $REIDKIT_DATA or data/.
+
+    Raises:
+        UsageError: no such source, tracklet, file or metric; nothing to rank; features of which no distance can be
+            taken.
+    """
+    gallery = open_gallery(source, wanted, data)
+    if callable(features):
+        return rank(gallery, features(gallery.tracklets), metric, top)
+    return rank(gallery, stored_features(Path(features), gallery), metric, top)
 
 
 def open_gallery(source: str, wanted: str, data: Path | None = None) -> Gallery:
     """The tracklet `wanted` of a source, and what is ranked for it.
 
     Args:
+        source: a bench's name, or the path of a dataset or of a folder of crops.
         data: where benches lie; None: $REIDKIT_DATA or data/.
 
     Raises:
         UsageError: no such source or tracklet, or nothing to rank.
     """
-    dataset, tracklets = open_source(source, data)
-    return choose_gallery(source, tracklets, wanted, dataset)
+    if source in BENCHES or source in VARIANTS or (Path(source) / MANIFEST).is_file():
+        dataset = load_bench(source, data)
+        return choose_gallery(source, (*dataset.test, *dataset.train), wanted, dataset)
+    return choose_gallery(source, read_folder(source), wanted)
 
 
 def choose_gallery(
@@ -85,7 +128,7 @@ def choose_gallery(
     """
     known = {t.id: t for t in tracklets}
     if wanted not in known:
-        near = ", ".join(nearest_names(wanted, known))
+        near = printable(", ".join(nearest_names(wanted, known)))
         raise UsageError(f"'{source}' has no tracklet '{wanted}' among its {len(known)}; for example {near}.")
     query = known[wanted]
     if dataset is None:
@@ -108,8 +151,11 @@ def _test_gallery(dataset: ReidDataset) -> tuple[Tracklet, ...]:
 
 
 def _same_view(tracklet: Tracklet, query: Tracklet) -> bool:
-    person = tracklet.kind == query.kind == "person"
-    return person and tracklet.identity == query.identity and tracklet.camera == query.camera
+    return _same_person(tracklet, query) and tracklet.camera == query.camera
+
+
+def _same_person(tracklet: Tracklet, query: Tracklet) -> bool:
+    return tracklet.kind == query.kind == "person" and tracklet.identity == query.identity
 
 
 def stored_features(path: Path, gallery: Gallery) -> np.ndarray:
@@ -130,31 +176,46 @@ def stored_features(path: Path, gallery: Gallery) -> np.ndarray:
     return features[[row_of[t.id] for t in gallery.tracklets]]
 
 
-def rank(gallery: Gallery, features: np.ndarray, metric: str, top: int) -> tuple[Match, ...]:
-    """The `top` nearest entries of the gallery.
+def rank(gallery: Gallery, features: np.ndarray, metric: str = "cosine", top: int = 10) -> tuple[Match, ...]:
+    """The `top` nearest entries of the gallery; of equal distances the earlier entry comes first.
 
     Args:
-        features: [1 + N, D], of `gallery.tracklets`.
+        features: float [1 + N, D], of `gallery.tracklets`.
         metric: "cosine" or "euclidean".
+
+    Raises:
+        UsageError: another metric, another number of features, or features of which no distance can be taken.
     """
-    query = gallery.query
-    matches = []
-    for place, (row, distance) in enumerate(zip(*nearest(features, metric, top), strict=True), start=1):
-        entry = gallery.entries[row]
-        both = query.kind == "person" and entry.kind != "junk"
-        right = entry.kind == "person" and entry.identity == query.identity
-        matches.append(Match(place, entry, distance, "unknown" if not both else "right" if right else "wrong"))
-    return tuple(matches)
+    if metric not in METRICS:
+        raise UsageError(choices(metric, METRICS, "metric"))
+    features = np.asarray(features)
+    if features.ndim != 2 or len(features) != len(gallery.tracklets) or not features.shape[1]:
+        raise UsageError(
+            f"features has shape {list(features.shape)}; it must be [{len(gallery.tracklets)}, D], a row for each of "
+            "the gallery's tracklets."
+        )
+    check_magnitudes(features, metric)
+    nearest_rows = zip(*nearest(features, metric, top), strict=True)
+    return tuple(
+        Match(place, gallery.entries[row], distance, _verdict(gallery.entries[row], gallery.query))
+        for place, (row, distance) in enumerate(nearest_rows, start=1)
+    )
+
+
+def _verdict(entry: Tracklet, query: Tracklet) -> Verdict:
+    if query.kind != "person" or entry.kind == "junk":
+        return "unknown"
+    return "right" if _same_person(entry, query) else "wrong"
 
 
 def nearest(features: np.ndarray, metric: str, top: int) -> tuple[list[int], list[float]]:
     """Rows of the `top` nearest to row 0 of `features` [1 + N, D] among the others (from 0), and their distances.
 
-    Ties keep their order. Cosine is 1 - cos, Euclidean the plain distance.
+    Ties keep their order. "cosine" is 1 - cos, "euclidean" the plain distance.
     """
     rows = np.asarray(features, np.float64)
     if metric == "cosine":
-        rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+        rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
         distances = 1 - (rows[1:] * rows[0]).sum(axis=1)  # a matrix product might tell equal rows apart
     else:
         distances = np.linalg.norm(rows[1:] - rows[0], axis=1)
@@ -163,5 +224,11 @@ def nearest(features: np.ndarray, metric: str, top: int) -> tuple[list[int], lis
 
 
 def identity_of(tracklet: Tracklet) -> int | None:
-    """Its identity; None for junk, which is nobody."""
-    return None if tracklet.kind == "junk" else tracklet.identity
+    """A person's identity; None for junk and distractors, who are nobody."""
+    return tracklet.identity if tracklet.kind == "person" else None
+
+
+def camera_name(dataset: ReidDataset | None, camera: int) -> str:
+    """The name of a camera by its index; a number from 1 where the dataset is not at hand or gives no name."""
+    names = dataset.cameras if dataset else ()
+    return names[camera] if 0 <= camera < len(names) else f"camera {camera + 1}"

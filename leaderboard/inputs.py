@@ -110,37 +110,46 @@ def _int64(values: np.ndarray, name: str) -> np.ndarray:
     return values.astype(np.int64)
 
 
-def check_values(features: np.ndarray, metric: str) -> None:
-    """Whether features [N, D] have distances: finite, of sane size, and with a direction where cosines are taken.
+def check_magnitudes(features: np.ndarray, metric: str) -> np.ndarray:
+    """The largest magnitude of each row of features [N, D], once it is known that distances can be taken.
 
     Raises:
-        UsageError: the first row that hasn't; or Euclidean features of which one is so long that it hides the others.
+        UsageError: a row that is not finite, too large or too small for its squares, or under cosine all zero.
     """
-    lengths = np.empty(len(features))  # the largest magnitude of each row
+    sizes = np.empty(len(features))
     for start in range(0, len(features), ROWS_AT_ONCE):
         part = features[start : start + ROWS_AT_ONCE]
         bad = np.flatnonzero(~np.isfinite(part).all(axis=1))
         if len(bad):
             raise UsageError(f"features has NaN or infinity in row {start + bad[0]}. Find out which clip gave it.")
         with np.errstate(over="ignore"):  # of a type longer than float64
-            sizes = np.abs(part).max(axis=1).astype(np.float64)
-        zero = np.flatnonzero(sizes == 0)
-        if metric == "cosine" and len(zero):
-            raise UsageError(
-                f"features is all zero in row {start + zero[0]}; a cosine needs a direction. Use --metric euclidean "
-                "if that is meant."
-            )
-        odd = np.flatnonzero((sizes > LARGEST) | (sizes < 1 / LARGEST) & (sizes > 0))
-        if len(odd):
-            raise UsageError(
-                f"features has a largest magnitude of {sizes[odd[0]]:.3g} in row {start + odd[0]}, of which no "
-                f"distance can be taken; it must lie between {1 / LARGEST:g} and {LARGEST:g}. Scale the features."
-            )
-        lengths[start : start + ROWS_AT_ONCE] = sizes
-    positive = lengths[lengths > 0]
-    if metric == "euclidean" and len(positive) and lengths.max() > WIDEST * np.median(positive):
-        row = int(lengths.argmax())
+            sizes[start : start + ROWS_AT_ONCE] = np.abs(part).max(axis=1)
+    zero = np.flatnonzero(sizes == 0)
+    if metric == "cosine" and len(zero):
         raise UsageError(
-            f"features has a magnitude of {lengths[row]:.3g} in row {row}, over {WIDEST:g} times that of most rows, "
-            "beside which their own distances vanish. Find out which clip gave it, or use --metric cosine."
+            f"features is all zero in row {zero[0]}; a cosine needs a direction. Use the metric euclidean if that is "
+            "meant."
+        )
+    odd = np.flatnonzero((sizes > LARGEST) | (sizes < 1 / LARGEST) & (sizes > 0))
+    if len(odd):
+        raise UsageError(
+            f"features has a largest magnitude of {sizes[odd[0]]:.3g} in row {odd[0]}, of which no distance can be "
+            f"taken; it must lie between {1 / LARGEST:g} and {LARGEST:g}. Scale the features."
+        )
+    return sizes
+
+
+def check_values(features: np.ndarray, metric: str) -> None:
+    """Whether features [N, D] can be ranked all in one.
+
+    Raises:
+        UsageError: as `check_magnitudes`; or a Euclidean feature so long that it hides the others.
+    """
+    sizes = check_magnitudes(features, metric)
+    positive = sizes[sizes > 0]
+    if metric == "euclidean" and len(positive) and sizes.max() > WIDEST * np.median(positive):
+        row = int(sizes.argmax())
+        raise UsageError(
+            f"features has a magnitude of {sizes[row]:.3g} in row {row}, over {WIDEST:g} times that of most rows, "
+            "beside which their own distances vanish. Find out which clip gave it, or use the metric cosine."
         )

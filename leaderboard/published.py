@@ -1,6 +1,9 @@
 """The published figures, packaged in `published.toml` with their sources.
 
-for row in published(): row.model, row.figures["mars"]["mAP"], row.source, row.verified
+    for row in published():
+        row.model, row.figures["mars"]["mAP"], row.source, row.verified
+
+A figure that a paper doesn't print is absent.
 """
 
 import tomllib

@@ -75,6 +75,17 @@ class Table:
     notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
 
+    @property
+    def groups(self) -> list[tuple[str, int, int]]:
+        """(group, first column, number of columns) of neighbouring columns of one group."""
+        found: list[tuple[str, int, int]] = []
+        for i, (group, _) in enumerate(self.columns):
+            if found and found[-1][0] == group:
+                found[-1] = (group, found[-1][1], found[-1][2] + 1)
+            else:
+                found.append((group, i, 1))
+        return found
+
 
 @dataclass(frozen=True)
 class Setting:

@@ -13,14 +13,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Literal
 
 import numpy as np
 import polars as pl
+from msgspec import Meta
 
 from ..datasets import JUNK, LossError, ReidkitError, UsageError
 from ..datasets.cores import usable_cores
-from ..datasets.errors import choices
+from ..datasets.fields import check_fields
 from ..datasets.files import sha256_file
 from ..datasets.format import CROPS, FRAMES, TRACKLETS
 from ..datasets.names import check_name
@@ -32,12 +33,12 @@ from .attributes import of_identities, write_attributes
 from .boxes import box_source, settled
 from .detect import Detector
 from .embed import Embedder, embed_source
-from .events import EventSettings, Proposals, SourceWork, propose
+from .events import Proposals, propose
 from .folder import WORK, claim, invalidate, refuse_other
 from .footage import Extracted, extract_take
 from .manifest import counts, write_manifest, write_tables
-from .ranges import check_range
-from .settings import FootageSettings
+from .pieces import SourceWork
+from .settings import EventSettings, FootageSettings
 from .sheets import write_sheets
 from .sources import Discovery, discover
 from .split import SplitSettings, assign
@@ -73,14 +74,12 @@ class BuildSettings:
     footage: FootageSettings = field(default_factory=FootageSettings)
     event: EventSettings = field(default_factory=EventSettings)
     split: SplitSettings = field(default_factory=SplitSettings)
-    max_loss: float = 0.05
+    max_loss: Annotated[float, Meta(ge=0, le=1)] = 0.05
 
     def __post_init__(self) -> None:
+        check_fields(self, "build setting")
         if self.name:
             check_name(self.name, "name of a dataset")
-        if self.protocol not in get_args(Protocol):
-            raise UsageError(choices(self.protocol, get_args(Protocol), "protocol"))
-        check_range("--max-loss", self.max_loss, 0, 1)
 
 
 @dataclass(frozen=True)
@@ -129,7 +128,8 @@ def build(
             division by event is asked for, or review decisions on another build.
         ReidkitError: nobody was found, or the output can't be written.
     """
-    check_range("--workers", workers, 1, 10_000)
+    if workers < 1:
+        raise UsageError(f"{workers} workers are too few: give 1 or more.")
     found = discover(raw)
     _check_place(raw, out)
     settings = replace(settings, name=settings.name or check_name(out.resolve().name, "name of a dataset"))

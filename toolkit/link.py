@@ -11,11 +11,13 @@ each other's best match show how similar one person looks.
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from msgspec import Meta
 
 from ..datasets import UsageError
-from .ranges import check_range
+from ..datasets.fields import check_fields
 
 UNDECIDED = -1
 # The threshold as a share of the way from the mean similarity of different people (0) to that of one person (1). It
@@ -41,17 +43,13 @@ class LinkSettings:
             the distance between "same" and "different".
     """
 
-    people: int | None = None
-    overlap: float = 0.5
-    anchor_seconds: float = 0.5
-    attach_margin: float = 0.15
+    people: Annotated[int, Meta(ge=1)] | None = None
+    overlap: Annotated[float, Meta(ge=0, le=86_400)] = 0.5
+    anchor_seconds: Annotated[float, Meta(ge=0, le=86_400)] = 0.5
+    attach_margin: Annotated[float, Meta(ge=0, le=100)] = 0.15
 
     def __post_init__(self) -> None:
-        if self.people is not None and self.people < 1:
-            raise UsageError(f"--people {self.people} is too few: give the number of people in an event, 1 or more.")
-        check_range("overlap", self.overlap, 0, 3600)
-        check_range("anchor_seconds", self.anchor_seconds, 0, 3600)
-        check_range("attach_margin", self.attach_margin, 0, 100)
+        check_fields(self, "linking setting")
 
 
 @dataclass(frozen=True)

@@ -9,31 +9,46 @@ this footage are (`different`: similarities of tracklets seen at the same time),
 
 import itertools
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from msgspec import Meta
+
+from ..datasets.fields import check_fields
 
 
 @dataclass(frozen=True)
 class PuritySettings:
-    """Attributes:
-    least: crops on either side of a cut.
-    quantile: of the similarities of different people; two runs must be less alike than this.
-    coherence: how much more alike (cosine) a run's crops must be among themselves than across the cut.
+    """What decides where a tracklet is cut.
+
+    Attributes:
+        least: number of crops that must lie on either side of a cut.
+        quantile: 0 to 1. Two runs of crops must be less similar than this quantile of the similarities of different
+            people.
+        coherence: by how much the mean cosine similarity within each run must exceed the one across the cut.
     """
 
-    least: int = 3
-    quantile: float = 0.75
-    coherence: float = 0.12
+    least: Annotated[int, Meta(ge=1, le=10_000)] = 3
+    quantile: Annotated[float, Meta(ge=0, le=1)] = 0.75
+    coherence: Annotated[float, Meta(ge=0, le=2)] = 0.12
+
+    def __post_init__(self) -> None:
+        check_fields(self, "purity setting")
 
 
 def find_cuts(
     features: np.ndarray, quality: np.ndarray, different: np.ndarray, settings: PuritySettings | None = None
 ) -> list[int]:
-    """Where a tracklet's crops [n, D], in time order, change from one person to another; increasing, often empty.
+    """Where a tracklet's crops change from one person to another.
 
     Args:
-        different: cosine similarities of the embeddings of tracklets that are different people; empty: nothing is cut,
-            as there's nothing to compare with.
+        features: [n, D] embeddings of the crops in time order, rows L2-normalised.
+        quality: [n] of the crops, 0 to 1; the weight of each in the means.
+        different: [m] cosine similarities of the embeddings of tracklets that are different people. Where there are
+            none, nothing is cut, as there is nothing to compare with.
+
+    Returns:
+        The positions in `features` at which another person begins, increasing; as a rule none.
     """
     settings = settings or PuritySettings()
     if len(different) == 0:
@@ -54,9 +69,10 @@ def find_cuts(
 def _best_run(
     features: np.ndarray, quality: np.ndarray, limit: float, settings: PuritySettings
 ) -> tuple[int, int] | None:
-    """The run [first, last) with the widest step between "within" and "across", where it passes both tests.
+    """The run of crops [first, last) that stands out most from the rest, if it passes both tests of `PuritySettings`.
 
-    Runs in the middle count too: after somebody came between, the first person may be followed again.
+    It stands out by the lower of the two mean similarities within (the run's and the rest's), less the one across. Runs
+    in the middle count, too: after somebody came between, the first person may be followed again.
     """
     count = len(features)
     if count < 2 * settings.least:

@@ -1,6 +1,19 @@
-"""What decides which crops come out of footage: `FootageSettings(min_height=64, stride=0.5)`."""
+"""What decides a dataset, stage by stage: `FootageSettings(min_height=64, stride=0.5)`, `EventSettings(min_crops=5)`.
 
-from dataclasses import dataclass
+Values are checked when settings are made, before any work.
+"""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from ..datasets.fields import check_fields
+from .link import LinkSettings
+from .purify import PuritySettings
+
+Share = Annotated[float, Meta(ge=0, le=1)]
+Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 
 
 @dataclass(frozen=True)
@@ -22,14 +35,42 @@ class FootageSettings:
         jpeg_quality: of crops.
     """
 
-    tracker: str = "bytetrack"
-    confidence: float | None = None
-    min_height: float = 48.0
-    min_length: float = 0.5
-    max_gap: float = 1.0
-    max_length: float | None = None
-    stride: float = 0.2
-    duplicate: float = 2.0
-    duplicate_seconds: float = 1.0
-    segment_seconds: float = 30.0
-    jpeg_quality: int = 92
+    tracker: Literal["bytetrack", "ocsort", "botsort"] = "bytetrack"
+    confidence: Share | None = None
+    min_height: Annotated[float, Meta(ge=0, le=100_000)] = 48.0
+    min_length: Seconds = 0.5
+    max_gap: Seconds = 1.0
+    max_length: Annotated[float, Meta(gt=0, le=86_400)] | None = None
+    stride: Seconds = 0.2
+    duplicate: Annotated[float, Meta(ge=0, le=255)] = 2.0
+    duplicate_seconds: Seconds = 1.0
+    segment_seconds: Annotated[float, Meta(gt=0, le=86_400)] = 30.0
+    jpeg_quality: Annotated[int, Meta(ge=1, le=100)] = 92
+
+    def __post_init__(self) -> None:
+        check_fields(self, "footage setting")
+
+
+@dataclass(frozen=True)
+class EventSettings:
+    """What decides who is who in an event.
+
+    Attributes:
+        link: of the linking.
+        purity: of the cutting where a person changes.
+        nested: share of the smaller of two boxes that lies inside the larger, from which both are taken for one person.
+        nested_share: share of the shorter tracklet's frames that must be so.
+        min_quality: 0 to 1. A cluster is junk where each of its tracklets has a lower quality or fewer than `min_crops`
+            crops: nobody could tell whom it shows.
+        min_crops: see `min_quality`; a piece that is cut off a tracklet and has fewer is not linked.
+    """
+
+    link: LinkSettings = field(default_factory=LinkSettings)
+    purity: PuritySettings = field(default_factory=PuritySettings)
+    nested: Share = 0.8
+    nested_share: Share = 0.5
+    min_quality: Share = 0.35
+    min_crops: Annotated[int, Meta(ge=1, le=100_000)] = 3
+
+    def __post_init__(self) -> None:
+        check_fields(self, "event setting")

@@ -11,14 +11,14 @@ camera.
 import itertools
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Annotated, Literal
 
 import numpy as np
 import polars as pl
+from msgspec import Meta
 
 from ..datasets import ReidkitError, UsageError
-from ..datasets.errors import choices
-from .ranges import check_range
+from ..datasets.fields import check_fields
 
 By = Literal["auto", "event", "identity", "test"]
 MOST_EVENTS_TRIED = 16  # up to here every division of the events is looked at
@@ -26,23 +26,21 @@ MOST_EVENTS_TRIED = 16  # up to here every division of the events is looked at
 
 @dataclass(frozen=True)
 class SplitSettings:
-    """Attributes:
-    by: "event" and "identity" as above; "test" makes no training set; "auto" is "event" for two events or more,
-        else "test".
-    test_share: of the identities.
-    seed: 0 or more; chooses among equally good divisions, and the identities of `by="identity"`.
+    """What decides the division.
+
+    Attributes:
+        by: "event" and "identity" as above; "test" makes no training set; "auto" is "event" for two events or more,
+            else "test".
+        test_share: share of the identities that test, above 0 and up to 1.
+        seed: chooses among equally good divisions, and the identities of `by="identity"`.
     """
 
     by: By = "auto"
-    test_share: float = 0.5
-    seed: int = 0
+    test_share: Annotated[float, Meta(gt=0, le=1)] = 0.5
+    seed: Annotated[int, Meta(ge=0)] = 0
 
     def __post_init__(self) -> None:
-        if self.by not in get_args(By):
-            raise UsageError(choices(self.by, get_args(By), "split"))
-        if not 0 < self.test_share <= 1:
-            raise UsageError(f"--test-share {self.test_share} is out of range: give a share above 0 and up to 1.")
-        check_range("--seed", self.seed, 0, 2**63 - 1)
+        check_fields(self, "split setting")
 
     def decided(self, events: Collection[str]) -> Literal["event", "identity", "test"]:
         """What a dataset of these events is divided by, which is known before any work.

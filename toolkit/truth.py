@@ -17,8 +17,8 @@ from scipy.optimize import linear_sum_assignment
 from supervision import box_iou_batch
 
 from ..datasets.mot import read_people
-from .events import SourceWork
 from .footage import Extracted
+from .pieces import SourceWork
 from .track import BOX
 
 IOU = 0.5

@@ -79,10 +79,10 @@ def transfer(url: str, target: Path, *, size: int = 0, sha256: str = "") -> tupl
     note = _note(part)
     try:
         part.parent.mkdir(parents=True, exist_ok=True)
-        with httpx.Client(timeout=TIMEOUT, headers={"Accept-Encoding": "identity", "User-Agent": "reidkit"}) as client:
+        with client() as session:
             for attempt in range(TRIES):
                 try:
-                    _collect(client, url, part, note, target, size)
+                    _collect(session, url, part, note, target, size)
                     break
                 except _BrokenOffError as error:
                     have = part.stat().st_size if part.exists() else 0
@@ -105,6 +105,21 @@ def transfer(url: str, target: Path, *, size: int = 0, sha256: str = "") -> tupl
     return part, digest
 
 
+def client() -> httpx.Client:
+    """A client that sends no more than it must, through the proxies that the environment names.
+
+    Raises:
+        ReidkitError: they, or the certificates that it names, can't be used.
+    """
+    try:
+        return httpx.Client(timeout=TIMEOUT, headers={"Accept-Encoding": "identity", "User-Agent": "reidkit"})
+    except (ValueError, ImportError, OSError) as error:
+        raise ReidkitError(
+            f"The network can't be used as it is set up here ({_reason(error)}). Look at the variables HTTPS_PROXY, "
+            "ALL_PROXY and SSL_CERT_FILE."
+        ) from None
+
+
 def finish(part: Path, target: Path) -> None:
     """Renames what `transfer` collected to its name; nothing else is left."""
     publish(part, target)
@@ -113,7 +128,14 @@ def finish(part: Path, target: Path) -> None:
 
 def without_password(url: str) -> str:
     """An address as it may be shown and stored."""
-    return str(httpx.URL(url).copy_with(userinfo=b""))
+    return str(_parsed(url).copy_with(userinfo=b""))
+
+
+def _parsed(url: str) -> httpx.URL:
+    try:
+        return httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise ReidkitError(f"'{printable(url)[:200]}' is no address ({_reason(error)}).") from None
 
 
 def _note(part: Path) -> Path:
@@ -186,7 +208,7 @@ def _write(response: httpx.Response, part: Path, mode: str, left: int, target: P
 @contextlib.contextmanager
 def _open(client: httpx.Client, url: str, headers: dict[str, str], target: Path):
     """The answer to a GET, after its redirects: 200, 206 or 416, the body unread."""
-    there = httpx.URL(url)
+    there = _parsed(url)
     if not _safe(there, there):
         raise ReidkitError(f"'{without_password(url)}' is no https address. Set {MIRROR} to one, or unset it.")
     for _ in range(REDIRECTS + 1):

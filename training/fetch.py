@@ -1,8 +1,9 @@
 """Fetching weights: `get("yolo11m.pt")` puts the file where the commands look for it, checks it and records it.
 
-Single files come through `downloads.py`, from the address that the library which owns them has for them, to the place
-where it keeps them: torchvision and open_clip can neither resume nor, in open_clip's case, write a file whole or not at
-all, and Ultralytics checks no sha256. What lies at the Hugging Face hub as many files is fetched by huggingface_hub.
+Single files come through `downloads.py`, from the address that the library which owns them has for them, to the folder
+where it keeps them: those libraries' own downloaders don't go on with a transfer that a killed process left, open_clip
+leaves a cut file under the final name, and Ultralytics checks no sha256. What lies at the Hugging Face hub as many
+files is fetched by huggingface_hub, which does all of that.
 """
 
 import os
@@ -36,11 +37,11 @@ class Got:
 
 @dataclass(frozen=True)
 class Asset:
-    """A file of a release, as GitHub's API describes it; `digest` is "sha256:…", or null for old files."""
+    """A file of a release, as GitHub's API describes it; old files have no digest."""
 
     name: str
     size: Annotated[int, Meta(ge=0)]
-    digest: str | None = None
+    digest: Annotated[str, Meta(pattern="^sha256:[0-9a-f]{64}$")] | None = None
 
 
 @dataclass(frozen=True)
@@ -51,17 +52,16 @@ class Release:
 
 
 def get(name: str) -> Got:
-    """Fetches the weights of that name, unless they are here. One process at a time fetches; others wait.
+    """Fetches the weights of that name, unless they are here. One process at a time fetches them; others wait.
 
     Raises:
         UsageError: unknown name, or a damaged record.
         ReidkitError: they can't be fetched, or another file stands in their place.
     """
     entry = weights.wanted(name)
-    folder = weights.cache_folder()
-    busy = f"Another `reidkit weights get` is at work in '{folder}'; waiting for it."
-    with exclusive(folder / ".lock", busy, wait=True):
-        if entry.owner in ("package", "hub"):
+    lock = weights.cache_folder() / f".{entry.name.replace('/', '--')}.lock"
+    with exclusive(lock, f"Another `reidkit weights get {name}` is at work; waiting for it.", wait=True):
+        if entry.owner == "hub":
             path = weights.find(entry)
             return Got(name, path, False) if path else Got(name, _from_hub(entry), True)
         return _file(entry)
@@ -69,6 +69,10 @@ def get(name: str) -> Got:
 
 def _file(entry: Weights) -> Got:
     path = weights.find(entry)
+    if entry.owner == "package":
+        if path is None:
+            raise ReidkitError(f"'{entry.name}' ships with reidkit and is not there. Install reidkit again.")
+        return Got(entry.name, path, False)
     if path and path.parent not in {place.parent for place in weights.places(entry)}:
         return Got(entry.name, path, False)  # the same weights in another library's cache
     target = path or weights.places(entry)[-1]
@@ -107,16 +111,15 @@ def _release_digest(entry: Weights) -> tuple[int, str]:
     owner, repository, _, _, tag, file = entry.source.removeprefix(RELEASE).split("/")
     url = downloads.address(f"https://api.github.com/repos/{owner}/{repository}/releases/tags/{tag}")
     try:
-        answer = httpx.get(url, timeout=downloads.TIMEOUT, headers={"User-Agent": "reidkit"})
-        answer.raise_for_status()
+        with downloads.client() as session:
+            answer = session.get(url).raise_for_status()
         assets = decode_json(answer.content, Release, url, "").assets
-    except (httpx.HTTPError, UsageError):
+    except (httpx.HTTPError, httpx.InvalidURL, UsageError):
         assets = ()
-    asset = next((asset for asset in assets if asset.name == file), None)
-    if asset is None or not (asset.digest or "").startswith("sha256:"):
+    asset = next((asset for asset in assets if asset.name == file), Asset(file, 0))
+    if not asset.digest:
         say(f"{entry.name}: its release page gives no sha256; what comes is taken as it is, and its sha256 recorded.")
-        return asset.size if asset else 0, ""
-    return asset.size, asset.digest.removeprefix("sha256:")
+    return asset.size, (asset.digest or "").removeprefix("sha256:")
 
 
 def _from_hub(entry: Weights) -> Path:

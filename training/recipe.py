@@ -26,6 +26,7 @@ CLIP = "clip"  # the field
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 Weight = Annotated[float, Meta(ge=0, le=1_000_000)]  # of a loss, or a factor of the learning rate
+Temperature = Annotated[float, Meta(gt=0, le=1000)]
 Rate = Annotated[float, Meta(ge=0, le=100)]  # a learning rate
 Count = Annotated[int, Meta(ge=1, le=4096)]  # of things in a batch or of a model's parts
 Epochs = Annotated[int, Meta(ge=0, le=100_000)]

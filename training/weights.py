@@ -11,7 +11,7 @@ import os
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,6 +20,7 @@ from msgspec import Meta
 
 from ..datasets.errors import MissingWeights, UsageError
 from ..datasets.files import write_json
+from ..datasets.locks import exclusive
 from ..datasets.names import nearest
 from ..datasets.schema import read_json, read_toml
 
@@ -30,6 +31,8 @@ RELEASED = re.compile(r"(yolov8[nsmlx]|yolov9[tsmce]|yolov10[nsmblx]|yolo11[nsml
 RELEASES = "https://github.com/ultralytics/assets/releases/download/v8.4.0/"
 CLIP = "clip"
 HUB_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+# What a model of transformers is read from; no code, no pickles.
+HUB_PATTERNS = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
 
 Sha256 = Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")]
 Bytes = Annotated[int, Meta(ge=0)]
@@ -173,10 +176,6 @@ def in_hub(repository: str, files: tuple[str, ...]) -> Path | None:
     return None
 
 
-# What a model of transformers is read from; no code, no pickles.
-HUB_PATTERNS = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
-
-
 def _snapshot(entry: Weights) -> Path | None:
     from huggingface_hub import snapshot_download
 
@@ -296,12 +295,14 @@ def recorded() -> dict[str, Fetched]:
 
 
 def record(entry: Weights, sha256: str, source: str, size: int) -> None:
-    """Notes that a file with these bytes was fetched. The caller holds the cache's lock.
+    """Notes that a file with these bytes was fetched.
 
     Raises:
         UsageError: the record is damaged.
         ReidkitError: it can't be written.
     """
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    files = recorded() | {sha256: Fetched(entry.name, source, size, now)}
-    write_json(cache_folder() / RECORD, {"files": {digest: vars(fetched) for digest, fetched in files.items()}})
+    path = cache_folder() / RECORD
+    with exclusive(path.with_name(".record.lock"), f"Another process writes '{path}'; waiting for it.", wait=True):
+        files = recorded() | {sha256: Fetched(entry.name, source, size, now)}
+        write_json(path, {"files": {digest: asdict(fetched) for digest, fetched in files.items()}})

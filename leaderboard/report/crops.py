@@ -2,7 +2,7 @@
 
     library = open_library(result, data=None, near=Path("results"))
     album = Album()
-    shot = album.shot(library, "0007C2T0003", identity_of={}, ...)
+    album.strip(library, tracklet)               # the class of its strip
     album.css                                    # a rule a strip, whatever the number of lists it stands in
 
 A strip is embedded once. When the pictures reach the limit, what comes later is shown by its name.
@@ -10,6 +10,7 @@ A strip is embedded once. When the pictures reach the limit, what comes later is
 
 import base64
 import io
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +21,8 @@ from ...datasets import ReidDataset, ReidkitError, Tracklet, UsageError
 from ...datasets.benches import BENCHES, VARIANTS
 from ...datasets.images import crop
 from ...datasets.own import read_dataset
-from ...datasets.sampling import spread
+from ...datasets.sampling import middle_frames
+from ..gallery import camera_name
 from ..results import Result
 
 WIDTH, HEIGHT = 72, 144  # of a crop, in pixels
@@ -40,8 +42,7 @@ class Library:
 
     def camera(self, index: int) -> str:
         """The camera's name; a number where the dataset gives none."""
-        names = self.dataset.cameras if self.dataset else ()
-        return str(names[index]) if 0 <= index < len(names) else f"camera {index + 1}"
+        return camera_name(self.dataset, index)
 
 
 def library_of(dataset: ReidDataset) -> Library:
@@ -58,7 +59,7 @@ def open_library(result: Result, data: Path | None = None, near: Path | None = N
     told = Path(result.dataset.get("path") or name)
     tried, reason = [], ""
     for path in (told, *([data / name, data / result.bench, data / told.name] if data else []), *_beside(near, told)):
-        if path in tried or not path.is_dir():
+        if path in tried or not os.path.isdir(path):  # False, too, for what can't be a path
             continue
         tried.append(path)
         try:
@@ -88,21 +89,29 @@ def _read(bench: str, path: Path) -> ReidDataset:
 
 @dataclass(frozen=True)
 class Shot:
-    """A tracklet on the page. `verdict`: "query", "right", "wrong", or "unknown" where its identity is not known."""
+    """A tracklet on the page.
+
+    Attributes:
+        verdict: "query", "right", "wrong", or "unknown" where its identity is not known.
+        strip: the class of its strip; "" without a picture.
+        identity: a person's; None where it is not known, or there is none.
+        place: in the list, from 1; 0 outside one.
+    """
 
     id: str
     verdict: str
-    strip: str = ""  # the class of its strip; "" without a picture
+    strip: str = ""
     identity: int | None = None
+    distractor: bool = False
     camera: str = ""
-    place: int = 0  # in the list, from 1
+    place: int = 0
     distance: float | None = None
 
     @property
     def words(self) -> str:
         """What a screen reader says."""
         place = f"rank {self.place}, " if self.place else ""
-        who = "" if self.identity is None else f", identity {self.identity}"
+        who = ", distractor" if self.distractor else "" if self.identity is None else f", identity {self.identity}"
         where = f", {self.camera}" if self.camera else ""
         return f"{place}tracklet {self.id}{who}{where}: {self.verdict}"
 
@@ -152,7 +161,7 @@ def make_strip(tracklet: Tracklet) -> bytes:
         UsageError: a crop that is absent, cut, or no picture.
     """
     strip = Image.new("RGB", (WIDTH * FRAMES, HEIGHT))
-    for column, index in enumerate(np.asarray(spread(len(tracklet.frames), FRAMES)).ravel().tolist()):
+    for column, index in enumerate(np.asarray(middle_frames(len(tracklet.frames), FRAMES)).ravel().tolist()):
         small = Image.fromarray(crop(tracklet.frames, index)).resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
         strip.paste(small, (column * WIDTH, 0))
     out = io.BytesIO()

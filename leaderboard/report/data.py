@@ -16,6 +16,7 @@ import numpy as np
 
 from ...datasets.manifest import Manifest
 from .. import complexity, tables
+from ..gallery import identity_of
 from ..protocols import PROTOCOLS
 from ..published import Published, published
 from ..results import Problem, QueryRow, Result, run_id
@@ -289,8 +290,10 @@ class _Namer:
 
     def entry(self, id_: str, place: int, wanted: int) -> Shot:
         tracklet = self.library.by_id.get(id_)
-        identity = tracklet.identity if tracklet else self.identities.get(id_)
-        verdict = "unknown" if identity is None else "right" if identity == wanted else "wrong"
+        identity = identity_of(tracklet) if tracklet else self.identities.get(id_)
+        distractor = tracklet is not None and tracklet.kind == "distractor"
+        known = distractor or identity is not None
+        verdict = "unknown" if not known else "right" if identity == wanted else "wrong"
         return self._shot(id_, verdict, identity, place)
 
     def _shot(self, id_: str, verdict: str, identity: int | None, place: int = 0) -> Shot:
@@ -298,7 +301,8 @@ class _Namer:
         if tracklet is None:
             return Shot(id_, verdict, identity=identity, place=place)
         strip = self.album.strip(self.library, tracklet)
-        return Shot(id_, verdict, strip, identity, self.library.camera(tracklet.camera), place)
+        camera = self.library.camera(tracklet.camera)
+        return Shot(id_, verdict, strip, identity, tracklet.kind == "distractor", camera, place)
 
 
 def _block(key, difficulty, ap, rows, name_of) -> Block:
@@ -387,7 +391,7 @@ def _manifest_lines(manifest: Manifest) -> list[tuple[str, str]]:
 def _run(r: Result) -> Run:
     rule = PROTOCOLS.get(r.protocol)
     return Run(
-        anchor=anchor_of(r),
+        anchor=f"run-{run_id(r)}",
         result=r,
         explanation=rule.explanation if rule else "",
         recipe=tuple((k, v if isinstance(v, str) else json.dumps(v)) for k, v in r.recipe.items()),
@@ -395,11 +399,6 @@ def _run(r: Result) -> Run:
         software=_pairs(r.environment.get("software", {})),
         commit=r.environment.get("commit", ""),
     )
-
-
-def anchor_of(r: Result) -> str:
-    """Where on the page a result is told about."""
-    return f"run-{run_id(r)}"
 
 
 def _pairs(facts: Mapping[str, object]) -> tuple[tuple[str, str], ...]:

@@ -1,6 +1,8 @@
 """The page of one search: the query and its nearest, each a strip of crops.
 
-html = gallery_page(gallery, matches, model="resnet50", facts=[("weights", "runs/mars/resnet50/seed0")])
+    html = gallery_page(gallery, matches, model="resnet50", facts=[("weights", "runs/mars/resnet50/seed0")])
+
+`leaderboard.gallery` makes both, and `reidkit search -o found.html` writes the page.
 """
 
 from collections.abc import Sequence
@@ -12,8 +14,7 @@ from .data import Block, Ranking
 from .page import search_page
 
 
-def library(gallery: Gallery) -> Library:
-    """Where the gallery's crops are and what its cameras are called."""
+def _library(gallery: Gallery) -> Library:
     if gallery.dataset is not None:
         return library_of(gallery.dataset)
     return Library(gallery.source, by_id={t.id: t for t in gallery.tracklets})
@@ -21,15 +22,12 @@ def library(gallery: Gallery) -> Library:
 
 def gallery_page(gallery: Gallery, matches: Sequence[Match], model: str, facts: Sequence[tuple[str, str]] = ()) -> str:
     """The page's HTML, whole in one file; `facts` are rows that say how it was made."""
-    shelf, album = library(gallery), Album()
+    shelf, album = _library(gallery), Album()
 
     def shot(tracklet: Tracklet, verdict: str, place: int = 0, distance: float | None = None) -> Shot:
-        camera = shelf.camera(tracklet.camera) if gallery.dataset else ""
-        strip = album.strip(shelf, tracklet)
-        return Shot(
-            tracklet.id, verdict, identity=identity_of(tracklet), camera=camera, place=place, distance=distance,
-            strip=strip,
-        )  # fmt: skip
+        strip, camera = album.strip(shelf, tracklet), gallery.camera(tracklet)
+        distractor = tracklet.kind == "distractor"
+        return Shot(tracklet.id, verdict, strip, identity_of(tracklet), distractor, camera, place, distance)
 
     asked = shot(gallery.query, "query")
     ranking = Ranking(model, None, None, tuple(shot(m.tracklet, m.verdict, m.rank, m.distance) for m in matches))

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from reidkit.cli.report import report
+from reidkit.datasets import Frames, ReidDataset, Tracklet
 from reidkit.leaderboard.protocols import PROTOCOLS
 from reidkit.leaderboard.report import crops, data
 from reidkit.leaderboard.report.curves import chart, cmc
@@ -231,6 +232,34 @@ def test_a_moved_dataset_is_found_below_data_and_near_the_results(scored, datase
     monkeypatch.chdir("/")
     assert crops.open_library(relative).dataset is None
     assert crops.open_library(relative, near=tmp_path / "results").dataset is not None
+
+
+@pytest.mark.parametrize("path", ["x" * 5000, "a\0b", "", "/proc/self/mem"])
+def test_a_path_that_can_be_none_leaves_the_lists_with_names(scored, path):
+    result = scored()
+    hostile = dataclasses.replace(result, dataset=result.dataset | {"path": path, "name": "elsewhere"})
+    section = data.gather([hostile]).sections[0]
+    assert "there is no dataset at" in section.missing
+    assert section.blocks
+
+
+def test_a_distractor_is_nobody_though_its_number_is_the_querys(make_result):
+    """Of identity 0, a person; the distractor's number 0 is no match of it."""
+    tracklets = (
+        Tracklet("q", 0, 0, Frames(("absent.jpg",))),
+        Tracklet("match", 0, 1, Frames(("absent.jpg",))),
+        Tracklet("crowd", 0, 1, Frames(("absent.jpg",)), kind="distractor"),
+        Tracklet("other", 4, 1, Frames(("absent.jpg",))),
+    )
+    library = crops.library_of(ReidDataset("d", (), tracklets[:1], tracklets, "video-reid"))
+    row = QueryRow("q", 0, 50.0, 2, ["crowd", "match", "other", "gone"])
+    name_of = data._Namer(library, {"model": {(0, "q"): row}}, crops.Album())
+    shots = [name_of.entry(id_, place, 0) for place, id_ in enumerate(row.top, start=1)]
+    assert [s.verdict for s in shots] == ["wrong", "right", "wrong", "unknown"]
+    assert [s.words.split(",")[2:] for s in shots[:2]] == [
+        [" distractor", " camera 2: wrong"],
+        [" identity 0", " camera 2: right"],
+    ]
 
 
 def test_damaged_files_are_named_on_the_page(scored, tmp_path):

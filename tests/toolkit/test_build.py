@@ -14,11 +14,10 @@ from reidkit.datasets import files as durable
 from reidkit.datasets.locks import exclusive
 from reidkit.datasets.own import read_dataset
 from reidkit.toolkit.build import SHEET, BuildSettings, build
-from reidkit.toolkit.events import EventSettings
 from reidkit.toolkit.folder import WORK
 from reidkit.toolkit.link import LinkSettings
 from reidkit.toolkit.manifest import summary
-from reidkit.toolkit.settings import FootageSettings
+from reidkit.toolkit.settings import EventSettings, FootageSettings
 from reidkit.toolkit.split import SplitSettings
 
 SETTINGS = BuildSettings(footage=FootageSettings(segment_seconds=2.0))
@@ -224,9 +223,9 @@ def test_nobody_in_the_footage(tmp_path):
     [
         ({"name": "../elsewhere"}, "can't be the name of a dataset"),
         ({"name": ".hidden"}, "can't be the name of a dataset"),
-        ({"protocol": "mars"}, "Unknown protocol 'mars'. Known: auto, single-camera-views, video-reid"),
-        ({"max_loss": -0.1}, "--max-loss -0.1"),
-        ({"max_loss": float("nan")}, "--max-loss nan"),
+        ({"protocol": "mars"}, "'protocol', which takes one of auto, video-reid, single-camera-views"),
+        ({"max_loss": -0.1}, "'-0.1' is no value for the build setting 'max_loss'"),
+        ({"max_loss": float("nan")}, "'nan' is no value for the build setting 'max_loss'"),
     ],
 )
 def test_settings_out_of_range(wrong, sentence):

@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from release_page import without_weights
+from release_page import File, serving, without_weights
 
 from reidkit.datasets.errors import MissingWeights, UsageError
 from reidkit.datasets.files import sha256_file
@@ -212,6 +212,24 @@ def test_a_broken_checkpoint_that_is_trusted(tmp_path):
     (tmp_path / "mine.pt").write_bytes(b"no checkpoint")
     with pytest.raises(UsageError, match="cannot read"):
         load_detector(tmp_path / "mine.pt", trust_weights=True)
+
+
+def test_a_checkpoint_that_was_fetched_is_read_without_trust(tmp_path, monkeypatch):
+    """From the release page, here on the loopback address, to a detector."""
+    pytest.importorskip("ultralytics")
+    from reidkit.toolkit.ultralytics_yolo import import_yolo
+    from reidkit.training.fetch import get
+
+    without_weights(monkeypatch, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    fresh = import_yolo()("yolo11n.yaml", task="detect")
+    fresh.model.names = {0: "person"} | {i: f"thing {i}" for i in range(1, 80)}
+    fresh.save(str(tmp_path / "fresh.pt"))
+    asset = "/github.com/ultralytics/assets/releases/download/v8.4.0/yolo26n.pt"
+    with serving({asset: File((tmp_path / "fresh.pt").read_bytes())}) as server:
+        monkeypatch.setenv("REIDKIT_WEIGHTS_SOURCE", server.address)
+        assert get("yolo26n.pt").fetched
+    assert load_detector("yolo26n", threads=1).name == "yolo26n.pt"
 
 
 @pytest.mark.slow

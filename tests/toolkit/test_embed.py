@@ -1,17 +1,20 @@
 """Embedders, and which crops a tracklet is known by."""
 
+import hashlib
 from pathlib import Path
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from release_page import without_weights
 
+from reidkit.baselines import resnet50
 from reidkit.datasets import UsageError
-from reidkit.datasets.clips import IMAGENET_MEAN, IMAGENET_STD, ClipSpec
+from reidkit.datasets.clips import IMAGENET_MEAN, IMAGENET_STD
 from reidkit.datasets.errors import MissingWeights
+from reidkit.datasets.files import sha256_file
 from reidkit.datasets.format import FRAME_COLUMNS
 from reidkit.toolkit.crops import write_shard
 from reidkit.toolkit.embed import (
@@ -24,6 +27,8 @@ from reidkit.toolkit.embed import (
     tracklet_embedding,
 )
 from reidkit.training import weights
+from reidkit.training.recipe import to_dict
+from reidkit.training.run_folder import RunFacts, TrainedOn, save_checkpoint, write_facts
 
 WEIGHTS = Path(__file__).resolve().parents[2] / ".." / "shared" / "weights"
 RNG = np.random.default_rng(0)
@@ -109,24 +114,28 @@ def test_files_that_are_no_embedder(tmp_path):
         load_embedder(tmp_path / "broken.onnx")
     with pytest.raises(UsageError, match=r"an embedder gives \[N, D\]"):
         load_embedder(onnx_model(tmp_path / "map.onnx", [1, 3, 8, 4], axes=(2,)))
-    with pytest.raises(UsageError, match="runs can't be read here"):
+    with pytest.raises(UsageError, match="is no run of reidkit with a checkpoint"):
         load_embedder(tmp_path)
 
 
 def test_a_trained_run_gets_clips_of_one_frame(tmp_path):
-    torch = pytest.importorskip("torch")
-    seen = []
-
-    def open_run(folder):
-        recipe = SimpleNamespace(clip=ClipSpec(height=8, width=4))
-        return lambda clips: seen.append(tuple(clips.shape)) or clips.mean((1, 3, 4)), recipe
-
-    (tmp_path / "model.safetensors").write_bytes(b"weights")
-    embedder = load_embedder(tmp_path, open_run)
-    rows = embedder.embed([RNG.integers(0, 255, (20, 10, 3), dtype=np.uint8)] * 3)
-    assert seen == [(3, 1, 3, 8, 4)]
-    assert np.linalg.norm(rows, axis=1) == pytest.approx([1, 1, 1])
-    assert torch.is_tensor(torch.zeros(1))
+    """Its rows are what the model gives for each crop as a clip of one frame from camera 0."""
+    recipe = resnet50.RECIPES["tiny"].changed(backbone_width=4, height=16, width=8)
+    facts = RunFacts("", "resnet50", "tiny", to_dict(recipe), 3, 2, TrainedOn("made-up", ""))
+    torch.manual_seed(0)
+    model = resnet50.build(recipe, 3, 2)
+    write_facts(tmp_path, facts)
+    save_checkpoint(tmp_path, model, None, 1)
+    embedder = load_embedder(tmp_path)
+    images = [np.random.default_rng(k).integers(0, 255, (20, 10, 3), dtype=np.uint8) for k in range(20)]
+    rows = embedder.embed(images)
+    batch = torch.from_numpy(to_batch(images, 16, 8, IMAGENET_MEAN, IMAGENET_STD))
+    with torch.inference_mode():
+        expected = [model.eval().embed(image[None, None], torch.zeros(1, dtype=torch.long))[0] for image in batch]
+    expected = torch.nn.functional.normalize(torch.stack(expected), dim=1).numpy()
+    np.testing.assert_allclose(rows, expected, atol=1e-5)
+    digest = sha256_file(tmp_path / "model.safetensors")
+    assert embedder.sha256 == hashlib.sha256(digest.encode()).hexdigest()  # a build's key: as it always was
 
 
 def frames(tmp_path, counts, seconds=1.0):

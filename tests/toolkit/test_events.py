@@ -8,27 +8,29 @@ import pytest
 
 from reidkit.datasets.format import FRAME_COLUMNS
 from reidkit.toolkit.embed import CropEmbeddings
-from reidkit.toolkit.events import EventSettings, SourceWork, propose, second_boxes
+from reidkit.toolkit.events import propose
 from reidkit.toolkit.footage import Extracted
+from reidkit.toolkit.pieces import SourceWork, second_boxes
+from reidkit.toolkit.settings import EventSettings
 from reidkit.toolkit.sources import Source
 from reidkit.toolkit.track import TRACK_COLUMNS
 from reidkit.toolkit.video import Take
 
 RATE = 10
-RNG = np.random.default_rng(1)
 FACES = np.eye(8) + 0.25
 WHOLE, LEGS, OTHER = (100, 100, 160, 280), (105, 190, 150, 278), (300, 100, 360, 280)
 
 
 def work(tracks, camera="a", seconds=4.0, truth=None):
     """A source of tracks [(box, first frame, frames, who or a list of who for each frame, quality)]."""
+    rng = np.random.default_rng([len(tracks), ord(camera)])
     boxes, rows, features, quality = [], [], [], []
     for number, (box, first, count, who, good) in enumerate(tracks, start=1):
         for k in range(count):
             frame = first + k
             boxes.append((frame, frame / RATE, number, *map(float, box), 0.9, truth and truth[number - 1]))
             rows.append({"tracklet": f"{number:05d}", "frame": frame, "time": frame / RATE, "shard": "crops/x.tar"})
-            feature = FACES[who[k] if isinstance(who, list) else who] + 0.02 * RNG.normal(size=8)
+            feature = FACES[who[k] if isinstance(who, list) else who] + 0.02 * rng.normal(size=8)
             features.append(feature / np.linalg.norm(feature))
             quality.append(good)
     table = pl.DataFrame(rows, schema=FRAME_COLUMNS)

@@ -272,10 +272,10 @@ def test_people_at_once():
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        ({"people": 0}, "--people 0 is too few"),
-        ({"overlap": -1.0}, "overlap -1.0 is out of range"),
-        ({"anchor_seconds": float("nan")}, "anchor_seconds nan is out of range"),
-        ({"attach_margin": -0.1}, "attach_margin -0.1 is out of range"),
+        ({"people": 0}, "'0' is no value for the linking setting 'people'"),
+        ({"overlap": -1.0}, "'-1.0' is no value for the linking setting 'overlap'"),
+        ({"anchor_seconds": float("nan")}, "'nan' is no value for the linking setting 'anchor_seconds'"),
+        ({"attach_margin": -0.1}, "'-0.1' is no value for the linking setting 'attach_margin'"),
     ],
 )
 def test_settings_out_of_range(wrong, sentence):

@@ -137,11 +137,11 @@ def test_a_source_on_both_sides_fails_the_build():
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        ({"test_share": 0.0}, "--test-share 0.0"),
-        ({"test_share": 1.5}, "--test-share 1.5"),
-        ({"test_share": float("nan")}, "--test-share nan"),
-        ({"seed": -1}, "--seed -1 is out of range"),
-        ({"by": "half"}, "Unknown split 'half'. Known: auto, event, identity, test"),
+        ({"test_share": 0.0}, "'test_share', which takes a number above 0 and up to 1"),
+        ({"test_share": 1.5}, "'1.5' is no value for the split setting 'test_share'"),
+        ({"test_share": float("nan")}, "'nan' is no value"),
+        ({"seed": -1}, "'-1' is no value for the split setting 'seed'"),
+        ({"by": "half"}, "one of auto, event, identity, test"),
     ],
 )
 def test_settings_out_of_range(wrong, sentence):

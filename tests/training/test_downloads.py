@@ -138,6 +138,7 @@ def test_more_bytes_than_the_known_length_are_not_written(tmp_path):
         (File(location="/m.pt"), "redirects in circles"),
         (File(location="http://example.org/m.pt"), "redirects to http://example.org, which is not https"),
         (File(location="file:///etc/passwd"), "redirects to file://, which is not https"),
+        (File(location="http://[::1/m.pt"), "broke off .*Invalid URL in location header"),
     ],
 )
 def test_what_is_no_file_is_one_sentence(tmp_path, file, says):
@@ -158,6 +159,21 @@ def test_no_network(tmp_path):
         port = closed.getsockname()[1]
     with pytest.raises(ReidkitError, match=r"127\.0\.0\.1 can't be reached .*put it here as '.*m\.pt'"):
         transfer(f"http://127.0.0.1:{port}/m.pt", tmp_path / "m.pt")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("HTTPS_PROXY", "gopher://proxy"), ("SSL_CERT_FILE", "/absent/certificates.pem")]
+)
+def test_a_network_that_is_set_up_wrongly(tmp_path, monkeypatch, variable, value):
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ReidkitError, match=rf"can't be used as it is set up here .*{variable}"):
+        transfer("https://example.org/m.pt", tmp_path / "m.pt")
+
+
+def test_an_address_that_is_none(tmp_path, monkeypatch):
+    monkeypatch.setenv("REIDKIT_WEIGHTS_SOURCE", "http://[::1")
+    with pytest.raises(ReidkitError, match=r"'http://\[::1/example\.org/m\.pt' is no address"):
+        transfer("https://example.org/m.pt", tmp_path / "m.pt")
 
 
 def test_plain_http_to_elsewhere_is_refused(tmp_path):

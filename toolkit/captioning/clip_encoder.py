@@ -10,7 +10,9 @@ from torchvision.transforms.v2.functional import pil_to_tensor, resize
 
 from ...baselines.clip import encode_text, load_clip
 from ...datasets.clips import CLIP_MEAN, CLIP_STD, ClipSpec
+from ...datasets.errors import MissingWeights
 from ...datasets.transforms import normalise
+from ...training.weights import missing
 
 # (open_clip's name, pixels): a person's shape, with the position embedding resized to it
 FULL = ("ViT-B-16-quickgelu", 256, 128)
@@ -24,11 +26,14 @@ def encoders(
     """(images -> [n, D], texts -> [n, D]), both L2-normalised float32: ViT-B/16, or `SIMULATED`'s tiny CLIP.
 
     Raises:
-        UsageError: the weights are absent; the sentence says how to get them.
+        MissingWeights: the weights are not on this machine. UsageError: unknown tag, or an unusable file.
     """
     backbone, height, width = TINY if pretrained == SIMULATED else FULL
     spec = ClipSpec(frames=1, height=height, width=width, mean=CLIP_MEAN, std=CLIP_STD)
-    clip = load_clip(backbone, pretrained, height, width)
+    try:
+        clip = load_clip(backbone, pretrained, height, width)
+    except MissingWeights as error:  # what else its sentence offers (--set, --from-scratch) is for training
+        raise missing(*error.names, otherwise="give a file with --weights FILE") from None
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     clip.image.to(where).eval()
     clip.text.to(where).eval()
