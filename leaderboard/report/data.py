@@ -262,6 +262,8 @@ def _facts(setting: Setting, library: Library) -> Facts:
         )
     others = {kind: sum(t.kind == kind for t in d.test) for kind in ("junk", "distractor")}
     lines += [(f"{kind} tracklets in the test set", f"{n:,}") for kind, n in others.items() if n]
+    if d.train_left_out:
+        lines.append(("training tracklets of nobody, left out", f"{d.train_left_out:,}"))
     if d.manifest:
         lines += _manifest_lines(d.manifest)
     return Facts(d.name, setting.fingerprint, tuple(parts), tuple(lines))

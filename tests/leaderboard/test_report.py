@@ -12,11 +12,13 @@ from click.testing import CliRunner
 
 from reidkit.cli.report import report
 from reidkit.datasets import Frames, ReidDataset, Tracklet
+from reidkit.datasets.own import read_dataset
 from reidkit.leaderboard.protocols import PROTOCOLS
 from reidkit.leaderboard.report import crops, data, lists
 from reidkit.leaderboard.report.curves import chart, cmc
 from reidkit.leaderboard.report.page import report_page
 from reidkit.leaderboard.results import PairRow, QueryRow, save_result
+from reidkit.leaderboard.tables import setting_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -47,6 +49,29 @@ def test_curves_pass_through_the_stored_figures(scored):
         assert values[k - 1] == pytest.approx(result.metrics[f"R{k}"])
     assert len(values) == 50
     assert section.chart.curves[0].points.count(",") == 50
+
+
+def test_what_a_dataset_of_ours_says_of_itself(tmp_path, write_own, own_rows, scored):
+    manifest = {
+        "format": 1,
+        "sources": [{"event": "final", "camera": "east", "seconds": 90}, {"event": "heat", "camera": "east"}],
+        "split": {"by": "event"},
+        "scores": {"hota": 0.31, "sources": 6, "idf1": None},
+    }
+    rows = (*own_rows, ("j", -1, "junk", "east", "final", "train"))
+    library = crops.library_of(read_dataset(write_own(tmp_path / "mine", rows, manifest=manifest)))
+    facts = data._facts(setting_of(scored()), library)
+    assert facts.parts[0] == ("train", 2, 3, 15)
+    assert dict(facts.lines) == {
+        "cameras": "east, north, west",
+        "crops a tracklet": "5 to 5, median 5",
+        "junk tracklets in the test set": "1",
+        "distractor tracklets in the test set": "1",
+        "training tracklets of nobody, left out": "1",
+        "footage": "2 sources, 1.5 minutes",
+        "train and test divided by": "event",
+        "build: hota": "0.310",
+    }
 
 
 def test_the_axis_leaves_room_for_the_lowest_curve():
