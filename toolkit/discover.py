@@ -12,7 +12,7 @@ Layouts, which may be mixed below one folder:
     raw/[train/]<sequence>/gt/gt.txt    a MOTChallenge sequence with seqinfo.ini and img1/: SportsMOT's
                                         `v_<video>_c<clip>` is camera c<clip> of event v_<video>; any other
                                         (DanceTrack's) is an event of its own
-    raw/<event>/truth/<camera>.txt      the simulator's boxes in MOT lines, and raw/truth.json its identities
+    raw/<event>/truth/<camera>.txt      true boxes in MOT lines, and raw/truth.json who they are
 
 `raw/reidkit.toml` may say more (`source_settings`).
 """
@@ -27,13 +27,13 @@ from ..datasets.errors import UsageError, choices
 from ..datasets.format import MANIFEST
 from ..datasets.mot import read_seqinfo
 from ..datasets.text import printable
+from ..datasets.truth import TRUTH
 from .source_settings import CONFIG, SourceSettings, read_source_settings
 from .sources import DEFAULT_IMAGE_RATE, IMAGE_ENDINGS, VIDEO_ENDINGS, Source
 
 SEQUENCE_INFO = "seqinfo.ini"
 ANNOTATION = Path("gt") / "gt.txt"
 TRUTH_FOLDER = "truth"
-TRUTH_FILE = "truth.json"
 
 _SPORTSMOT = re.compile(r"(v_.+)_(c\d+)")
 
@@ -44,7 +44,7 @@ class Discovery:
 
     Attributes:
         single_camera: the views of an event are clips of one moving camera, not cameras that film at the same time.
-        identities: the simulator's `truth.json`, where it is there.
+        identities: `truth.json` (`datasets.truth`), where it is there.
         notes: sentences about what was left out or assumed.
     """
 
@@ -90,7 +90,7 @@ def discover(raw: Path | str) -> Discovery:
     sources = _name(found, settings, raw / CONFIG, notes)
     _check(sources)
     sequences = any(source.annotation for source in sources)
-    identities = raw / TRUTH_FILE
+    identities = raw / TRUTH
     return Discovery(
         sources=tuple(sorted(sources, key=lambda s: (s.event, s.camera))),
         single_camera=sequences if settings.single_camera is None else settings.single_camera,
@@ -161,7 +161,7 @@ def _footage(here: Path, raw: Path, below: list[str], files: list[str], notes: l
             return [_Found(Source(top, top, here, here))]
         event = top if depth == 1 else here.parent.name
         return [_Found(Source(event, here.name, here, here, truth=_truth_of(here.parent, here.name)))]
-    others = [printable(name) for name in files if name not in (CONFIG, TRUTH_FILE) and name not in videos]
+    others = [printable(name) for name in files if name not in (CONFIG, TRUTH) and name not in videos]
     if others:
         few = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
         notes.append(f"Left out of {_shown(here, raw)}, being no footage: {few}.")
