@@ -1,9 +1,11 @@
 """In which numbers a model computes: the same in training, in what is prepared for it, and in every test.
 
-with arithmetic(device):
-    with autocast(recipe, device):
-        output = model(clips, cameras, labels)
-    loss.backward()
+    with arithmetic(device):
+        with autocast(recipe, device):
+            output = model(clips, cameras, labels)
+        loss.backward()
+
+Casting to bf16 is for the forward pass alone; the precision of float32 products holds for the backward pass, too.
 """
 
 from collections.abc import Iterator

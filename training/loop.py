@@ -14,6 +14,7 @@ import random
 import time
 from collections import defaultdict
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -115,7 +116,7 @@ def _wrap(model: nn.Module, recipe: Recipe, here: Parallel) -> nn.Module:
         ids = [here.device.index] if here.device.type == "cuda" else None
         # a model may leave a head unused in some batches (captions absent), so the search for it is on
         model = nn.parallel.DistributedDataParallel(model, device_ids=ids, find_unused_parameters=True)
-    return torch.compile(model) if recipe.compile else model
+    return cast(nn.Module, torch.compile(model)) if recipe.compile else model
 
 
 def _epoch(forward, optimiser, loader, recipe, here, epoch, advance, check) -> dict:

@@ -1,4 +1,4 @@
-"""`docs/your-model.md` followed to the letter, at a tiny scale: run, evaluate, embed, search, build; edit, run again."""
+"""`docs/your-model.md` followed to the letter at a tiny scale: run, evaluate, embed, search, build; edit, run again."""
 
 import json
 import re
