@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 
 from reidkit.datasets.files import write_atomic
 from reidkit.datasets.progress import say
+from reidkit.datasets.truth import TRUTH
 from reidkit.leaderboard import formats, tables
 from reidkit.leaderboard.results import Result, load_results
 from reidkit.leaderboard.significance import compare_results, find_results
@@ -60,7 +61,7 @@ def make_set(work: Path, name: str) -> Path:
     """Footage, dataset and captions of one of `SETS`; its folder."""
     kind, seed = SETS[name]
     raw, folder = work / "raw" / name, work / "data" / name
-    if not (raw / "truth.json").is_file():
+    if not (raw / TRUTH).is_file():
         size = ["--events", EVENTS, "--cameras", CAMERAS, "--people", PEOPLE, "--seconds", SECONDS]
         reidkit("simulate", raw, "--kind", kind, *size, "--seed", seed)
     if not (folder / "dataset.json").is_file():

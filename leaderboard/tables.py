@@ -51,6 +51,7 @@ class Cell:
 
     @property
     def text(self) -> str:
+        """The figure as printed, with its margin; marks are the format's business."""
         plain = f"{self.value:.{self.digits}f}"
         return plain if self.margin is None else f"{plain} ± {self.margin:.{self.digits}f}"
 
@@ -101,6 +102,7 @@ class Setting:
 
     @property
     def words(self) -> str:
+        """All of it but the bench, in a line."""
         return (
             f"protocol {self.protocol} v{self.version}, {self.sampling} sampling, {self.metric}"
             + (", re-ranked" if self.rerank else "")

@@ -12,7 +12,7 @@ Layouts, which may be mixed below one folder:
     raw/[train/]<sequence>/gt/gt.txt    a MOTChallenge sequence with seqinfo.ini and img1/: SportsMOT's
                                         `v_<video>_c<clip>` is camera c<clip> of event v_<video>; any other
                                         (DanceTrack's) is an event of its own
-    raw/<event>/truth/<camera>.txt      the simulator's boxes in MOT lines, and raw/truth.json its identities
+    raw/<event>/truth/<camera>.txt      true boxes in MOT lines, and raw/truth.json who they are
 
 `raw/reidkit.toml` may say more. `CAMERA` is `event/camera`, or `camera` for that camera of every event; names are those
 after renaming:
@@ -41,6 +41,7 @@ from typing import Literal
 from ..datasets.errors import UsageError, choices
 from ..datasets.format import MANIFEST
 from ..datasets.mot import read_seqinfo
+from ..datasets.truth import TRUTH
 
 VIDEO_ENDINGS = frozenset(
     (".mp4", ".mkv", ".mov", ".avi", ".m4v", ".webm", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp")
@@ -50,7 +51,6 @@ DEFAULT_IMAGE_RATE = 25.0
 CONFIG = "reidkit.toml"
 SEQUENCE_INFO = "seqinfo.ini"
 TRUTH_FOLDER = "truth"
-TRUTH_FILE = "truth.json"
 
 _SPORTSMOT = re.compile(r"(v_.+)_(c\d+)")
 _TABLES = ("cameras", "events", "offsets", "frame_rates", "ignore")
@@ -105,7 +105,7 @@ class Discovery:
 
     Attributes:
         single_camera: the views of an event are clips of one moving camera, not cameras that film at the same time.
-        identities: the simulator's `truth.json`, where it is there.
+        identities: `truth.json` (`datasets.truth`), where it is there.
         notes: sentences about what was left out or assumed.
     """
 
@@ -162,7 +162,7 @@ def discover(raw: Path | str) -> Discovery:
     _refuse_twins(sources)
     sequences = any(source.annotation for source in sources)
     single = settings.single_camera if settings.single_camera is not None else sequences
-    identities = raw / TRUTH_FILE
+    identities = raw / TRUTH
     return Discovery(
         sources=tuple(sorted(sources, key=lambda s: (s.event, s.camera))),
         single_camera=single,
@@ -217,7 +217,7 @@ def _walk(raw: Path) -> tuple[list[_Found], list[str]]:
                     f"{len(images)} images in '{inside}' left out: image folders lie at most two folders deep."
                 )
             continue
-        known = {CONFIG, TRUTH_FILE}
+        known = {CONFIG, TRUTH}
         others = [name for name in files if name not in known and name not in videos]
         if others:
             few = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
