@@ -26,7 +26,7 @@ from ..datasets.loader import TrainLoader
 from ..datasets.progress import progress, say
 from ..datasets.transforms import augment
 from . import run_folder
-from .arithmetic import arithmetic, autocast
+from .arithmetic import arithmetic, autocast, peak_memory
 from .losses import combine
 from .model import check_output
 from .optimiser import make_optimiser, rate_factor, set_rate
@@ -169,7 +169,7 @@ def _epoch(forward, optimiser, loader, recipe, here, epoch, advance, check) -> d
         "processes": here.world,
         "clips_per_second": round(clips_seen / max(seconds, 1e-9), 2),
         "seconds": round(seconds, 3),
-        "gpu_memory_bytes": torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
+        "gpu_memory_bytes": peak_memory(device),
     }
 
 
