@@ -108,15 +108,17 @@ def train_cell(
         loop.seed_everything(recipe.seed, 0, 0)
         # with weights of its own in the folder, a run needs no pretrained ones
         source = dataclasses.replace(recipe, pretrained="") if done else recipe
-        model = build(cell.module, source, classes, cameras).to(here.device)
-        if done is None:
-            with arithmetic(here.device):
-                prepare(model, dataset, frame_extractor(recipe, here.device, workers=workers))
-            model.to(here.device)  # what it computed, too
-        elif done.finished:
-            run_folder.resume(folder, model, None)
-            return model
-        loop.train(model, dataset, recipe, folder, here, workers=workers, title=title)
+        model = build(cell.module, source, classes, cameras)
+        with user_faults(model):
+            model.to(here.device)
+            if done is None:
+                with arithmetic(here.device):
+                    prepare(model, dataset, frame_extractor(recipe, here.device, workers=workers))
+                model.to(here.device)  # what it computed, too
+            elif done.finished:
+                run_folder.resume(folder, model, None)
+                return model
+            loop.train(model, dataset, recipe, folder, here, workers=workers, title=title)
     return model
 
 
