@@ -256,6 +256,8 @@ def by_label(by_bench: dict[str, list[Result]]) -> dict[str, dict[str, list[Resu
             names = sorted({k for r in recipes for k in r if any(o.get(k) != r[k] for o in recipes)})
             mine = variants[model, size][key]
             label += " " + " ".join(f"{k}={mine.get(k)}" for k in names)
+        same = sum(known.partition(" #")[0] == label for known in rows)
+        label += f" #{same + 1}" if same else ""  # other recipes may read alike: 1 and "1"
         rows[label] = {bench: [runs[s] for s in sorted(runs)] for bench, runs in benches.items()}
     return rows
 

@@ -32,6 +32,7 @@ from ..training import weights
 from .attributes import of_identities, write_attributes
 from .boxes import box_source, settled
 from .detect import Detector
+from .discover import Discovery, discover
 from .embed import Embedder, embed_source
 from .events import Proposals, propose
 from .folder import WORK, claim, invalidate, refuse_other
@@ -40,7 +41,6 @@ from .manifest import counts, write_manifest, write_tables
 from .pieces import SourceWork
 from .settings import EventSettings, FootageSettings
 from .sheets import write_sheets
-from .sources import Discovery, discover
 from .split import SplitSettings, assign
 from .truth import score_build, truth_boxes
 from .video import Take, probe

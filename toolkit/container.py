@@ -23,6 +23,8 @@ def open_video(path: Path) -> InputContainer:
     Raises:
         UsageError: the file is absent, empty, cut, or no video.
     """
+    if path.exists() and not path.is_file():
+        raise UsageError(f"'{path}' is no plain file. Take it away, or put a video in its place.")
     try:
         container = av.open(str(path))
     except (av.FFmpegError, OSError) as error:

@@ -24,6 +24,8 @@ from .video import Segment
 # Raised when the same input and settings give other files than before: work of older versions is then not taken up.
 REVISION = 2
 
+LONGEST_SLUG = 90  # letters
+
 Facts = dict[str, int | str | None]
 
 
@@ -38,7 +40,8 @@ def source_slug(source: Source) -> str:
 
 
 def _slug(name: str) -> str:
-    clean = re.sub(r"-{2,}", "-", re.sub(r"[^A-Za-z0-9._-]", "_", name)).strip("-")
+    # Two of them and a segment's number must fit into a file's name.
+    clean = re.sub(r"-{2,}", "-", re.sub(r"[^A-Za-z0-9._-]", "_", name)).strip("-")[:LONGEST_SLUG]
     return clean if clean == name else f"{clean}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
 
 

@@ -267,9 +267,11 @@ def test_a_sequence_takes_boxes_and_ids_from_its_annotation(make_picture, tmp_pa
 
 def test_names_of_sources_never_collide():
     pairs = [("a", "b"), ("a--b", "c"), ("a", "b--c"), ("a b", "c"), ("a_b", "c"), ("ä", "c"), ("ö", "c"), ("a-", "c")]
+    pairs += [("long" * 40, "b" * 200), ("long" * 41, "b" * 200)]
     slugs = [source_slug(Source(event, camera, Path())) for event, camera in pairs]
     assert len(set(slugs)) == len(pairs)
     assert slugs[0] == "a--b"
+    assert max(map(len, slugs)) < 220
     assert all(slug.isascii() and "/" not in slug and " " not in slug for slug in slugs)
 
 

@@ -1,5 +1,6 @@
 """Decoding: every frame is read once, at its time, or counted as damaged or lost."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -280,6 +281,13 @@ def test_what_is_no_video_is_one_sentence(tmp_path, name, content, says):
     with pytest.raises(UsageError, match=says) as caught:
         probe(video(path))
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs here")
+def test_a_pipe_is_no_video_and_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "cam.mp4")
+    with pytest.raises(UsageError, match="no plain file"):
+        probe(video(tmp_path / "cam.mp4"))
 
 
 def test_sound_without_pictures_is_no_video(tmp_path):
