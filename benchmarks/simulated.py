@@ -9,7 +9,6 @@ there is not done again. The footage's seeds are used by nothing else: rates wer
 """
 
 import argparse
-import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +18,7 @@ from command import reidkit
 from machine import describe
 from safetensors.torch import load_file
 
+from reidkit.datasets.cores import usable_cores
 from reidkit.datasets.files import write_atomic
 from reidkit.datasets.progress import say
 from reidkit.datasets.truth import TRUTH
@@ -162,7 +162,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, default=RESULT)
     parser.add_argument("--models", default=",".join(MODELS))
     parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="runs at a time, a thread each")
+    parser.add_argument("--jobs", type=int, default=usable_cores(), help="runs at a time, a thread each")
     parser.add_argument("--set", action="append", default=[], help="recipe key=value for all runs; repeatable")
     arguments = parser.parse_args()
     extra = [part for pair in arguments.set for part in ("--set", pair)]
