@@ -25,7 +25,7 @@ from .sources import Source
 from .video import Segment
 
 # Raised when the same input and settings give other files than before: work of older versions is then not taken up.
-REVISION = 2
+REVISION = 3
 
 LONGEST_SLUG = 90  # letters
 
