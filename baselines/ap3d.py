@@ -18,23 +18,19 @@ from torch import Tensor, nn
 
 from ..datasets.clips import ClipSpec
 from ..training.model import ModelInfo, TrainingOutput
-from ..training.recipe import Recipe
-from .inflated import convert_inflated, frame_maxima
+from ..training.recipe import Weight
+from .inflated import ClipBlock, clip_maps, convert_inflated, frame_maxima
 from .necks import FeatureNeck, hold_bias
-from .resnet import RESNET50_LAYERS, TINY_SETTINGS, Bottleneck, ResNet, load_pretrained
+from .resnet import TINY_SETTINGS, Bottleneck, ResNet, ResnetRecipe, load_pretrained
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ap3dRecipe(Recipe):
+class Ap3dRecipe(ResnetRecipe):
     """The paper's: Adam 3e-4, x0.1 at 60, 120 and 180 of 240 epochs; clips of 4 frames, tested in clips of 32."""
 
-    pretrained: str = "resnet50-imagenet1k-v1"
-    layers: tuple[int, ...] = RESNET50_LAYERS
-    backbone_width: int = 64  # channels of the stem
-    last_stride: int = 1
     align: bool = True  # False: neighbours as they are, a plain P3D-C
     contrastive: bool = True  # gate aligned neighbours by contrastive attention
-    temperature: float = 4.0  # s of the similarity
+    temperature: Weight = 4.0  # s of the similarity
     non_local: bool = False  # a non-local block after every second bottleneck of the second and third stage
 
     clip: ClipSpec = ClipSpec(frames=4)
@@ -162,7 +158,7 @@ class ApP3dC(nn.Module):
         return x + y.flatten(0, 1).unflatten(1, (height, width)).permute(0, 3, 1, 2)
 
 
-class Ap3dBottleneck(nn.Module):
+class Ap3dBottleneck(ClipBlock):
     """A bottleneck whose middle convolution is an AP-P3D-C."""
 
     def __init__(self, block: Bottleneck, recipe: Ap3dRecipe) -> None:
@@ -180,7 +176,7 @@ class Ap3dBottleneck(nn.Module):
         return self.relu(self.bn3(self.conv3(x)) + shortcut)
 
 
-class NonLocal(nn.Module):
+class NonLocal(ClipBlock):
     """Non-local block (Wang et al., CVPR 2018, §3): each pixel looks at all pixels of the clip, halved in each axis."""
 
     def __init__(self, channels: int) -> None:
@@ -232,12 +228,7 @@ class Ap3d(nn.Module):
 
     def frame_features(self, clips: Tensor) -> Tensor:
         """[B, T, 3, H, W] -> [B, T, D]."""
-        frames = clips.shape[1]
-        x = self.backbone.stem(clips.flatten(0, 1))
-        for stage in self.backbone.stages:
-            for block in stage:
-                x = block(x, frames) if isinstance(block, Ap3dBottleneck | NonLocal) else block(x)
-        return frame_maxima(x).unflatten(0, (-1, frames))
+        return frame_maxima(clip_maps(self.backbone, clips)).unflatten(0, clips.shape[:2])
 
     def forward(self, clips: Tensor, cameras: Tensor, labels: Tensor) -> TrainingOutput:
         """clips [B, T, 3, H, W]; cameras and labels [B]."""

@@ -19,26 +19,22 @@ from torch import Tensor, nn
 
 from ..datasets import UsageError
 from ..training.model import ModelInfo, TrainingOutput
-from ..training.recipe import Recipe
+from ..training.recipe import Weight
 from .inflated import convert_inflated, frame_maxima
 from .necks import FeatureNeck, hold_bias
-from .resnet import RESNET50_LAYERS, TINY_SETTINGS, ResNet, load_pretrained
+from .resnet import TINY_SETTINGS, ResNet, ResnetRecipe, load_pretrained
 
 GROUP = 4  # frames: one of detail, three of context
 LOW = GROUP - 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class BicnetRecipe(Recipe):
+class BicnetRecipe(ResnetRecipe):
     """The paper's: Adam 3.5e-4, x0.1 at 40, 80 and 120 of 150 epochs; batches of 64 clips of 8 frames."""
 
-    pretrained: str = "resnet50-imagenet1k-v1"
-    layers: tuple[int, ...] = RESNET50_LAYERS
-    backbone_width: int = 64  # channels of the stem
-    last_stride: int = 1
     tks: bool = True
     dao: bool = True
-    diversity_weight: float = 0.01  # of the overlap of the attentions
+    diversity_weight: Weight = 0.01  # of the overlap of the attentions
 
     train_stride: int = 4
     identities: int = 16

@@ -22,7 +22,7 @@ from ..datasets import UsageError
 from ..datasets.clips import CLIP_MEAN, CLIP_STD, ClipSpec
 from ..datasets.errors import choices
 from ..datasets.progress import say
-from ..training.recipe import Recipe
+from ..training.recipe import Recipe, Weight
 from .clip_weights import EMBEDDING, ROWS, read_weights
 
 # 128 x 64 pixels in patches of 8: the same 16 x 8 grid as ViT-B/16 at 256 x 128. Two blocks: in the minutes
@@ -64,13 +64,27 @@ class ClipRecipe(Recipe):
 
     clip: ClipSpec = ClipSpec(mean=CLIP_MEAN, std=CLIP_STD)
     backbone: str = "ViT-B-16-quickgelu"
-    new_lr_factor: float = 1.0  # of lr, for the parts that no weights are there for; the authors have one rate for all
+    new_lr_factor: Weight = 1.0  # of lr, for the parts that no weights are there for; the authors have one rate for all
 
 
 def new_part_factor(recipe: ClipRecipe, name: str) -> float:
     """What multiplies the rate of the parameter `name`: 1 in CLIP's image tower, `new_lr_factor` in what is new."""
     pretrained = name.startswith("image.") and ".adapter." not in name and ".across." not in name
     return 1.0 if pretrained else recipe.new_lr_factor
+
+
+def check_heads(key: str, heads: int, width: int) -> None:
+    """Refuses a number of attention heads that does not divide the width of the tokens.
+
+    Args:
+        key: of the recipe.
+
+    Raises:
+        UsageError: it doesn't; the nearest number below that does is named.
+    """
+    if width % heads:
+        nearest = next(n for n in range(heads, 0, -1) if width % n == 0)
+        raise UsageError(f"{key}={heads} heads don't divide tokens of {width} numbers. Give --set {key}={nearest}.")
 
 
 class ClipConfig(NamedTuple):

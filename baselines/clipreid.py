@@ -14,8 +14,10 @@ from torch import Tensor, nn
 
 from ..datasets.clips import ClipSpec
 from ..training.model import ModelInfo
+from ..training.recipe import Weight
 from .clip import TINY_SETTINGS, load_clip
-from .prompts import NAMES, PromptedClip, PromptRecipe, convert_shared
+from .prompts import NAMES, PromptedClip, PromptRecipe
+from .renaming import rename
 
 TEMPLATE = "A photo of a X X X X person."
 
@@ -25,7 +27,7 @@ class ClipreidRecipe(PromptRecipe):
     """The authors' configuration for people: pixels scaled to -1 … 1, Adam 5e-6, x0.1 at 30 and 50 of 60 epochs."""
 
     clip: ClipSpec = ClipSpec(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
-    camera_weight: float = 1.0  # of the camera embedding in the class token; 0 builds the model without it
+    camera_weight: Weight = 1.0  # of the camera embedding in the class token; 0 builds the model without it
 
     lr: float = 5e-6
     epochs: int = 60
@@ -84,4 +86,4 @@ def build(recipe: ClipreidRecipe, num_classes: int, num_cameras: int) -> nn.Modu
 
 def convert(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """The authors' names to ours; ours, and names that neither has, pass through."""
-    return convert_shared(state, {**NAMES, "cv_embed": "cameras"})
+    return rename(state, {**NAMES, "cv_embed": "cameras"})

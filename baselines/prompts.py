@@ -18,6 +18,7 @@ from ..datasets import ReidDataset
 from ..datasets.progress import progress
 from ..training.losses import smoothed_cross_entropy, supervised_contrast
 from ..training.model import FrameExtractor, TrainingOutput
+from ..training.recipe import Count, Epochs, Rate, Share, Weight
 from .clip import Clip, ClipRecipe, TextTower, new_part_factor, tokenize
 from .necks import BnNeck
 
@@ -28,14 +29,14 @@ AT_ONCE = 256  # identities encoded in one pass
 class PromptRecipe(ClipRecipe):
     """Adds the prompt stage. Its epochs are passes over the training tracklets, one image feature each."""
 
-    prompt_epochs: int = 120
-    prompt_batch: int = 64  # tracklets
-    prompt_lr: float = 3.5e-4
-    prompt_min_lr: float = 1e-6  # where the cosine ends
-    prompt_warmup_epochs: int = 5
-    prompt_warmup_lr: float = 1e-5  # where the warm-up starts
-    prompt_weight_decay: float = 1e-4
-    text_weight: float = 1.0  # of the image-to-text cross-entropy in the second stage
+    prompt_epochs: Epochs = 120
+    prompt_batch: Count = 64  # tracklets
+    prompt_lr: Rate = 3.5e-4
+    prompt_min_lr: Rate = 1e-6  # where the cosine ends
+    prompt_warmup_epochs: Epochs = 5
+    prompt_warmup_lr: Rate = 1e-5  # where the warm-up starts
+    prompt_weight_decay: Share = 1e-4
+    text_weight: Weight = 1.0  # of the image-to-text cross-entropy in the second stage
 
     identities: int = 8
     tracklets: int = 4
@@ -195,16 +196,6 @@ class PromptedClip(nn.Module):
         train_prompts(self.prompts, self.text, images, labels, self.recipe)
         self.text_features.copy_(encode_prompts(self.prompts, self.text))
         self.train(mode)
-
-
-def convert_shared(state: dict[str, Tensor], names: dict[str, str]) -> dict[str, Tensor]:
-    """Renames by longest matching prefix; what matches none keeps its name, so that it is reported and not lost."""
-    ordered = sorted(names, key=len, reverse=True)
-    renamed = {}
-    for name, tensor in state.items():
-        prefix = next((p for p in ordered if name.startswith(p)), "")
-        renamed[names[prefix] + name[len(prefix) :] if prefix else name] = tensor
-    return renamed
 
 
 # the authors' prefix -> ours; CLIP-ReID and VSLA-CLIP share them

@@ -10,29 +10,25 @@ The features of the levels are averaged, and each average is supervised; the las
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from msgspec import Meta
 from torch import Tensor, nn
 
 from ..datasets import UsageError
 from ..training.model import ModelInfo, TrainingOutput
-from ..training.recipe import Recipe
 from .necks import FeatureNeck
-from .prompts import convert_shared
-from .resnet import RESNET50_LAYERS, TINY_SETTINGS, ResNet, load_pretrained
+from .renaming import rename
+from .resnet import TINY_SETTINGS, ResNet, ResnetRecipe, load_pretrained
 
 
 @dataclass(frozen=True, kw_only=True)
-class PstaRecipe(Recipe):
+class PstaRecipe(ResnetRecipe):
     """The paper's: Adam 3.5e-4, ten epochs of warm-up, x0.3 at five milestones of 500 epochs; clips of 8 frames."""
 
-    pretrained: str = "resnet50-imagenet1k-v1"
-    layers: tuple[int, ...] = RESNET50_LAYERS
-    backbone_width: int = 64  # channels of the stem
-    last_stride: int = 1
-    channels: int = 1024  # of the maps that the levels merge, and of the feature
-    levels: int = 3  # a clip has a multiple of 2**levels frames
+    channels: Annotated[int, Meta(ge=8, le=16384)] = 1024  # of the maps that the levels merge, and of the feature
+    levels: Annotated[int, Meta(ge=1, le=10)] = 3  # a clip has a multiple of 2**levels frames
     tra: bool = True
     sra: bool = True
 
@@ -258,5 +254,5 @@ def convert(state: dict[str, Tensor]) -> dict[str, Tensor]:
         names |= {f"layer{level + 1}.{theirs}": f"stages.{level}.{ours}" for theirs, ours in attention.items()}
         names[f"bottleneck.{level}."] = f"necks.{level}.norm."
         names[f"classifier.{level}."] = f"necks.{level}.classifier."
-    renamed = convert_shared(dict(state), names)
+    renamed = rename(state, names)
     return {k: v.squeeze(2) if ".squeeze." in k and v.ndim == 3 else v for k, v in renamed.items()}

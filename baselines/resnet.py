@@ -10,8 +10,11 @@ Video models call `stem` and the layers one by one, or replace blocks:
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
+from msgspec import Meta
 from torch import Tensor, nn
 from torchvision.models import resnet
 
@@ -19,8 +22,10 @@ from ..datasets import UsageError
 from ..datasets.errors import choices
 from ..training import weights
 from ..training.checkpoint import PICKLED, load_into, read_weights
+from ..training.recipe import Recipe
 
 RESNET50_LAYERS = (3, 4, 6, 3)
+Blocks = Annotated[int, Meta(ge=1, le=64)]
 
 # what the recipes of size tiny of all models on it have in common: from scratch, in minutes on two cores
 TINY_SETTINGS = {
@@ -34,6 +39,18 @@ TINY_SETTINGS = {
     "pretrained": "",
     "precision": "fp32",
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResnetRecipe(Recipe):
+    """A recipe of a model on a ResNet-50 that starts from torchvision's ImageNet weights."""
+
+    pretrained: str = "resnet50-imagenet1k-v1"
+    layers: tuple[Blocks, Blocks, Blocks, Blocks] = RESNET50_LAYERS
+    backbone_width: Annotated[int, Meta(ge=1, le=1024)] = 64  # channels of the stem
+    last_stride: Literal[1, 2] = 1
+
+
 # torchvision's releases, in the table of `training.weights`; V1 is what the compared papers started from
 RELEASES = ("resnet50-imagenet1k-v1", "resnet50-imagenet1k-v2")
 

@@ -14,23 +14,18 @@ from torch import Tensor, nn
 
 from ..datasets.clips import ClipSpec
 from ..training.model import ModelInfo, TrainingOutput
-from ..training.recipe import Recipe
 from .necks import BnNeck
-from .resnet import RESNET50_LAYERS, TINY_SETTINGS, ResNet, load_pretrained
+from .resnet import TINY_SETTINGS, ResNet, ResnetRecipe, load_pretrained
 
 
 @dataclass(frozen=True, kw_only=True)
-class Resnet50Recipe(Recipe):
+class Resnet50Recipe(ResnetRecipe):
     """Schedule of the CNN models: Adam 3.5e-4, x0.1 at 40 and 70 of 120 epochs, clips of 4 frames."""
 
     clip: ClipSpec = ClipSpec(frames=4)
     test_frames: int = 4
     identities: int = 8
     tracklets: int = 4
-    pretrained: str = "resnet50-imagenet1k-v1"
-    layers: tuple[int, ...] = RESNET50_LAYERS
-    backbone_width: int = 64  # channels of the stem
-    last_stride: int = 1
 
 
 RECIPES = {

@@ -20,26 +20,22 @@ from torch import Tensor, nn
 from ..datasets import UsageError
 from ..datasets.clips import ClipSpec
 from ..training.model import ModelInfo, TrainingOutput
-from ..training.recipe import Recipe
-from .inflated import convert_inflated, frame_maxima
+from ..training.recipe import Temperature, Weight
+from .inflated import ClipBlock, clip_maps, convert_inflated, frame_maxima
 from .necks import FeatureNeck
-from .resnet import RESNET50_LAYERS, TINY_SETTINGS, ResNet, load_pretrained
+from .resnet import TINY_SETTINGS, ResNet, ResnetRecipe, load_pretrained
 
 GROUP = 4  # frames that an SBM splits into salient and broad
 
 
 @dataclass(frozen=True, kw_only=True)
-class SinetRecipe(Recipe):
+class SinetRecipe(ResnetRecipe):
     """The paper's: Adam 3e-4, x0.1 at 40, 80 and 120 of 160 epochs; batches of 32 clips of 4 frames."""
 
-    pretrained: str = "resnet50-imagenet1k-v1"
-    layers: tuple[int, ...] = RESNET50_LAYERS
-    backbone_width: int = 64  # channels of the stem
-    last_stride: int = 1
     sbm: bool = True
     idm: bool = True
-    contrast_weight: float = 0.001  # of InfoNCE
-    contrast_temperature: float = 0.07
+    contrast_weight: Weight = 0.001  # of InfoNCE
+    contrast_temperature: Temperature = 0.07
 
     clip: ClipSpec = ClipSpec(frames=4)
     identities: int = 8
@@ -77,7 +73,7 @@ INFO = ModelInfo(
 )
 
 
-class IntegrationDistribution(nn.Module):
+class IntegrationDistribution(ClipBlock):
     """IDM: features of the whole clip, integrated over its T H W places and distributed back to each of them.
 
     The layers over places fix the number of frames and the size of the map.
@@ -107,7 +103,7 @@ class IntegrationDistribution(nn.Module):
         return F.relu(x + self.chl_expansion(maps))
 
 
-class SalientToBroad(nn.Module):
+class SalientToBroad(ClipBlock):
     """SBM: what the first frames of four show is dampened in the others, and each side learns of what the other saw.
 
     Args:
@@ -237,12 +233,7 @@ class Sinet(nn.Module):
 
     def frame_features(self, clips: Tensor) -> Tensor:
         """[B, T, 3, H, W] -> [B, T, D], after the batch norm."""
-        frames = clips.shape[1]
-        x = self.backbone.stem(clips.flatten(0, 1))
-        for stage in self.backbone.stages:
-            for block in stage:
-                x = block(x, frames) if isinstance(block, IntegrationDistribution | SalientToBroad) else block(x)
-        return self.neck.norm(frame_maxima(x)).unflatten(0, (-1, frames))
+        return self.neck.norm(frame_maxima(clip_maps(self.backbone, clips))).unflatten(0, clips.shape[:2])
 
     def forward(self, clips: Tensor, cameras: Tensor, labels: Tensor) -> TrainingOutput:
         """clips [B, T, 3, H, W]; cameras and labels [B]."""

@@ -20,25 +20,21 @@ from torch import Tensor, nn
 from ..datasets import UsageError
 from ..datasets.clips import ClipSpec
 from ..training.model import ModelInfo, TrainingOutput
-from ..training.recipe import Recipe
+from ..training.recipe import Count, Share, Weight
 from .necks import BnNeck, hold_bias
-from .prompts import convert_shared
-from .resnet import RESNET50_LAYERS, TINY_SETTINGS, Bottleneck, ResNet, load_pretrained
+from .renaming import rename
+from .resnet import TINY_SETTINGS, Bottleneck, ResNet, ResnetRecipe, load_pretrained
 
 
 @dataclass(frozen=True, kw_only=True)
-class StmnRecipe(Recipe):
+class StmnRecipe(ResnetRecipe):
     """The paper's: Adam 1e-4, x0.1 every 50 of 200 epochs; clips of 6 frames, tested with their mirror images."""
 
-    pretrained: str = "resnet50-imagenet1k-v1"
-    layers: tuple[int, ...] = RESNET50_LAYERS
-    backbone_width: int = 64  # channels of the stem
-    last_stride: int = 1
-    spatial_slots: int = 10
-    temporal_slots: int = 5
+    spatial_slots: Count = 10
+    temporal_slots: Count = 5
     by_place: bool = False  # what a query of the spatial memory is: see SpatialMemory
-    spread_weight: float = 1.0
-    spread_margin: float = 0.3
+    spread_weight: Weight = 1.0
+    spread_margin: Share = 0.3
 
     clip: ClipSpec = ClipSpec(frames=6)
     identities: int = 8
@@ -261,4 +257,4 @@ NAMES = {
 
 def convert(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """The authors' names to ours; ours, and names that neither has, pass through."""
-    return convert_shared(dict(state), NAMES)
+    return rename(state, NAMES)

@@ -10,19 +10,32 @@ projection [512] and TMD's vector [768], before the batch norms.
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
+from msgspec import Meta
 from torch import Tensor, nn
 
 from ..datasets import ReidDataset
 from ..datasets.clips import ClipSpec
 from ..training.losses import smoothed_cross_entropy
 from ..training.model import FrameExtractor, ModelInfo, TrainingOutput
-from .clip import TINY_SETTINGS, Attention, Block, ClipRecipe, LayerNorm, QuickGELU, load_clip, new_part_factor
+from ..training.recipe import Count, Share, Weight
+from .clip import (
+    TINY_SETTINGS,
+    Attention,
+    Block,
+    ClipRecipe,
+    LayerNorm,
+    QuickGELU,
+    check_heads,
+    load_clip,
+    new_part_factor,
+)
 from .clip_memory import follow, identity_memory
 from .necks import BnNeck, hold_bias
-from .prompts import convert_shared
+from .renaming import rename
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,16 +44,16 @@ class TfclipRecipe(ClipRecipe):
 
     # as their loaders do, whatever their configuration says
     clip: ClipSpec = ClipSpec()
-    camera_weight: float = 1.0  # of the camera embedding in the class token; 0 builds the model without it
+    camera_weight: Weight = 1.0  # of the camera embedding in the class token; 0 builds the model without it
     memory: bool = True  # cross-entropy of the video against the memory
-    memory_momentum: float = 1.0  # 1: frozen, as published; see clip_memory.follow
+    memory_momentum: Share = 1.0  # 1: frozen, as published; see clip_memory.follow
     ssp: bool = True
-    ssp_layers: int = 2
-    ssp_heads: int = 8
-    ssp_dropout: float = 0.1
+    ssp_layers: Count = 2
+    ssp_heads: Count = 8
+    ssp_dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.1
     tmd: bool = True
-    tmd_heads: int = 12
-    tmd_classifier_lr_factor: float = 10.0
+    tmd_heads: Count = 12
+    tmd_classifier_lr_factor: Weight = 10.0
 
     identities: int = 4
     tracklets: int = 4
@@ -184,9 +197,11 @@ class Tfclip(nn.Module):
         if recipe.memory:
             self.register_buffer("memory", torch.zeros(num_classes, embed))
         if recipe.memory and recipe.ssp:
+            check_heads("ssp_heads", recipe.ssp_heads, embed)
             self.ssp = SequenceSpecificPrompt(embed, recipe.ssp_heads, recipe.ssp_layers, recipe.ssp_dropout)
         sizes = {"image": width, "projection": embed}
         if recipe.tmd:
+            check_heads("tmd_heads", recipe.tmd_heads, width)
             self.tmd = TemporalMemoryDiffusion(width, recipe.tmd_heads)
             sizes["clip"] = width
             self.frame_norm = nn.BatchNorm1d(width)  # frames share the clips' classifier, not their batch norm
@@ -309,4 +324,4 @@ NAMES = {
 
 def convert(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """The authors' names to ours; ours pass through, and so do the four of theirs that they never use."""
-    return convert_shared(state, NAMES)
+    return rename(state, NAMES)

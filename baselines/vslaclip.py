@@ -18,8 +18,20 @@ from torch import Tensor, nn
 from ..datasets.clips import ClipSpec
 from ..training.losses import supervised_contrast
 from ..training.model import ModelInfo, TrainingOutput
-from .clip import TINY_SETTINGS, Attention, Block, ClipConfig, ImageTokens, ImageTower, QuickGELU, load_clip
-from .prompts import NAMES, PromptedClip, PromptRecipe, convert_shared
+from ..training.recipe import Count, Weight
+from .clip import (
+    TINY_SETTINGS,
+    Attention,
+    Block,
+    ClipConfig,
+    ImageTokens,
+    ImageTower,
+    QuickGELU,
+    check_heads,
+    load_clip,
+)
+from .prompts import NAMES, PromptedClip, PromptRecipe
+from .renaming import rename
 
 TEMPLATE = " ".join("P" * 8 + "X" * 4 + "P" * 8) + " ."
 CAMERA_BLOCKS = 9  # of the camera prompt: the first nine, as in the authors' configuration
@@ -31,11 +43,11 @@ class VslaclipRecipe(PromptRecipe):
 
     clip: ClipSpec = ClipSpec()
     adapters: bool = True
-    adapter_width: int = 256
-    adapter_heads: int = 4
+    adapter_width: Count = 256
+    adapter_heads: Count = 4
     frozen: bool = True  # CLIP's own parameters in the image tower; without adapters they train in any case
     camera_prompt: bool = False  # a learned token a camera in the attention of the first nine blocks
-    contrast_weight: float = 1.0  # of the supervised contrast with the texts, in both directions
+    contrast_weight: Weight = 1.0  # of the supervised contrast with the texts, in both directions
 
     lr: float = 1e-4
     weight_decay: float = 2.5e-4
@@ -147,6 +159,7 @@ class Vslaclip(PromptedClip):
         super().__init__(recipe, clip, TEMPLATE, num_classes)
         self.image = clip.image
         if recipe.adapters:
+            check_heads("adapter_heads", recipe.adapter_heads, recipe.adapter_width)
             self.image = AdapterTower(clip.config, recipe.adapter_width, recipe.adapter_heads)
             self.image.load_state_dict(clip.image.state_dict(), strict=False)
             if recipe.frozen:
@@ -193,7 +206,7 @@ def build(recipe: VslaclipRecipe, num_classes: int, num_cameras: int) -> nn.Modu
 
 def convert(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """The authors' names to ours; ours, and names that neither has, pass through."""
-    renamed = convert_shared(state, {**NAMES, "cv_embed": "camera_prompts"})
+    renamed = rename(state, {**NAMES, "cv_embed": "camera_prompts"})
     inner = (
         (".dat_cross.temporal_block.temporal_attn.", ".across.attn."),
         (".dat_cross.", ".across."),

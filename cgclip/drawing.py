@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..datasets import Tracklet, UsageError
 from ..datasets.loader import decode_tracklet
-from ..datasets.sampling import spread
+from ..datasets.sampling import middle_frames
 from ..datasets.transforms import normalise
 from ..training.trained import Trained
 
@@ -57,15 +57,15 @@ def draw_tokens(trained: Trained, tracklet: Tracklet, frames: int | None = None,
     model, recipe, facts = trained.model, trained.recipe, trained.facts
     if model.tfe is None:
         raise UsageError(
-            f"{facts['model']} has no TFE, so no tokens to draw. Give a run of cgclip, or of a variant that has tokens."
+            f"{facts.model} has no TFE, so no tokens to draw. Give a run of cgclip, or of a variant that has tokens."
         )
-    chosen = spread(len(tracklet.frames), frames or recipe.test_frames)
+    chosen = middle_frames(len(tracklet.frames), frames or recipe.test_frames)
     crops = decode_tracklet(tracklet, chosen, recipe.clip.height, recipe.clip.width)
     clip = normalise(crops[None].to(next(model.parameters()).device), recipe.clip)
     with torch.inference_mode():
         maps, on_class = (part[0].float().cpu().numpy() for part in model.attention(clip))
     columns = [f"frame {index + 1}" for index in chosen.tolist()]
-    title = f"{facts['model']} {facts['size']}, tracklet {tracklet.id}, identity {tracklet.identity}"
+    title = f"{facts.model} {facts.size}, tracklet {tracklet.id}, identity {tracklet.identity}"
     picture = draw_attention(crops.numpy(), maps, on_class, columns, title, height)
     return TokenPicture(picture, tuple(chosen.tolist()), maps.sum((2, 3)) + on_class)
 

@@ -11,18 +11,20 @@ three features of the clip: class token [768], its projection [512] and TFE [768
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from msgspec import Meta
 from torch import Tensor, nn
 
-from ..baselines.clip import TINY_SETTINGS, ClipRecipe, encode_text, load_clip, new_part_factor, tokenize
+from ..baselines.clip import TINY_SETTINGS, ClipRecipe, check_heads, encode_text, load_clip, new_part_factor, tokenize
 from ..baselines.clip_memory import follow, identity_memory
 from ..baselines.necks import BnNeck
 from ..datasets import ReidDataset
 from ..datasets.progress import say
 from ..training.losses import smoothed_cross_entropy
 from ..training.model import FrameExtractor, ModelInfo, TrainingOutput
+from ..training.recipe import Count, Share, Temperature, Weight
 from .captions import CaptionBank, EncodedCaption, captions_by_identity, encode_clip, encode_words
 from .memory import thin
 from .refinement import CaptionGuidedRefinement
@@ -35,29 +37,31 @@ class CgclipRecipe(ClipRecipe):
 
     # TFE
     tfe: bool = True  # False: the mean of all the clip's tokens takes its place
-    tokens: int = 8  # K
-    tfe_layers: int = 2
-    tfe_heads: int = 12
+    tokens: Count = 8  # K
+    tfe_layers: Count = 2
+    tfe_heads: Count = 12
     # CMR
     cmr: bool = True
-    cmr_layers: int = 2
-    cmr_heads: int = 8
+    cmr_layers: Count = 2
+    cmr_heads: Count = 8
     # captions
     captions: Literal["none", "template", "attributes", "mllm", "any"] = "any"
     captions_swapped: bool = False  # a control: every identity is told by the captions of another
     caption_encoder: Literal["auto", "clip", "words"] = "auto"  # auto: clip with pretrained weights, otherwise words
-    captions_per_identity: int = 4
-    caption_tokens: int = 160  # room an identity, shared by its captions
-    caption_weight: float = 0.5  # lambda of the contrast with the caption prototypes
-    caption_temperature: float = 0.01  # CLIP's own, at the end of its training
+    captions_per_identity: Count = 4
+    caption_tokens: Count = 160  # room an identity, shared by its captions
+    caption_weight: Weight = 0.5  # lambda of the contrast with the caption prototypes
+    caption_temperature: Temperature = 0.01  # CLIP's own, at the end of its training
     # memory
     memory_only: bool = False  # neither TFE's feature nor CMR nor captions: CLIP-Memory and the two CLIP features
-    memory_weight: float = 1.0
-    memory_momentum: float = 1.0  # 1: frozen; below, the batch's rows follow their clips
-    memory_frames: int = 0  # frames of a tracklet that the first memory is made of; 0: all
+    memory_weight: Weight = 1.0
+    memory_momentum: Share = 1.0  # 1: frozen; below, the batch's rows follow their clips
+    memory_frames: Annotated[int, Meta(ge=0, le=100_000)] = (
+        0  # frames of a tracklet that the first memory is made of; 0: all
+    )
     # rates of the parts that no weights are there for, as factors of lr
-    new_lr_factor: float = 10.0
-    gate_lr_factor: float = 1000.0  # Adam moves a scalar by lr a step at most; g has to come from 0 to about 1
+    new_lr_factor: Weight = 10.0
+    gate_lr_factor: Weight = 1000.0  # Adam moves a scalar by lr a step at most; g has to come from 0 to about 1
 
     identities: int = 4
     tracklets: int = 4
@@ -120,8 +124,10 @@ class Cgclip(nn.Module):
         self.register_buffer("memory", torch.zeros(num_classes, embed))
         self.cmr = self.tfe = None
         if whole and recipe.cmr:
+            check_heads("cmr_heads", recipe.cmr_heads, embed)
             self.cmr = CaptionGuidedRefinement(embed, recipe.cmr_heads, recipe.cmr_layers, self.with_captions)
         if whole and recipe.tfe:
+            check_heads("tfe_heads", recipe.tfe_heads, width)
             self.tfe = TokenExtraction(width, recipe.tokens, recipe.tfe_layers, recipe.tfe_heads, recipe.clip.frames)
         sizes = {"image": width, "projection": embed, **({"tfe": width} if whole else {})}
         self.necks = nn.ModuleDict({name: BnNeck(size, num_classes) for name, size in sizes.items()})

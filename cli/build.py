@@ -6,7 +6,6 @@ from pathlib import Path
 import click
 
 from ..datasets.cores import usable_cores
-from ..datasets.errors import UsageError
 from ..datasets.progress import say
 from .inspect import print_counts, print_scores
 from .options import JSON
@@ -89,7 +88,7 @@ def build_dataset(
         out,
         settings,
         functools.partial(_load, load_detector, detector, trust_weights=trust_weights),
-        functools.partial(_load, load_embedder, embedder, open_run=_open_run),
+        functools.partial(_load, load_embedder, embedder),
         workers or max(1, usable_cores() // 2),
     )
     manifest = outcome.manifest
@@ -108,23 +107,3 @@ def build_dataset(
 def _load(load, name: str, threads: int | None, **options):
     """A detector or embedder with so many threads; a module's function, so that other processes can be given it."""
     return load(name, threads=threads, **options)
-
-
-def _open_run(folder: Path):
-    """The embedding function of a trained run, and its recipe."""
-    import torch
-
-    from ..training import zoo
-    from ..training.trained import open_run, read_facts
-
-    facts = read_facts(folder)
-    if facts is None:
-        raise UsageError(f"'{folder}' is no run of reidkit. Give a folder that `reidkit run` wrote, or an .onnx file.")
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    trained = open_run(zoo.module(facts["model"]), folder, device)
-
-    def embed(clips):
-        cameras = torch.zeros(len(clips), dtype=torch.int64, device=device)
-        return trained.model.embed(clips.to(device), cameras)
-
-    return embed, trained.recipe

@@ -35,17 +35,20 @@ def evaluate(model, weights, bench, size, overrides, split, protocol, device, re
     """
     from ..datasets.devices import pick_device
     from ..leaderboard.results import save_result
-    from ..training import zoo
-    from ..training.experiment import Cell, make_evaluation, score_model
+    from ..training.cell import Cell, check_testable
+    from ..training.experiment import score_model
     from ..training.parallel import Parallel
+    from ..training.record import make_evaluation
     from ..training.trained import open_model
 
     started = time.monotonic()
     here = Parallel(pick_device(device))
     dataset = _dataset_of_run(bench, data, split, weights)
-    built, recipe, about = open_model(model, weights, size, overrides, dataset, here.device)
+    check_testable(dataset, protocol)
+    opened = open_model(model, weights, size, overrides, dataset, here.device)
+    recipe = opened.recipe
     scores = score_model(
-        built,
+        opened.model,
         dataset,
         recipe,
         here,
@@ -55,8 +58,11 @@ def evaluate(model, weights, bench, size, overrides, split, protocol, device, re
     )
     figures = scores.metrics
     command = "reidkit " + " ".join(sys.argv[1:])
-    cell = Cell(zoo.module(model), about.pop("title"), about.pop("size"), recipe, bench)
-    mark = about.get("trained_on", weights.stem)
+    cell = Cell(opened.module, opened.title, opened.size, recipe, bench)
+    mark = opened.trained_on or weights.stem
+    about = {"trained_on": opened.trained_on}
+    if not opened.trained_on:
+        about = {"missing": opened.missing, "unexpected": opened.unexpected}
     seconds = time.monotonic() - started
     result = make_evaluation(cell, dataset, scores, weights, mark, seconds=seconds, command=command)
     path = save_result(results, result)
@@ -72,6 +78,7 @@ def evaluate(model, weights, bench, size, overrides, split, protocol, device, re
                 **figures,
                 "queries": scores.queries,
                 "skipped": scores.skipped,
+                "weights": str(weights),
                 **about,
             }
         )
@@ -86,12 +93,12 @@ def evaluate(model, weights, bench, size, overrides, split, protocol, device, re
 def _dataset_of_run(bench, data, split, weights):
     """The bench's split that was asked for, else the one that the run was trained on, else the first."""
     from ..datasets.benches import bench_splits
-    from ..training.experiment import load_datasets
-    from ..training.trained import is_run, read_facts
+    from ..training.cell import load_datasets
+    from ..training.run_folder import is_run, read_facts
 
     count = bench_splits(bench, data)
     if split is None and count > 1 and is_run(weights):
-        trained_on = read_facts(weights)["dataset"]["fingerprint"]
+        trained_on = read_facts(weights).dataset.fingerprint
         for dataset in load_datasets(bench, data).values():
             if dataset.fingerprint == trained_on:
                 return dataset
@@ -119,24 +126,23 @@ def embed(model, weights, source, output, part, size, overrides, device, data, w
     """
     import numpy as np
 
-    from ..datasets.benches import BENCHES, load_bench
+    from ..datasets.benches import BENCHES, load_bench, present
     from ..datasets.devices import pick_device
     from ..datasets.files import atomic_path
     from ..datasets.folder import read_folder
-    from ..datasets.format import MANIFEST
     from ..training.extraction import extract_features
     from ..training.trained import open_model
 
     dataset = None
-    if source in BENCHES or (Path(source) / MANIFEST).is_file():
+    if source in BENCHES or present(source):
         dataset = load_bench(source, data)
         tracklets = dataset.test if part == "test" else dataset.train
     else:
         tracklets = read_folder(source)
     chosen = pick_device(device)
-    built, recipe, _ = open_model(model, weights, size, overrides, dataset, chosen)
+    opened = open_model(model, weights, size, overrides, dataset, chosen)
     features = extract_features(
-        built, tracklets, recipe, chosen, workers=worker_count(workers), title=f"embed {source}"
+        opened.model, tracklets, opened.recipe, chosen, workers=worker_count(workers), title=f"embed {source}"
     )
     queries = {t.id for t in dataset.query} if dataset and part == "test" else set()
     with atomic_path(output) as temporary, open(temporary, "wb") as file:

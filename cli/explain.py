@@ -35,17 +35,17 @@ def explain(model_run, dataset, wanted, output, frames, height, device, data, as
     from ..datasets.benches import load_bench
     from ..datasets.devices import pick_device
     from ..datasets.files import atomic_path
-    from ..training import zoo
-    from ..training.trained import open_run, read_facts
+    from ..training.run_folder import read_facts
+    from ..training.trained import open_run
 
     if output.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise UsageError(f"'{output}' is no picture's name. End it in .png or .jpg.")
     facts = read_facts(model_run)
     if facts is None:
         raise UsageError(f"'{model_run}' is no run of reidkit. Give a folder that `reidkit run cgclip` wrote.")
-    if facts["model"].partition("/")[0] != "cgclip":
-        raise UsageError(f"'{model_run}' is a run of {facts['model']}; only cgclip has tokens to draw. Give one of it.")
-    trained = open_run(zoo.module("cgclip"), model_run, pick_device(device))
+    if facts.model.partition("/")[0] != "cgclip":
+        raise UsageError(f"'{model_run}' is a run of {facts.model}; only cgclip has tokens to draw. Give one of it.")
+    trained = open_run(model_run, pick_device(device))
     tracklet = _find(load_bench(dataset, data), wanted)
     found = draw_tokens(trained, tracklet, frames, height)
     with atomic_path(output) as temporary:

@@ -38,7 +38,8 @@ def run(
     `torchrun --nproc_per_node=4 -m reidkit run …` trains on four GPUs.
     """
     from ..training import parallel, zoo
-    from ..training.experiment import Cell, Places
+    from ..training.cell import Cell, Places
+    from ..training.experiment import run_cells
 
     if from_scratch and any(o.startswith("pretrained=") for o in overrides):
         raise UsageError("--from-scratch and --set pretrained=… contradict each other; leave one out.")
@@ -54,7 +55,8 @@ def run(
     ]
     here = parallel.start(device)
     try:
-        done, failed = _run_cells(cells, Places(results, runs, data), here, again=again, workers=worker_count(workers))
+        places, command = Places(results, runs, data), "reidkit " + " ".join(sys.argv[1:])
+        done, failed = run_cells(cells, places, here, again=again, workers=worker_count(workers), command=command)
     finally:
         parallel.stop()
     if not here.first:
@@ -80,25 +82,8 @@ def run(
         sys.exit(1)
 
 
-def _run_cells(cells, places, here, *, again, workers):
-    from ..training.experiment import run_cell
-
-    command = "reidkit " + " ".join(sys.argv[1:])
-    done, failed = [], []
-    for cell in cells:
-        try:
-            done.append(run_cell(cell, places, here, again=again, workers=workers, command=command))
-        except Exception as error:
-            # one cell, or processes that wait for each other: nothing to go on with
-            if len(cells) == 1 or here.world > 1:
-                raise
-            known = isinstance(error, ReidkitError)
-            failed.append((cell, str(error) if known else f"unexpected {type(error).__name__}: {error}"))
-            say(f"{cell.title}: failed, going on with the next")
-    return done, failed
-
-
 def _seeds(text: str) -> list[int]:
+    """`0,1,2` as a list without repetitions; each is a recipe's seed, which checks its range."""
     try:
         return list(dict.fromkeys(int(part) for part in text.split(",")))
     except ValueError:

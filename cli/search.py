@@ -60,9 +60,10 @@ def search(model, weights, stored, source, wanted, top, output, size, overrides,
         features = stored_features(stored, gallery)
     else:
         chosen = pick_device(device)
-        built, recipe, _ = open_model(model, weights, size, overrides, gallery.dataset, chosen)
+        opened = open_model(model, weights, size, overrides, gallery.dataset, chosen)
+        recipe = opened.recipe
         features = extract_features(
-            built, gallery.tracklets, recipe, chosen, workers=worker_count(workers), title=f"search {source}"
+            opened.model, gallery.tracklets, recipe, chosen, workers=worker_count(workers), title=f"search {source}"
         )
     matches = rank(gallery, features, recipe.metric, top)
     if output is not None:

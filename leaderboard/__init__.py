@@ -1,1 +1,1 @@
-"""Protocols, ranking, results, tables."""
+"""Protocols, ranking, the result store, tables, the report, and ranking a gallery for one tracklet."""

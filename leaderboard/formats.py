@@ -90,11 +90,10 @@ def _latex(t: Table) -> str:
         "\\begin{tabular}{l" + "r" * len(t.columns) + "}",
         "\\toprule",
     ]
-    spans = _spans(t)
-    if any(group for group, _, _ in spans):
-        head = "".join(f" & \\multicolumn{{{n}}}{{c}}{{{latex(group)}}}" for group, _, n in spans)
+    if any(group for group, _, _ in t.groups):
+        head = "".join(f" & \\multicolumn{{{n}}}{{c}}{{{latex(group)}}}" for group, _, n in t.groups)
         lines.append(head.strip() + " \\\\")
-        lines.append(" ".join(f"\\cmidrule(lr){{{start + 2}-{start + n + 1}}}" for _, start, n in spans))
+        lines.append(" ".join(f"\\cmidrule(lr){{{start + 2}-{start + n + 1}}}" for _, start, n in t.groups))
     lines.append(" & ".join(["Model", *(latex(name) for _, name in t.columns)]) + " \\\\")
     lines.append("\\midrule")
     for i, row in enumerate(t.rows):
@@ -117,17 +116,6 @@ def _latex(t: Table) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _spans(t: Table) -> list[tuple[str, int, int]]:
-    """(group, first column, number of columns) of neighbouring columns of one group."""
-    spans: list[tuple[str, int, int]] = []
-    for i, (group, _) in enumerate(t.columns):
-        if spans and spans[-1][0] == group:
-            spans[-1] = (group, spans[-1][1], spans[-1][2] + 1)
-        else:
-            spans.append((group, i, 1))
-    return spans
-
-
 def _csv(t: Table) -> str:
     out = io.StringIO()
     out.writelines(csv_comment(line) + "\n" for line in [t.title, *t.problems, *t.notes])
@@ -148,7 +136,7 @@ def _csv(t: Table) -> str:
 
 def _html(t: Table) -> str:
     lines = ["<table>", f"<caption>{html(t.title)}</caption>", "<thead>"]
-    groups = "".join(f'<th colspan="{n}">{html(g)}</th>' for g, _, n in _spans(t))
+    groups = "".join(f'<th colspan="{n}">{html(g)}</th>' for g, _, n in t.groups)
     names = "".join(f"<th>{html(n)}</th>" for _, n in t.columns)
     lines += [f"<tr><th></th>{groups}</tr>", f"<tr><th>model</th>{names}</tr>", "</thead>", "<tbody>"]
     for row in t.rows:

@@ -1,10 +1,12 @@
 """Who else is this? The gallery of one tracklet, and the nearest in it.
 
-for match in search("demo/sports", "sports02--cam1--00001", "features.npz", top=5):     # of `reidkit embed`
-    match.rank, match.tracklet.id, match.distance, match.verdict
+    for match in search("demo/sports", "sports02--cam1--00001", "features.npz", top=5):     # of `reidkit embed`
+        match.rank, match.tracklet.id, match.distance, match.verdict
 
-gallery = open_gallery("demo/sports", "sports02--cam1--00001")
-matches = rank(gallery, features, metric="cosine", top=10)      # features: of gallery.tracklets, the query first
+In steps, where the features are made on the way (of `gallery.tracklets`, the query first):
+
+    gallery = open_gallery("demo/sports", "sports02--cam1--00001")
+    matches = rank(gallery, features, metric="cosine", top=10)
 """
 
 from collections.abc import Callable

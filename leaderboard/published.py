@@ -1,6 +1,9 @@
 """The published figures, packaged in `published.toml` with their sources.
 
-for row in published(): row.model, row.figures["mars"]["mAP"], row.source, row.verified
+    for row in published():
+        row.model, row.figures["mars"]["mAP"], row.source, row.verified
+
+A figure that a paper doesn't print is absent.
 """
 
 import tomllib
@@ -24,6 +27,7 @@ class Published:
 
     @property
     def label(self) -> str:
+        """`TF-CLIP (AAAI 2024)`."""
         return f"{self.model} ({self.venue} {self.year})"
 
 

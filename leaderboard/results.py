@@ -8,7 +8,6 @@ A file that doesn't fit the schema (cut, of a newer format, with a rank of 0 or 
 and left out.
 """
 
-import dataclasses
 import functools
 import hashlib
 import json
@@ -20,6 +19,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, TypeVar
 
+import msgspec
+import numpy as np
 from msgspec import Meta
 
 from ..datasets import ReidkitError, Tracklet, UsageError
@@ -80,6 +81,8 @@ class Summary:
 
     Attributes:
         model: with its variant, `cgclip/no-cmr`.
+        source: of the model's code: "version 1" of a model of ours, "sha256:…" of a user's file; "" in results from
+            before it was recorded.
         bench: the bench's name, or the dataset's where it was given as a path.
         sampling: how clips were taken from a tracklet at test time.
         splits: the metrics of each split; empty where there is one only.
@@ -110,10 +113,12 @@ class Summary:
     created: Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")] = field(
         default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds")
     )
+    source: str = ""
     format: int = FORMAT
 
     @property
     def fingerprint(self) -> str:
+        """The dataset's; of several splits the sha256 over theirs."""
         return self.dataset["fingerprint"]
 
 
@@ -243,8 +248,23 @@ def _decoded(data: bytes, kind: type[R], what: str, fix: str = FIX) -> R:
 def run_id(result: Result) -> str:
     """`20261123T101500-s0-1f2e3d4c`: when, which seed, and the start of the sha256 over the record."""
     when = re.sub(r"[^0-9T]", "", result.created[:19])
-    digest = hashlib.sha256(json.dumps(dataclasses.asdict(result), sort_keys=True).encode()).hexdigest()[:8]
+    digest = hashlib.sha256(json.dumps(_plain(result), sort_keys=True).encode()).hexdigest()[:8]
     return f"{when}-s{result.seed}-{digest}"
+
+
+def _plain(result: Result) -> dict[str, object]:
+    """The result as JSON's own types.
+
+    Raises:
+        TypeError: a value of another type.
+    """
+
+    def number(value: object) -> object:
+        if isinstance(value, np.generic):
+            return value.item()
+        raise TypeError(f"{type(value).__name__} is no type that JSON has")
+
+    return msgspec.to_builtins(result, enc_hook=number)
 
 
 def check_names(bench: str, model: str) -> None:
@@ -268,7 +288,7 @@ def save_result(root: Path | str, result: Result) -> Path:
     check_names(result.bench, result.model)
     what = f"The result of '{result.model}' on '{result.bench}'"
     try:
-        text = json.dumps(dataclasses.asdict(result), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+        text = json.dumps(_plain(result), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
         data = text.encode()
     except (ValueError, TypeError, RecursionError) as error:
         raise ReidkitError(f"{what} can't be stored: {printable(str(error))}.") from None

@@ -51,6 +51,7 @@ class Cell:
 
     @property
     def text(self) -> str:
+        """The figure as printed, with its margin; marks are the format's business."""
         plain = f"{self.value:.{self.digits}f}"
         return plain if self.margin is None else f"{plain} ± {self.margin:.{self.digits}f}"
 
@@ -75,6 +76,17 @@ class Table:
     notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
 
+    @property
+    def groups(self) -> list[tuple[str, int, int]]:
+        """(group, first column, number of columns) of neighbouring columns of one group."""
+        found: list[tuple[str, int, int]] = []
+        for i, (group, _) in enumerate(self.columns):
+            if found and found[-1][0] == group:
+                found[-1] = (group, found[-1][1], found[-1][2] + 1)
+            else:
+                found.append((group, i, 1))
+        return found
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -90,6 +102,7 @@ class Setting:
 
     @property
     def words(self) -> str:
+        """All of it but the bench, in a line."""
         return (
             f"protocol {self.protocol} v{self.version}, {self.sampling} sampling, {self.metric}"
             + (", re-ranked" if self.rerank else "")
@@ -243,6 +256,8 @@ def by_label(by_bench: dict[str, list[Result]]) -> dict[str, dict[str, list[Resu
             names = sorted({k for r in recipes for k in r if any(o.get(k) != r[k] for o in recipes)})
             mine = variants[model, size][key]
             label += " " + " ".join(f"{k}={mine.get(k)}" for k in names)
+        same = sum(known.partition(" #")[0] == label for known in rows)
+        label += f" #{same + 1}" if same else ""  # other recipes may read alike: 1 and "1"
         rows[label] = {bench: [runs[s] for s in sorted(runs)] for bench, runs in benches.items()}
     return rows
 

@@ -3,12 +3,13 @@
 embedder = load_embedder("weights/osnet_x0_25_msmt17.onnx")     # any re-ID model [N or 1, 3, H, W] -> [N or 1, D]
 embedder = load_embedder("clip")                                # CLIP ViT-B/16, image tower
 embedder = load_embedder("simulated")                           # ships with reidkit, for simulated footage
-embedder = load_embedder("runs/mars/resnet50/seed0", open_run)  # a model trained by `reidkit run`
+embedder = load_embedder("runs/mars/resnet50/seed0")            # a model trained by `reidkit run`
 found = embed_source(extracted.frames, embedder, out, cache)
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -50,12 +51,7 @@ class Embedder(Protocol):
         ...
 
 
-# (folder of a run) -> (embedding function of float clips [N, 1, 3, H, W] -> [N, D], recipe). The command line gives it,
-# as models' names are known there only.
-OpenRun = Callable[[Path], tuple[Callable, object]]
-
-
-def load_embedder(name: str | Path, open_run: OpenRun | None = None, *, threads: int | None = None) -> Embedder:
+def load_embedder(name: str | Path, *, threads: int | None = None) -> Embedder:
     """The embedder of that name, file, or folder of a training run.
 
     Raises:
@@ -78,9 +74,7 @@ def load_embedder(name: str | Path, open_run: OpenRun | None = None, *, threads:
     if text == CLIP:
         return ClipEmbedder()
     if path.is_dir():
-        if open_run is None:
-            raise UsageError(f"'{path}' is a folder, and runs can't be read here. Give an .onnx file or `clip`.")
-        return RunEmbedder(path, open_run)
+        return RunEmbedder(path)
     raise UsageError(
         choices(text, [CLIP, SIMULATED], "embedder")
         + " A path of an .onnx re-ID model or of the folder of a run of `reidkit run` does as well."
@@ -158,24 +152,38 @@ class ClipEmbedder:
 
 
 class RunEmbedder:
-    """A model trained by `reidkit run`; a crop is a clip of one frame to it, its camera unknown (0)."""
+    """A model trained by `reidkit run`; a crop is a clip of one frame to it, its camera unknown (0).
 
-    def __init__(self, folder: Path, open_run: OpenRun) -> None:
-        self._embed, self._recipe = open_run(folder)
+    Its `sha256` covers the weights, and a user's own model file.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        import torch
+
+        from ..training.trained import open_run
+
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        trained = open_run(folder, self._device)
+        self._model, self._spec = trained.model, trained.recipe.clip
         self.name = folder.name
-        digest = hashlib.sha256()
-        for path in sorted(folder.glob("*.safetensors")):
-            digest.update(sha256_file(path).encode())
-        self.sha256 = digest.hexdigest()
+        parts = sha256_file(trained.weights) + (trained.facts.source if trained.facts.file else "")
+        self.sha256 = hashlib.sha256(parts.encode()).hexdigest()
 
     def embed(self, images: Sequence[np.ndarray]) -> np.ndarray:
         import torch
 
-        spec, rows = self._recipe.clip, []
-        with torch.inference_mode():
+        from ..training.model import check_features
+        from ..training.user_model import user_faults
+
+        spec, rows = self._spec, []
+        with user_faults(), torch.inference_mode():
             for start in range(0, len(images), BATCH):
                 batch = to_batch(images[start : start + BATCH], spec.height, spec.width, spec.mean, spec.std)
-                rows.append(self._embed(torch.from_numpy(batch)[:, None]).float().cpu().numpy())
+                clips = torch.from_numpy(batch)[:, None].to(self._device)
+                cameras = torch.zeros(len(clips), dtype=torch.int64, device=self._device)
+                features = self._model.embed(clips, cameras)
+                check_features(features, type(self._model).__name__, len(clips))
+                rows.append(features.float().cpu().numpy())
         return normalise(np.concatenate(rows)) if rows else np.zeros((0, 1), np.float32)
 
 
@@ -211,15 +219,15 @@ class CropEmbeddings:
 
 
 def embed_source(frames: pl.DataFrame, embedder: Embedder, root: Path, cache: Path, title: str = "") -> CropEmbeddings:
-    """Embeds a choice of each tracklet's crops; read back from `cache` (an .npz) where it's there.
+    """Embeds a choice of each tracklet's crops; read back from `cache` (an .npz) where it is there and whole.
 
     Args:
         frames: FRAME_COLUMNS of one source; shards lie below `root`.
         cache: named by the caller after all that decides its content.
     """
-    if cache.is_file():
-        with np.load(cache, allow_pickle=False) as stored:
-            return CropEmbeddings(stored["row"], stored["features"], stored["quality"])
+    stored = _read_cache(cache, len(frames))
+    if stored is not None:
+        return stored
     quality = crop_quality(frames).to_numpy().astype(np.float32)
     rows = choose_crops(frames, quality)
     shards, offsets, lengths = (frames[name].to_list() for name in ("shard", "offset", "length"))
@@ -235,6 +243,18 @@ def embed_source(frames: pl.DataFrame, embedder: Embedder, root: Path, cache: Pa
     with atomic_path(cache) as temporary, open(temporary, "wb") as file:
         np.savez(file, row=found.row, features=found.features, quality=found.quality)
     return found
+
+
+def _read_cache(cache: Path, crops: int) -> CropEmbeddings | None:
+    if not cache.is_file():
+        return None
+    try:
+        with np.load(cache, allow_pickle=False) as stored:
+            found = CropEmbeddings(stored["row"], stored["features"], stored["quality"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    fits = len(found.row) == len(found.features) == len(found.quality) and found.row.max(initial=-1) < crops
+    return found if fits else None
 
 
 def choose_crops(frames: pl.DataFrame, quality: np.ndarray) -> np.ndarray:

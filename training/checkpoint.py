@@ -1,12 +1,12 @@
-"""Weights in and out. Nothing read here can execute: safetensors, or pickles restricted to tensors.
+"""Weights in and out.
 
-save_checkpoint(folder, model, optimiser, epoch=3)      # checkpoint.json is written last and names the two others
-epoch = resume(folder, model, optimiser)                # 0 where there is nothing to resume
-report = load_into(model, convert(read_weights("TF-CLIP_MARS.pth")), source="TF-CLIP_MARS.pth", strict=False)
+    save_weights(Path("model.safetensors"), model)
+    report = load_into(model, convert(read_weights("TF-CLIP_MARS.pth")), source="TF-CLIP_MARS.pth", strict=False)
+
+Nothing read here can execute: safetensors, or pickles restricted to tensors.
 """
 
 import codecs
-import json
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,21 +15,20 @@ from pathlib import Path
 import numpy as np
 import safetensors.torch
 import torch
+from numpy._core import multiarray
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from ..datasets import ReidkitError, UsageError
-from ..datasets.files import atomic_path, write_json
+from ..datasets import UsageError
+from ..datasets.files import atomic_path
 
-FORMAT_VERSION = 1
-MANIFEST = "checkpoint.json"
 PICKLED = (".pth", ".pt", ".bin", ".ckpt", ".tar")
 # where released files keep their state dict, when not at the top
 NESTED = ("state_dict", "model_state_dict", "model", "net")
 # beside tensors, what the CNN papers' released files hold: a numpy number (their best rank-1). None of these runs code.
 HARMLESS = [
-    (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),
-    (np._core.multiarray.scalar, "numpy._core.multiarray.scalar"),
+    (multiarray.scalar, "numpy.core.multiarray.scalar"),
+    (multiarray.scalar, "numpy._core.multiarray.scalar"),
     np.dtype,
     *(type(np.dtype(kind)) for kind in ("float16", "float32", "float64", "int32", "int64")),
     codecs.encode,
@@ -88,6 +87,14 @@ def load_into(module: nn.Module, weights: Mapping[str, Tensor], source: str, str
     Raises:
         UsageError: a tensor of another shape (named, with both shapes), or, when `strict`, names without a partner.
     """
+    report = match(module, weights, source, strict)
+    own = module.state_dict()
+    module.load_state_dict({k: v for k, v in weights.items() if k in own}, strict=False)
+    return report
+
+
+def match(module: nn.Module, weights: Mapping[str, Tensor], source: str, strict: bool = True) -> LoadReport:
+    """Whether `weights` fit into the module, as in `load_into`, without copying them: the module may be a meta one."""
     for prefix, child in module.named_modules():
         for name, buffer in child._buffers.items():
             full = f"{prefix}.{name}".lstrip(".")
@@ -115,7 +122,6 @@ def load_into(module: nn.Module, weights: Mapping[str, Tensor], source: str, str
             f"No name in '{source}' is one of the model's ({_some('for example', tuple(weights))}). "
             "Give weights of this model."
         )
-    module.load_state_dict({k: v for k, v in weights.items() if k in own}, strict=False)
     return report
 
 
@@ -129,49 +135,3 @@ def save_weights(path: Path, module: nn.Module) -> None:
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in module.state_dict().items()}
     with atomic_path(path) as temporary:
         safetensors.torch.save_file(tensors, temporary, metadata={"format": "pt"})
-
-
-def save_checkpoint(folder: Path, module: nn.Module, optimiser: torch.optim.Optimizer | None, epoch: int) -> None:
-    """The state after `epoch` epochs. Without an optimiser the run is finished and only weights are kept.
-
-    The manifest comes last, so a kill at any moment leaves the previous checkpoint or this one.
-    """
-    weights = f"epoch-{epoch:04d}.safetensors" if optimiser else "model.safetensors"
-    names = {"weights": weights, "optimiser": f"epoch-{epoch:04d}.optimiser.pt" if optimiser else None}
-    save_weights(folder / weights, module)
-    if optimiser:
-        with atomic_path(folder / names["optimiser"]) as temporary:
-            torch.save(optimiser.state_dict(), temporary)
-    write_json(folder / MANIFEST, {"format": FORMAT_VERSION, "epoch": epoch, "finished": optimiser is None, **names})
-    for old in [*folder.glob("epoch-*.safetensors"), *folder.glob("epoch-*.optimiser.pt")]:
-        if old.name not in names.values():
-            old.unlink()
-
-
-def manifest(folder: Path) -> dict | None:
-    """What `checkpoint.json` says; None where the folder holds no checkpoint.
-
-    Raises:
-        ReidkitError: it is damaged or of a newer format.
-    """
-    path = folder / MANIFEST
-    if not path.is_file():
-        return None
-    try:
-        content = json.loads(path.read_text())
-        if content["format"] > FORMAT_VERSION:
-            raise ReidkitError(f"'{path}' was written by a newer reidkit. Update it, or give another --runs folder.")
-        return {key: content[key] for key in ("epoch", "finished", "weights", "optimiser")}
-    except (ValueError, KeyError, TypeError):
-        raise ReidkitError(f"'{path}' is damaged. Delete its folder to train that run again.") from None
-
-
-def resume(folder: Path, module: nn.Module, optimiser: torch.optim.Optimizer | None) -> int:
-    """Loads the folder's checkpoint and returns how many epochs are done; 0 where there is none."""
-    found = manifest(folder)
-    if found is None:
-        return 0
-    load_into(module, read_weights(folder / found["weights"]), source=str(folder / found["weights"]))
-    if optimiser and found["optimiser"]:
-        optimiser.load_state_dict(torch.load(folder / found["optimiser"], map_location="cpu", weights_only=True))
-    return found["epoch"]

@@ -17,16 +17,13 @@ from ..datasets import ReidkitError, Tracklet
 from ..datasets.loader import evaluation_clips
 from ..datasets.progress import progress
 from ..datasets.transforms import normalise
-from .model import FrameExtractor
+from .arithmetic import arithmetic, autocast
+from .model import FrameExtractor, check_features
 from .recipe import Recipe
+from .user_model import user_faults
 
 FRAMES_AT_ONCE = 256  # of full size; memory stays flat whatever the clip length
 FULL_SIZE = 256 * 128
-
-
-def autocast(recipe: Recipe, device: torch.device) -> torch.autocast:
-    """bf16 on the GPU where the recipe says so; float32 on the CPU, where autocast is slower than none."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16" and device.type == "cuda")
 
 
 def _frames_at_once(recipe: Recipe, device: torch.device) -> int:
@@ -34,6 +31,7 @@ def _frames_at_once(recipe: Recipe, device: torch.device) -> int:
     return max(int(FRAMES_AT_ONCE * min(scale, 4.0) * (1.0 if device.type == "cuda" else 0.25)), 1)
 
 
+@user_faults()
 def extract_features(
     model: nn.Module,
     tracklets: Sequence[Tracklet],
@@ -52,7 +50,7 @@ def extract_features(
         batch_clips: clips in one forward pass; None fits them to the clip's size.
 
     Raises:
-        ReidkitError: a feature is not finite.
+        ReidkitError: a feature is not finite, or a user's model file is at fault.
     """
     device = torch.device(device)
     if batch_clips is None:
@@ -60,22 +58,30 @@ def extract_features(
     batches = evaluation_clips(
         tracklets, recipe.test_clip, sampling=recipe.test_sampling, batch_clips=batch_clips, workers=workers
     )
-    sums: list[Tensor | None] = [None] * len(tracklets)
+    embed: Callable[[Tensor, Tensor], Tensor] = getattr(model, "embed")  # noqa: B009 (nn.Module declares none)
+    sums: dict[int, Tensor] = {}
     counts = [0] * len(tracklets)
     was_training = model.training
     model.eval()
     try:
-        with torch.inference_mode(), autocast(recipe, device), progress(title, len(tracklets), "tracklets") as advance:
+        with (
+            arithmetic(device),
+            torch.inference_mode(),
+            autocast(recipe, device),
+            progress(title, len(tracklets), "tracklets") as advance,
+        ):
             for clips, cameras, index in batches:
                 pixels = normalise(clips.to(device, non_blocking=True), recipe.clip)
                 cameras = cameras.to(device)
-                features = model.embed(pixels, cameras).float()
+                features = embed(pixels, cameras)
+                check_features(features, type(model).__name__, len(clips))
+                features = features.float()
                 if recipe.test_flip:
-                    features = (features + model.embed(pixels.flip(-1), cameras).float()) / 2
+                    features = (features + embed(pixels.flip(-1), cameras).float()) / 2
                 # summed one by one in double: the order, and so the result, is the same whatever the batch
                 for row, i in zip(features.double().cpu(), index.tolist(), strict=True):
                     advance(int(counts[i] == 0))
-                    sums[i] = row if sums[i] is None else sums[i] + row
+                    sums[i] = sums[i] + row if i in sums else row
                     counts[i] += 1
     finally:
         model.train(was_training)
@@ -83,7 +89,7 @@ def extract_features(
         raise ReidkitError(f"Tracklet '{tracklets[counts.index(0)].id}' gave no clip. Check it with `reidkit check`.")
     if not tracklets:
         raise ReidkitError("There are no tracklets to extract features of. Check the dataset's test set.")
-    means = torch.stack([s / c for s, c in zip(sums, counts, strict=True)])
+    means = torch.stack([sums[i] / count for i, count in enumerate(counts)])
     if not bool(means.isfinite().all()):
         bad = int((~means.isfinite().all(1)).nonzero()[0])
         raise ReidkitError(f"The feature of tracklet '{tracklets[bad].id}' is not finite. The training has diverged.")
@@ -105,7 +111,12 @@ def frame_extractor(recipe: Recipe, device: torch.device | str = "cpu", *, worke
         )
         total = sum(len(t.frames) for t in tracklets)
         # no_grad, not inference mode: what comes out may become a buffer that gradients pass
-        with torch.no_grad(), autocast(recipe, device), progress("prepare", total, "frames") as advance:
+        with (
+            arithmetic(device),
+            torch.no_grad(),
+            autocast(recipe, device),
+            progress("prepare", total, "frames") as advance,
+        ):
             for clips, cameras, index in batches:
                 images = normalise(clips[:, 0].to(device, non_blocking=True), recipe.clip)
                 values = function(images, cameras.to(device)).float().cpu()

@@ -1,8 +1,9 @@
 """Fetching weights: `get("yolo11m.pt")` puts the file where the commands look for it, checks it and records it.
 
-Single files come through `downloads.py`, from the address that the library which owns them has for them, to the place
-where it keeps them: torchvision and open_clip can neither resume nor, in open_clip's case, write a file whole or not at
-all, and Ultralytics checks no sha256. What lies at the Hugging Face hub as many files is fetched by huggingface_hub.
+Single files come through `downloads.py`, from the address that the library which owns them has for them, to the folder
+where it keeps them: those libraries' own downloaders don't go on with a transfer that a killed process left, open_clip
+leaves a cut file under the final name, and Ultralytics checks no sha256. What lies at the Hugging Face hub as many
+files is fetched by huggingface_hub, which does all of that.
 """
 
 import os
@@ -60,7 +61,7 @@ def get(name: str) -> Got:
     entry = weights.wanted(name)
     lock = weights.cache_folder() / f".{entry.name.replace('/', '--')}.lock"
     with exclusive(lock, f"Another `reidkit weights get {name}` is at work; waiting for it.", wait=True):
-        if entry.owner in ("package", "hub"):
+        if entry.owner == "hub":
             path = weights.find(entry)
             return Got(name, path, False) if path else Got(name, _from_hub(entry), True)
         return _file(entry)
@@ -68,6 +69,10 @@ def get(name: str) -> Got:
 
 def _file(entry: Weights) -> Got:
     path = weights.find(entry)
+    if entry.owner == "package":
+        if path is None:
+            raise ReidkitError(f"'{entry.name}' ships with reidkit and is not there. Install reidkit again.")
+        return Got(entry.name, path, False)
     if path and path.parent not in {place.parent for place in weights.places(entry)}:
         return Got(entry.name, path, False)  # the same weights in another library's cache
     target = path or weights.places(entry)[-1]

@@ -1,6 +1,6 @@
 """The one loop that trains every model.
 
-    train(model, dataset, recipe, Path("runs/mars/resnet50/seed0"), start("auto"))
+    train(model, dataset, recipe, Path("runs/mars/resnet50/seed0"), start("auto"), workers=4)
 
 After each epoch the folder holds a whole checkpoint and a line more in `log.jsonl`. The same call resumes there, and
 ends in the same bits as a run that was never stopped (on the CPU; a GPU's kernels add in their own order). Under
@@ -8,11 +8,13 @@ torchrun every process takes batches of its own and gradients are averaged: the 
 are processes.
 """
 
+import functools
 import json
 import random
 import time
 from collections import defaultdict
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -23,14 +25,14 @@ from ..datasets.files import write_atomic
 from ..datasets.loader import TrainLoader
 from ..datasets.progress import progress, say
 from ..datasets.transforms import augment
-from . import checkpoint
-from .extraction import autocast
+from . import run_folder
+from .arithmetic import arithmetic, autocast, peak_memory
 from .losses import combine
+from .model import check_output
 from .optimiser import make_optimiser, rate_factor, set_rate
 from .parallel import Parallel
 from .recipe import Recipe
 
-LOG = "log.jsonl"
 NOTE_STEPS = 10  # a loss is read from the device this often
 
 
@@ -68,9 +70,9 @@ def train(
             f"'{dataset.name}' has {len(dataset.identities)} training identities; training needs at least 2."
         )
     optimiser = make_optimiser(model, recipe)
-    done = checkpoint.resume(folder, model, optimiser)
-    found = checkpoint.manifest(folder)
-    if found and found["finished"]:
+    done = run_folder.resume(folder, model, optimiser)
+    found = run_folder.manifest(folder)
+    if found and found.finished:
         return
     if done and here.first:
         say(f"{title}: going on after epoch {done} of {recipe.epochs}")
@@ -87,24 +89,26 @@ def train(
         world=here.world,
     )
     if here.first:
-        _cut_log(folder / LOG, done)
+        _cut_log(folder / run_folder.LOG, done)
         if found is None:  # what `prepare` computed may have taken an hour
-            checkpoint.save_checkpoint(folder, model, optimiser, 0)
+            run_folder.save_checkpoint(folder, model, optimiser, 0)
     steps = len(loader)
     model.train()
-    with progress(title, (recipe.epochs - done) * steps if here.first else None, "steps") as advance:
+    check = functools.partial(check_output, model=type(model).__name__, num_classes=len(dataset.identities))
+    total = (recipe.epochs - done) * steps if here.first else None
+    with progress(title, total, "steps") as advance, arithmetic(here.device):
         for epoch in range(done, recipe.epochs):
-            line = _epoch(forward, optimiser, loader, recipe, here, epoch, advance)
+            line = _epoch(forward, optimiser, loader, recipe, here, epoch, advance, check)
             if here.first:
-                with open(folder / LOG, "a") as log:
+                with open(folder / run_folder.LOG, "a") as log:
                     log.write(json.dumps(line) + "\n")
-                checkpoint.save_checkpoint(folder, model, optimiser, epoch + 1)
+                run_folder.save_checkpoint(folder, model, optimiser, epoch + 1)
             here.barrier()
     if here.first:
-        checkpoint.save_checkpoint(folder, model, None, recipe.epochs)
+        run_folder.save_checkpoint(folder, model, None, recipe.epochs)
     here.barrier()
     if not here.first:
-        checkpoint.resume(folder, model, None)  # batch norm's statistics of the first process, which were saved
+        run_folder.resume(folder, model, None)  # batch norm's statistics of the first process, which were saved
 
 
 def _wrap(model: nn.Module, recipe: Recipe, here: Parallel) -> nn.Module:
@@ -112,13 +116,10 @@ def _wrap(model: nn.Module, recipe: Recipe, here: Parallel) -> nn.Module:
         ids = [here.device.index] if here.device.type == "cuda" else None
         # a model may leave a head unused in some batches (captions absent), so the search for it is on
         model = nn.parallel.DistributedDataParallel(model, device_ids=ids, find_unused_parameters=True)
-    if here.device.type == "cuda":
-        torch.set_float32_matmul_precision("high")
-        torch.backends.cudnn.benchmark = True
-    return torch.compile(model) if recipe.compile else model
+    return cast(nn.Module, torch.compile(model)) if recipe.compile else model
 
 
-def _epoch(forward, optimiser, loader, recipe, here, epoch, advance) -> dict:
+def _epoch(forward, optimiser, loader, recipe, here, epoch, advance, check) -> dict:
     generator = seed_everything(recipe.seed, epoch, here.rank)
     device, steps = here.device, len(loader)
     started, clips_seen = time.monotonic(), 0
@@ -138,6 +139,7 @@ def _epoch(forward, optimiser, loader, recipe, here, epoch, advance) -> dict:
         labels, cameras = labels.to(device, non_blocking=True), cameras.to(device, non_blocking=True)
         with autocast(recipe, device):
             output = forward(pixels, cameras, labels)
+            check(output, batch=len(labels))
             loss, parts = combine(output, labels, recipe)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -167,7 +169,7 @@ def _epoch(forward, optimiser, loader, recipe, here, epoch, advance) -> dict:
         "processes": here.world,
         "clips_per_second": round(clips_seen / max(seconds, 1e-9), 2),
         "seconds": round(seconds, 3),
-        "gpu_memory_bytes": torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
+        "gpu_memory_bytes": peak_memory(device),
     }
 
 

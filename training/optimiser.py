@@ -1,8 +1,10 @@
 """Adam or AdamW with a rate per parameter, and the schedule as a plain function of the step.
 
-optimiser = make_optimiser(model, recipe)
-for step in range(total):
-    set_rate(optimiser, rate_factor(recipe, step, steps_per_epoch), recipe.lr)
+    optimiser = make_optimiser(model, recipe)
+    for step in range(total):
+        set_rate(optimiser, rate_factor(recipe, step, steps_per_epoch), recipe.lr)
+
+Nothing is kept between steps, so a run that goes on needs the number of its step alone.
 """
 
 import math
@@ -11,6 +13,7 @@ from collections import defaultdict
 import torch
 from torch import nn
 
+from ..datasets import UsageError
 from .recipe import Recipe
 
 
@@ -19,17 +22,30 @@ def parameter_factors(model: nn.Module, recipe: Recipe) -> dict[str, float]:
 
     Parameters the model froze itself (`requires_grad` False) have 0.
     """
-    own = getattr(model, "lr_factor", lambda name: 1.0)
     return {
-        name: float(own(name)) * (recipe.bias_lr_factor if name.rpartition(".")[2].endswith("bias") else 1.0)
+        name: _own_factor(model, name) * (recipe.bias_lr_factor if name.rpartition(".")[2].endswith("bias") else 1.0)
         if parameter.requires_grad
         else 0.0
         for name, parameter in model.named_parameters()
     }
 
 
+def _own_factor(model: nn.Module, name: str) -> float:
+    own = getattr(model, "lr_factor", None)
+    factor = 1.0 if own is None else own(name)
+    if not isinstance(factor, int | float) or not 0 <= factor < math.inf:
+        raise UsageError(
+            f"lr_factor('{name}') of {type(model).__name__} gave {factor!r}; it gives a number from 0, which freezes."
+        )
+    return float(factor)
+
+
 def make_optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """One group a factor. A factor of 0 freezes: the parameter gets no gradient and is in no group."""
+    """One group a factor. A factor of 0 freezes: the parameter gets no gradient and is in no group.
+
+    Raises:
+        UsageError: the model's `lr_factor` gives no factor, or every parameter is frozen.
+    """
     groups: dict[float, list[nn.Parameter]] = defaultdict(list)
     factors = parameter_factors(model, recipe)
     for name, parameter in model.named_parameters():
@@ -38,7 +54,7 @@ def make_optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         else:
             groups[factors[name]].append(parameter)
     if not groups:
-        raise ValueError("every parameter of the model is frozen: there is nothing to train")
+        raise UsageError(f"Every parameter of {type(model).__name__} is frozen, so there is nothing to train.")
     kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
     return kind(
         [{"params": p, "lr": recipe.lr * factor, "factor": factor} for factor, p in sorted(groups.items())],

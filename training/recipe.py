@@ -12,7 +12,7 @@ the command line and in stored files its keys stand among the recipe's own.
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, cast
 
 from msgspec import Meta
 
@@ -20,12 +20,14 @@ from ..datasets import UsageError
 from ..datasets.clips import CLIP_KEYS, ClipSpec, Length
 from ..datasets.errors import choices
 from ..datasets.fields import check_fields, field_types, parse_field
+from ..leaderboard.results import Setting
 
 WHAT = "recipe key"
 CLIP = "clip"  # the field
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 Weight = Annotated[float, Meta(ge=0, le=1_000_000)]  # of a loss, or a factor of the learning rate
+Temperature = Annotated[float, Meta(gt=0, le=1000)]
 Rate = Annotated[float, Meta(ge=0, le=100)]  # a learning rate
 Count = Annotated[int, Meta(ge=1, le=4096)]  # of things in a batch or of a model's parts
 Epochs = Annotated[int, Meta(ge=0, le=100_000)]
@@ -102,7 +104,7 @@ class Recipe:
                 raise UsageError(choices(key, _types(type(self)), WHAT))
         of_clip = {key: values.pop(key) for key in CLIP_KEYS if key in values}
         if of_clip:
-            values[CLIP] = dataclasses.replace(values.get(CLIP, self.clip), **of_clip)
+            values[CLIP] = dataclasses.replace(cast(ClipSpec, values.get(CLIP, self.clip)), **of_clip)
         return dataclasses.replace(self, **values)
 
 
@@ -123,7 +125,7 @@ def override(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
     return recipe.changed(**changes)
 
 
-def to_dict(recipe: Recipe) -> dict[str, object]:
+def to_dict(recipe: Recipe) -> dict[str, Setting]:
     """The recipe as JSON knows it: tuples are lists, and the clip's keys stand among the recipe's."""
     values = dataclasses.asdict(recipe)
     return {k: list(v) if isinstance(v, tuple) else v for k, v in (values.pop(CLIP) | values).items()}

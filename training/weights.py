@@ -31,6 +31,8 @@ RELEASED = re.compile(r"(yolov8[nsmlx]|yolov9[tsmce]|yolov10[nsmblx]|yolo11[nsml
 RELEASES = "https://github.com/ultralytics/assets/releases/download/v8.4.0/"
 CLIP = "clip"
 HUB_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+# What a model of transformers is read from; no code, no pickles.
+HUB_PATTERNS = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
 
 Sha256 = Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")]
 Bytes = Annotated[int, Meta(ge=0)]
@@ -172,10 +174,6 @@ def in_hub(repository: str, files: tuple[str, ...]) -> Path | None:
         if isinstance(path, str):
             return Path(path)
     return None
-
-
-# What a model of transformers is read from; no code, no pickles.
-HUB_PATTERNS = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
 
 
 def _snapshot(entry: Weights) -> Path | None:

@@ -1,13 +1,14 @@
 """Model name -> model. On the command line: `cgclip`, `cgclip/no-cmr`, `tfclip`, … or `path/to/my_model.py`."""
 
 import importlib
-import importlib.util
-import sys
+import re
 from pathlib import Path
 from types import ModuleType
 
 from ..datasets import UsageError
 from ..datasets.errors import choices
+from ..datasets.names import check_name
+from . import user_model
 from .recipe import Recipe, override
 
 MODULES = {
@@ -32,8 +33,11 @@ def module(name: str) -> ModuleType:
         UsageError: no such model (the known ones are listed), or a file that is no model.
     """
     base, _ = split_variant(name)
-    if base.endswith(".py"):
-        return _user_module(Path(base))
+    if is_file(name):
+        stem = check_name(Path(base).stem, "name of a model's file")
+        if stem in MODULES:
+            raise UsageError(f"'{base}' has the name of a model of reidkit; rename the file, or its results would mix.")
+        return user_model.load(Path(base))
     if base not in MODULES:
         raise UsageError(
             choices(base, MODULES, "model") + " `reidkit models` describes them; PATH.py runs a model of your own."
@@ -43,9 +47,8 @@ def module(name: str) -> ModuleType:
 
 def split_variant(name: str) -> tuple[str, str]:
     """ "cgclip/no-cmr" -> ("cgclip", "no-cmr"); "dir/my_model.py/wide" -> ("dir/my_model.py", "wide")."""
-    if ".py" in name:
-        stem, _, variant = name.rpartition(".py")
-        return f"{stem}.py", variant.removeprefix("/")
+    if found := re.fullmatch(r"(.+\.py)(?:/(.*))?", name):
+        return found[1], found[2] or ""
     base, _, variant = name.partition("/")
     return base, variant
 
@@ -57,28 +60,14 @@ def title(name: str) -> str:
     return f"{stem}/{variant}" if variant else stem
 
 
-def _user_module(path: Path) -> ModuleType:
-    """The user's file, run as a module. It imports from `reidkit.…`."""
-    if not path.is_file():
-        raise UsageError(
-            f"There is no model file '{path}'. Give the path of a .py file, or a name of `reidkit models`."
-        )
-    if path.stem in MODULES:
-        raise UsageError(f"'{path}' has the name of a model of reidkit; rename the file, or its results would mix.")
-    known = f"reidkit_user_{path.stem}"
-    spec = importlib.util.spec_from_file_location(known, path)
-    loaded = importlib.util.module_from_spec(spec)
-    sys.modules[known] = loaded  # dataclasses look their module up by name
-    try:
-        spec.loader.exec_module(loaded)
-    except Exception as error:
-        raise UsageError(f"'{path}' stops with {type(error).__name__}: {error}. Mend it and run again.") from error
-    missing = [part for part in ("RECIPES", "build") if not hasattr(loaded, part)]
-    if missing:
-        raise UsageError(
-            f"'{path}' has no {' and no '.join(missing)}; docs/your-model.md shows what a model's file holds."
-        )
-    return loaded
+def base_title(name: str) -> str:
+    """The title without the variant: "dir/my_model.py/wide" -> "my_model"."""
+    return title(name).partition("/")[0]
+
+
+def is_file(name: str) -> bool:
+    """Whether a name is the path of a user's file, with a variant or without."""
+    return split_variant(name)[0].endswith(".py")
 
 
 def recipe(name: str, size: str = "full", overrides: tuple[str, ...] = ()) -> Recipe:

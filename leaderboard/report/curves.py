@@ -1,7 +1,9 @@
 """CMC curves of stored results, and where an SVG puts them.
 
-cmc(result.per_query)[0]                       # rank 1, percent
-chart([("cgclip", cmc(...)), ("resnet50", cmc(...))])
+    cmc(result.per_query)[0]                       # rank 1, percent
+    chart([("cgclip", cmc(...)), ("resnet50", cmc(...))])
+
+A chart knows the SVG's coordinates; `parts.html.j2` draws it.
 """
 
 from collections import defaultdict

@@ -1,7 +1,7 @@
 """HTML of the report and of a search, whole in one file: styles, script and pictures inside, nothing fetched.
 
     html = report_page(gather(results))
-    html = search_page(block, title="…", album=album)
+    html = search_page(block, album, title="…", facts=[], notes=[])
 
 Everything that comes from a file is escaped. The page forbids itself the network by its content security policy.
 """
@@ -12,16 +12,24 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from ..tables import Cell, Table
+from ..tables import Cell
 from .crops import FRAMES, HEIGHT, WIDTH, Album
-from .data import Block, Page, anchor_of
+from .data import Page
+from .lists import Block
 
 METRICS = ("mAP", "R1", "R5", "R10", "R20", "mINP")
 
 
 def report_page(page: Page) -> str:
     """The report."""
-    return _template("report.html.j2").render(page=page, title="reidkit report", **_shared(page.album))
+    anchors = {id(run.result): run.anchor for run in page.runs}
+
+    def link(cell: Cell) -> str:
+        """Anchor of the newest result behind a figure; "" for a published one."""
+        return anchors[id(max(cell.of, key=lambda r: r.created))] if cell.of else ""
+
+    template = _template("report.html.j2")
+    return template.render(page=page, title="reidkit report", link=link, **_shared(page.album))
 
 
 def search_page(block: Block, album: Album, title: str, facts: Sequence[tuple[str, str]], notes: Sequence[str]) -> str:
@@ -47,23 +55,5 @@ def _shared(album: Album) -> dict:
     return {
         "style": Markup(size + _text("report.css") + album.css),
         "script": Markup(_text("report.js")),
-        "spans": _spans,
-        "link": _link,
         "metrics": METRICS,
     }
-
-
-def _spans(table: Table) -> list[tuple[str, int]]:
-    """(group, number of columns) of neighbouring columns of one group."""
-    found: list[tuple[str, int]] = []
-    for group, _ in table.columns:
-        if found and found[-1][0] == group:
-            found[-1] = (group, found[-1][1] + 1)
-        else:
-            found.append((group, 1))
-    return found
-
-
-def _link(cell: Cell) -> str:
-    """Anchor of the newest result behind a figure; "" for a published one."""
-    return anchor_of(max(cell.of, key=lambda r: r.created)) if cell.of else ""

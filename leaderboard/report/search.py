@@ -1,6 +1,8 @@
 """The page of one search: the query and its nearest, each a strip of crops.
 
-html = gallery_page(gallery, matches, model="resnet50", facts=[("weights", "runs/mars/resnet50/seed0")])
+    html = gallery_page(gallery, matches, model="resnet50", facts=[("weights", "runs/mars/resnet50/seed0")])
+
+`leaderboard.gallery` makes both, and `reidkit search -o found.html` writes the page.
 """
 
 from collections.abc import Sequence
@@ -8,7 +10,7 @@ from collections.abc import Sequence
 from ...datasets import Tracklet
 from ..gallery import Gallery, Match, identity_of
 from .crops import Album, Library, Shot, library_of
-from .data import Block, Ranking
+from .lists import Block, Ranking
 from .page import search_page
 
 

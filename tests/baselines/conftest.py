@@ -4,10 +4,17 @@ import importlib
 from pathlib import Path
 
 import pytest
+import torch
 from made_up import make_dataset
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "golden"
+
+
+@pytest.fixture(autouse=True)
+def same_random_numbers():
+    """A test draws the same whichever ran before it."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")
@@ -31,8 +38,6 @@ def golden_folder():
 @pytest.fixture
 def train_tiny(tmp_path):
     """`train_tiny(name, *overrides)` trains the tiny recipe on coloured crops: the first and the last epoch's loss."""
-    import torch
-
     from reidkit.training import loop, zoo
     from reidkit.training.parallel import Parallel
 

@@ -8,7 +8,7 @@ import torch
 
 from reidkit.baselines.clip import load_clip, tokenize
 from reidkit.baselines.clipreid import RECIPES, TEMPLATE
-from reidkit.baselines.prompts import Prompts, convert_shared, encode_prompts, prompt_rate, train_prompts
+from reidkit.baselines.prompts import Prompts, encode_prompts, prompt_rate, train_prompts
 from reidkit.baselines.vslaclip import TEMPLATE as SHARED
 
 RECIPE = dataclasses.replace(RECIPES["tiny"], prompt_epochs=6, prompt_batch=8, prompt_lr=0.05, prompt_warmup_epochs=1)
@@ -78,9 +78,3 @@ def test_the_rate_warms_up_and_falls_as_a_cosine():
     assert prompt_rate(recipe, 57) > (3.5e-4 + 1e-6) / 2 > prompt_rate(recipe, 63)
     assert 57 < half < 63
     assert prompt_rate(recipe, 119) == pytest.approx(1e-6, rel=0.2)
-
-
-def test_conversion_takes_the_longest_prefix_and_keeps_strangers():
-    names = {"bottleneck.": "a.", "bottleneck_proj.": "b.", "bottle": "c"}
-    renamed = convert_shared({"bottleneck_proj.weight": 1, "bottleneck.weight": 2, "stranger": 3}, names)
-    assert renamed == {"b.weight": 1, "a.weight": 2, "stranger": 3}

@@ -1,5 +1,7 @@
 """The picture of CG-CLIP's tokens."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from PIL import Image
 from reidkit.cgclip import model as cgclip
 from reidkit.cgclip.drawing import BACKGROUND, GAP, LABEL, MARGIN, TEXT, draw_attention, draw_tokens, heat
 from reidkit.datasets import Frames, Tracklet, UsageError
+from reidkit.training.run_folder import RunFacts, TrainedOn
 from reidkit.training.trained import Trained
 
 
@@ -48,13 +51,14 @@ def test_a_tracklet_is_read_and_drawn(tmp_path, recipe) -> None:
         Image.fromarray(rng.integers(0, 256, (40, 20, 3), dtype=np.uint8)).save(file)
     tracklet = Tracklet("p1-c0", 1, 0, Frames(files))
     torch.manual_seed(0)
-    facts = {"model": "cgclip", "size": "tiny"}
-    trained = Trained(cgclip.build(recipe, 3, 2).eval(), recipe, facts)
+    facts = RunFacts("", "cgclip", "tiny", {}, 3, 2, TrainedOn("made-up", ""))
+    trained = Trained(cgclip.build(recipe, 3, 2).eval(), recipe, facts, cgclip, tmp_path)
     found = draw_tokens(trained, tracklet, frames=4, height=64)
     assert len(found.frames) == 4
     assert found.shares.shape == (3, 4)
     np.testing.assert_allclose(found.shares.sum(1), 1, atol=1e-4)
     assert draw_tokens(trained, tracklet).frames == draw_tokens(trained, tracklet, frames=recipe.test_frames).frames
-    without = Trained(cgclip.build(recipe.changed(tfe=False), 3, 2).eval(), recipe, facts | {"model": "cgclip/no-tfe"})
+    bare = cgclip.build(recipe.changed(tfe=False), 3, 2).eval()
+    without = Trained(bare, recipe, replace(facts, model="cgclip/no-tfe"), cgclip, tmp_path)
     with pytest.raises(UsageError, match=r"cgclip/no-tfe has no TFE"):
         draw_tokens(without, tracklet)

@@ -10,7 +10,7 @@ from reidkit.cgclip import model as cgclip
 from reidkit.cli import main as cli
 from reidkit.datasets import Frames, ReidDataset, Tracklet, benches
 from reidkit.datasets.files import write_json
-from reidkit.training import checkpoint
+from reidkit.training import run_folder
 from reidkit.training.recipe import to_dict
 from reidkit.training.trained import CLASSES_MARK, marked_shapes
 
@@ -32,8 +32,8 @@ def dataset(tmp_path, monkeypatch):
 def write_run(folder, name="cgclip", **changes):
     recipe = RECIPE.changed(**changes)
     facts = {"key": "", "model": name, "size": "tiny", "recipe": to_dict(recipe), "classes": 3, "cameras": 2}
-    write_json(folder / "run.json", facts | {"dataset": {"name": "made-up"}})
-    checkpoint.save_checkpoint(folder, cgclip.build(recipe, 3, 2), None, 1)
+    write_json(folder / "run.json", facts | {"dataset": {"name": "made-up", "fingerprint": ""}})
+    run_folder.save_checkpoint(folder, cgclip.build(recipe, 3, 2), None, 1)
     return folder
 
 

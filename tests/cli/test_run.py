@@ -14,6 +14,7 @@ from PIL import Image
 
 from reidkit.baselines import resnet50
 from reidkit.datasets.benches import load_bench
+from reidkit.leaderboard.results import load_results
 from reidkit.training import experiment, zoo
 
 
@@ -70,6 +71,8 @@ def test_a_failing_cell_is_reported_and_the_others_go_on(here, capsys):
         (["resnet50", "--bench", "mars", "--set", "epoch=3"], "Did you mean 'epochs'?"),
         (["resnet50", "--bench", "mars", "--set", "epochs=x"], "'x' is no value"),
         (["resnet50", "--bench", "mars", "--seeds", "a"], "'a' is no list of seeds"),
+        (["resnet50", "--bench", "mars", "--seeds", "0,-1"], "'-1' is no value for the recipe key 'seed'"),
+        (["resnet50", "--bench", "mars", "--set", "epochs=-3"], "'-3' is no value for the recipe key 'epochs'"),
         (["resnet50/big", "--bench", "mars"], "Unknown variant of resnet50 'big'"),
         (["resnet50", "--bench", "mars", "--from-scratch", "--set", "pretrained=x.pth"], "contradict"),
         ([",", "--bench", "mars"], "names nothing"),
@@ -97,7 +100,7 @@ def test_absent_pretrained_weights_say_what_to_do(here, capsys, monkeypatch):
 
 def test_evaluate_gives_the_figures_of_the_run(trained, here, capsys):
     path, folder = trained
-    (result,) = experiment.results.load_results(here / "results")[0]
+    (result,) = load_results(here / "results")[0]
     code, out, err = call(
         capsys, "evaluate", "resnet50", "--weights", folder, "--bench", path, "--device", "cpu", "--json"
     )
@@ -118,7 +121,7 @@ def test_evaluate_stores_its_result_apart_from_the_run(trained, here, capsys):
     code, out, err = call(capsys, *options, "--json")
     assert code == 0, err
     assert "title" not in json.loads(out)
-    results, problems = experiment.results.load_results(here / "results")
+    results, problems = load_results(here / "results")
     assert not problems
     run_result, stored = sorted(results, key=lambda r: len(r.model))
     assert (run_result.model, stored.model, stored.size) == ("resnet50", "resnet50@mine", "tiny")
@@ -130,7 +133,7 @@ def test_evaluate_stores_its_result_apart_from_the_run(trained, here, capsys):
     # a second time is a second file; elsewhere, under another protocol
     code, out, err = call(capsys, *options, "--protocol", "mars", "--results", here / "other")
     assert code == 0, err
-    (other,) = experiment.results.load_results(here / "other")[0]
+    (other,) = load_results(here / "other")[0]
     assert other.protocol == "mars"
     code, out, err = call(capsys, "table", "hard", "--format", "csv")
     assert code == 0, err
@@ -153,7 +156,7 @@ def test_evaluate_foreign_weights_lists_unmatched_names(trained, here, capsys):
     found = json.loads(out)
     assert found["missing"] == ["neck.norm.weight"]
     assert found["unexpected"] == ["their.extra"]
-    (stored,) = [r for r in experiment.results.load_results(here / "results")[0] if "@" in r.model]
+    (stored,) = [r for r in load_results(here / "results")[0] if "@" in r.model]
     assert (stored.model, stored.recipe["weights"]) == ("resnet50@theirs", "theirs.pth")
     assert "neck.norm.weight" in err
     assert "their.extra" in err
@@ -188,7 +191,7 @@ def test_embed_writes_what_score_reads(trained, here, capsys):
     assert found["features"].shape == (len(dataset.test), 128)
     code, text, err = call(capsys, "score", out, "--protocol", "video-reid", "--json")
     assert code == 0, err
-    (result,) = experiment.results.load_results(here / "results")[0]
+    (result,) = load_results(here / "results")[0]
     assert json.loads(text)["mAP"] == pytest.approx(result.metrics["mAP"], abs=1e-3)
 
 

@@ -6,6 +6,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from reidkit.datasets import ReidkitError, UsageError
@@ -32,6 +33,11 @@ def test_a_result_comes_back_as_it_was(tmp_path, make_result):
     assert path.parent == tmp_path / "mars" / "cgclip" / "no-cmr"
     assert load_results(tmp_path) == ([result], [])
     assert read_result(path) == result
+
+
+def test_numbers_of_numpy_are_stored_as_numbers(tmp_path, make_result):
+    path = save_result(tmp_path, make_result(metrics={"mAP": np.float64(50.5)}, queries=np.int64(7)))
+    assert (read_result(path).metrics, read_result(path).queries) == ({"mAP": 50.5}, 7)
 
 
 def test_the_same_result_twice_gives_two_files(tmp_path, make_result):

@@ -1,17 +1,20 @@
 """Embedders, and which crops a tracklet is known by."""
 
+import hashlib
 from pathlib import Path
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from release_page import without_weights
 
+from reidkit.baselines import resnet50
 from reidkit.datasets import UsageError
-from reidkit.datasets.clips import IMAGENET_MEAN, IMAGENET_STD, ClipSpec
+from reidkit.datasets.clips import IMAGENET_MEAN, IMAGENET_STD
 from reidkit.datasets.errors import MissingWeights
+from reidkit.datasets.files import sha256_file
 from reidkit.datasets.format import FRAME_COLUMNS
 from reidkit.toolkit.crops import write_shard
 from reidkit.toolkit.embed import (
@@ -24,9 +27,10 @@ from reidkit.toolkit.embed import (
     tracklet_embedding,
 )
 from reidkit.training import weights
+from reidkit.training.recipe import to_dict
+from reidkit.training.run_folder import RunFacts, TrainedOn, save_checkpoint, write_facts
 
 WEIGHTS = Path(__file__).resolve().parents[2] / ".." / "shared" / "weights"
-RNG = np.random.default_rng(0)
 
 
 def onnx_model(path, shape, axes=(2, 3), keep=0):
@@ -54,7 +58,8 @@ def onnx_model(path, shape, axes=(2, 3), keep=0):
 @pytest.mark.parametrize("batch", [1, 4, "N"])  # OSNet's file takes one image at a time
 def test_onnx_embedder_for_any_batch(tmp_path, batch, keep):
     embedder = load_embedder(onnx_model(tmp_path / "m.onnx", [batch, 3, 8, 4], keep=keep))
-    images = [RNG.integers(0, 255, (h, 9, 3), dtype=np.uint8) for h in (20, 7, 31, 8, 16, 24)]
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 255, (h, 9, 3), dtype=np.uint8) for h in (20, 7, 31, 8, 16, 24)]
     found = embedder.embed(images)
     # The same, one image after the other, in plain words.
     for row, image in zip(found, images, strict=True):
@@ -109,24 +114,28 @@ def test_files_that_are_no_embedder(tmp_path):
         load_embedder(tmp_path / "broken.onnx")
     with pytest.raises(UsageError, match=r"an embedder gives \[N, D\]"):
         load_embedder(onnx_model(tmp_path / "map.onnx", [1, 3, 8, 4], axes=(2,)))
-    with pytest.raises(UsageError, match="runs can't be read here"):
+    with pytest.raises(UsageError, match="is no run of reidkit with a checkpoint"):
         load_embedder(tmp_path)
 
 
 def test_a_trained_run_gets_clips_of_one_frame(tmp_path):
-    torch = pytest.importorskip("torch")
-    seen = []
-
-    def open_run(folder):
-        recipe = SimpleNamespace(clip=ClipSpec(height=8, width=4))
-        return lambda clips: seen.append(tuple(clips.shape)) or clips.mean((1, 3, 4)), recipe
-
-    (tmp_path / "model.safetensors").write_bytes(b"weights")
-    embedder = load_embedder(tmp_path, open_run)
-    rows = embedder.embed([RNG.integers(0, 255, (20, 10, 3), dtype=np.uint8)] * 3)
-    assert seen == [(3, 1, 3, 8, 4)]
-    assert np.linalg.norm(rows, axis=1) == pytest.approx([1, 1, 1])
-    assert torch.is_tensor(torch.zeros(1))
+    """Its rows are what the model gives for each crop as a clip of one frame from camera 0."""
+    recipe = resnet50.RECIPES["tiny"].changed(backbone_width=4, height=16, width=8)
+    facts = RunFacts("", "resnet50", "tiny", to_dict(recipe), 3, 2, TrainedOn("made-up", ""))
+    torch.manual_seed(0)
+    model = resnet50.build(recipe, 3, 2)
+    write_facts(tmp_path, facts)
+    save_checkpoint(tmp_path, model, None, 1)
+    embedder = load_embedder(tmp_path)
+    images = [np.random.default_rng(k).integers(0, 255, (20, 10, 3), dtype=np.uint8) for k in range(20)]
+    rows = embedder.embed(images)
+    batch = torch.from_numpy(to_batch(images, 16, 8, IMAGENET_MEAN, IMAGENET_STD))
+    with torch.inference_mode():
+        expected = [model.eval().embed(image[None, None], torch.zeros(1, dtype=torch.long))[0] for image in batch]
+    expected = torch.nn.functional.normalize(torch.stack(expected), dim=1).numpy()
+    np.testing.assert_allclose(rows, expected, atol=1e-5)
+    digest = sha256_file(tmp_path / "model.safetensors")
+    assert embedder.sha256 == hashlib.sha256(digest.encode()).hexdigest()  # a build's key: as it always was
 
 
 def frames(tmp_path, counts, seconds=1.0):
@@ -162,7 +171,7 @@ def test_how_many_crops(tmp_path, count, seconds, chosen):
 
 def test_the_best_crop_of_each_time_is_taken(tmp_path):
     table = frames(tmp_path, [80], 0.05)
-    quality = RNG.random(80)
+    quality = np.random.default_rng(0).random(80)
     rows = choose_crops(table, quality)
     bins = np.minimum((table["time"].to_numpy() / 3.95 * 12).astype(int), 11)
     assert rows.tolist() == [max(np.flatnonzero(bins == b), key=lambda r: quality[r]) for b in range(12)]
@@ -187,13 +196,24 @@ def test_embeddings_are_kept(tmp_path):
     assert first.features[5, 2] == pytest.approx(40, abs=3)  # OpenCV wrote it as blue: the second tracklet's colour
 
 
+@pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04"])
+def test_damaged_embeddings_are_made_again(tmp_path, content):
+    table, embedder = frames(tmp_path, [4, 6]), Counting()
+    first = embed_source(table, embedder, tmp_path, tmp_path / "cache.npz")
+    (tmp_path / "cache.npz").write_bytes(content)
+    again = embed_source(table, embedder, tmp_path, tmp_path / "cache.npz")
+    assert (first.features == again.features).all()
+    with np.load(tmp_path / "cache.npz") as stored:
+        assert len(stored["row"]) == 10
+
+
 def test_nobody(tmp_path):
     found = embed_source(pl.DataFrame(schema=FRAME_COLUMNS), Counting(), tmp_path, tmp_path / "cache.npz")
     assert len(found.row) == len(found.features) == 0
 
 
 def test_a_tracklet_is_the_weighted_mean_of_its_better_half():
-    features = RNG.normal(size=(10, 4))
+    features = np.random.default_rng(0).normal(size=(10, 4))
     quality = np.arange(10) / 10
     expected = sum(quality[i] * features[i] for i in range(5, 10))
     assert tracklet_embedding(features, quality) == pytest.approx(expected / np.linalg.norm(expected), abs=1e-5)
@@ -202,6 +222,6 @@ def test_a_tracklet_is_the_weighted_mean_of_its_better_half():
 @pytest.mark.skipif(not WEIGHTS.is_dir(), reason="needs ../shared/weights")
 def test_osnet_loads():
     embedder = load_embedder(WEIGHTS / "osnet_x0_25_msmt17.onnx", threads=1)
-    rows = embedder.embed([RNG.integers(0, 255, (200, 90, 3), dtype=np.uint8)] * 2)
+    rows = embedder.embed([np.random.default_rng(0).integers(0, 255, (200, 90, 3), dtype=np.uint8)] * 2)
     assert rows.shape == (2, 512)
     assert rows[0] @ rows[1] == pytest.approx(1, abs=1e-4)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from reidkit.datasets import ReidkitError, UsageError
+from reidkit.datasets import UsageError
 from reidkit.training import checkpoint
 
 
@@ -138,61 +138,3 @@ def test_tied_weights_can_be_saved(tmp_path):
     model[1].weight = model[0].weight
     checkpoint.save_weights(tmp_path / "tied.safetensors", model)
     assert checkpoint.read_weights(tmp_path / "tied.safetensors").keys() == model.state_dict().keys()
-
-
-def train_a_little(model, optimiser, steps):
-    for _ in range(steps):
-        optimiser.zero_grad()
-        model(torch.randn(5, 3)).pow(2).sum().backward()
-        optimiser.step()
-
-
-def test_save_and_resume_keep_weights_and_optimiser(tmp_path):
-    model = net()
-    optimiser = torch.optim.Adam(model.parameters(), lr=0.1)
-    train_a_little(model, optimiser, 3)
-    assert checkpoint.resume(tmp_path, net(), None) == 0
-    checkpoint.save_checkpoint(tmp_path, model, optimiser, epoch=1)
-    train_a_little(model, optimiser, 1)
-    checkpoint.save_checkpoint(tmp_path, model, optimiser, epoch=2)
-    assert sorted(p.name for p in tmp_path.iterdir()) == [
-        "checkpoint.json",
-        "epoch-0002.optimiser.pt",
-        "epoch-0002.safetensors",
-    ]
-    other = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
-    other_optimiser = torch.optim.Adam(other.parameters(), lr=0.5)
-    assert checkpoint.resume(tmp_path, other, other_optimiser) == 2
-    for m, o in ((model, optimiser), (other, other_optimiser)):
-        torch.manual_seed(7)
-        train_a_little(m, o, 2)
-    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), other.state_dict().values(), strict=True))
-
-
-def test_a_kill_before_the_manifest_leaves_the_last_checkpoint(tmp_path, monkeypatch):
-    model = net()
-    optimiser = torch.optim.Adam(model.parameters())
-    checkpoint.save_checkpoint(tmp_path, model, optimiser, epoch=1)
-
-    def killed(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(checkpoint, "write_json", killed)
-    with pytest.raises(KeyboardInterrupt):
-        checkpoint.save_checkpoint(tmp_path, model, optimiser, epoch=2)
-    assert checkpoint.resume(tmp_path, net(), torch.optim.Adam(net().parameters())) == 1
-
-
-def test_a_finished_run_keeps_only_weights(tmp_path):
-    model = net()
-    checkpoint.save_checkpoint(tmp_path, model, torch.optim.Adam(model.parameters()), epoch=1)
-    checkpoint.save_checkpoint(tmp_path, model, None, epoch=2)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["checkpoint.json", "model.safetensors"]
-    assert checkpoint.manifest(tmp_path)["finished"]
-
-
-@pytest.mark.parametrize("text", ["{", "[]", '{"format": 1}', '{"format": 99}'])
-def test_a_damaged_manifest_is_reported(tmp_path, text):
-    (tmp_path / "checkpoint.json").write_text(text)
-    with pytest.raises(ReidkitError, match=r"damaged|newer"):
-        checkpoint.manifest(tmp_path)

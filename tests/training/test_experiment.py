@@ -1,7 +1,7 @@
 """A cell from recipe to result: what is trained, what is reused, what is refused."""
 
 import dataclasses
-import fcntl
+import hashlib
 import json
 
 import numpy as np
@@ -9,11 +9,14 @@ import pytest
 import torch
 
 from reidkit.baselines import resnet50
-from reidkit.datasets import ReidkitError, UsageError
+from reidkit.datasets import UsageError
+from reidkit.datasets.locks import exclusive
+from reidkit.training import cell as cell_module
 from reidkit.training import checkpoint, experiment, loop
-from reidkit.training.experiment import Cell, Places, run_cell
+from reidkit.training.cell import Cell, Places
+from reidkit.training.experiment import run_cell, run_cells
 from reidkit.training.parallel import Parallel
-from reidkit.training.recipe import Recipe, from_dict, to_dict
+from reidkit.training.recipe import to_dict
 from reidkit.training.trained import knows_cameras, open_foreign, open_run
 
 RECIPE = resnet50.RECIPES["tiny"].changed(
@@ -39,8 +42,8 @@ def bench(made_up, monkeypatch):
     def use(*datasets):
         splits[:] = datasets
 
-    monkeypatch.setattr(experiment, "bench_splits", lambda name, root: len(splits))
-    monkeypatch.setattr(experiment, "load_bench", lambda name, root, split=0: splits[split])
+    monkeypatch.setattr(cell_module, "bench_splits", lambda name, root: len(splits))
+    monkeypatch.setattr(cell_module, "load_bench", lambda name, root, split=0: splits[split])
     use.splits = splits
     return use
 
@@ -143,7 +146,7 @@ def test_scores_equal_a_plain_ranking(bench, places):
     """mAP and R1 by loops over the saved model's features."""
     result = run_cell(cell(epochs=1), places, HERE)
     dataset = bench.splits[0]
-    trained = open_run(resnet50, places.runs / "made-up" / "resnet50" / "seed0")
+    trained = open_run(places.runs / "made-up" / "resnet50" / "seed0")
     features = experiment.extract_features(trained.model, dataset.test, RECIPE)
     precisions, hits = [], []
     for q, query in enumerate(dataset.test):
@@ -161,7 +164,7 @@ def test_open_run_gives_the_trained_model(bench, places):
     run_cell(cell(), places, HERE)
     folder = places.runs / "made-up" / "resnet50" / "seed0"
     for path in (folder, folder / "model.safetensors"):
-        trained = open_run(resnet50, path)
+        trained = open_run(path)
         assert trained.recipe == RECIPE
         saved = checkpoint.read_weights(folder / "model.safetensors")
         assert all(torch.equal(v, saved[k]) for k, v in trained.model.state_dict().items())
@@ -180,17 +183,26 @@ def test_open_foreign_reads_the_counts_off_the_shapes(tmp_path):
 
 def test_a_locked_folder_is_refused(bench, places):
     folder = places.runs / "made-up" / "resnet50" / "seed0"
-    folder.mkdir(parents=True)
-    with open(folder / ".lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(ReidkitError, match="Another process trains"):
-            run_cell(cell(), places, HERE)
+    with exclusive(folder / ".lock", ""), pytest.raises(UsageError, match="Another process trains"):
+        run_cell(cell(), places, HERE)
 
 
-def test_a_dataset_without_queries_is_refused(bench, places, made_up):
-    bench(dataclasses.replace(made_up(), query=()))
-    with pytest.raises(UsageError, match="no queries"):
-        run_cell(cell(epochs=1), places, HERE)
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"query": ()}, "no queries"),
+        ({"protocol": "video-reidd"}, "Unknown protocol 'video-reidd'"),
+        ({"name": "../../elsewhere"}, "can't be the name of a bench"),
+        ({"name": "complexity"}, "can't be the name of a bench"),
+        ({"name": ".hidden"}, "can't be the name of a bench"),
+    ],
+)
+def test_what_could_not_be_tested_or_stored_is_refused_before_any_work(bench, places, made_up, epochs, change, words):
+    bench(dataclasses.replace(made_up(), **change))
+    with pytest.raises(UsageError, match=words):
+        run_cell(cell(), places, HERE)
+    assert epochs == []
+    assert not places.runs.exists()
 
 
 @pytest.mark.parametrize("text", ["{", json.dumps({"key": "x"})])
@@ -198,15 +210,126 @@ def test_a_damaged_run_file_is_named(bench, places, text):
     folder = places.runs / "made-up" / "resnet50" / "seed0"
     folder.mkdir(parents=True)
     (folder / "run.json").write_text(text)
-    with pytest.raises(ReidkitError, match=r"run.json' is damaged"):
+    with pytest.raises(UsageError, match=r"run.json' can't be used"):
         run_cell(cell(), places, HERE)
 
 
-def test_recipes_survive_json():
-    recipe = dataclasses.replace(RECIPE, milestones=(3, 4), triplet_margin=None)
-    assert from_dict(resnet50.RECIPES["full"], json.loads(json.dumps(to_dict(recipe)))) == recipe
-    with pytest.raises(UsageError, match="recipe key 'tokens'"):
-        from_dict(Recipe(), {"tokens": 3})
+def edit_result(places, **changes):
+    """The stored result as it would be, had it been written otherwise; None takes a key away."""
+    (path,) = places.results.rglob("*.json")
+    record = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({k: v for k, v in record.items() if v is not None}))
+    return record
+
+
+def test_another_version_of_the_protocol_is_tested_again_but_not_trained(bench, places, epochs):
+    result = run_cell(cell(), places, HERE)
+    edit_result(places, protocol_version=result.protocol_version - 1 or 99)
+    again = run_cell(cell(), places, HERE)
+    assert epochs == [0, 1]
+    assert again.protocol_version == result.protocol_version
+    assert len(list(places.results.rglob("*.json"))) == 2
+
+
+def test_a_result_from_before_a_field_and_the_sources_were_recorded_is_finished(bench, places, epochs):
+    """As results of the first release are: without a source, and without the recipe's younger fields."""
+    result = run_cell(cell(), places, HERE)
+    assert result.source == "version 1"
+    recipe = {k: v for k, v in result.recipe.items() if k != "train_stride"}
+    edit_result(places, source=None, recipe=recipe)
+    found = run_cell(cell(), places, HERE)
+    assert (epochs, found.source) == ([0, 1], "")
+    run_cell(cell(train_stride=2), places, HERE)  # the field's default is what was done, nothing else
+    assert len(epochs) == 4
+
+
+def test_a_model_of_a_new_version_is_trained_anew(bench, places, epochs, monkeypatch):
+    run_cell(cell(), places, HERE)
+    edit_result(places, source=None)
+    monkeypatch.setattr(resnet50, "INFO", dataclasses.replace(resnet50.INFO, version=2))
+    assert run_cell(cell(), places, HERE).source == "version 2"
+    assert epochs == [0, 1, 0, 1]
+    run_cell(cell(), places, HERE)
+    assert len(epochs) == 4
+
+
+def test_runs_of_models_at_version_1_keep_the_keys_of_the_first_release(bench):
+    """The digest as 0b8b4be computed it, in plain lines."""
+    dataset = bench.splits[0]
+    captions = json.dumps(sorted({(t.identity, t.captions) for t in dataset.train})).encode()
+    facts = ["resnet50", "tiny", to_dict(RECIPE), dataset.fingerprint, hashlib.sha256(captions).hexdigest()[:16]]
+    assert (
+        cell_module.cell_key(cell(), dataset) == hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    )
+
+
+def test_a_result_with_damaged_rows_is_left_out(bench, places, epochs, capsys):
+    run_cell(cell(), places, HERE)
+    edit_result(places, per_query=[{"query": 3}])
+    run_cell(cell(), places, HERE)
+    assert "Left out" in capsys.readouterr().err
+    assert epochs == [0, 1]  # the run is there: only tested again
+
+
+def test_the_store_is_read_once_for_many_cells(bench, places, monkeypatch):
+    from reidkit.leaderboard import results
+
+    cells = [cell(seed=seed, epochs=1) for seed in (0, 1)]
+    run_cells(cells, places, HERE)
+    read = []
+    real = results.read_bytes
+    monkeypatch.setattr(results, "read_bytes", lambda path, fix: read.append(path) or real(path, fix))
+    results.open_store.__globals__["_store"].cache_clear()
+    run_cells(cells * 3, places, HERE)
+    assert len(read) == 2 + 6  # a summary a file, and the whole of what each cell found
+
+
+def test_a_killed_runs_half_written_files_go_at_the_next_start(bench, places):
+    folder = places.runs / "made-up" / "resnet50" / "seed0"
+    folder.mkdir(parents=True)
+    (folder / ".epoch-0001.safetensors.4711.tmp").write_bytes(b"half")
+    run_cell(cell(epochs=1), places, HERE)
+    assert not [path.name for path in folder.iterdir() if path.suffix == ".tmp"]
+
+
+def test_a_run_json_of_absurd_numbers_ends_at_once(bench, places):
+    """A million identities: seen by the shapes alone, before memory is taken."""
+    run_cell(cell(epochs=1), places, HERE)
+    path = places.runs / "made-up" / "resnet50" / "seed0" / "run.json"
+    facts = json.loads(path.read_text())
+    path.write_text(json.dumps(facts | {"classes": 1_000_000}))
+    with pytest.raises(UsageError, match=r"'neck.classifier.weight' .* shape \[6, 128\] where .* \[1000000, 128\]"):
+        open_run(path.parent)
+    path.write_text(json.dumps(facts | {"recipe": facts["recipe"] | {"height": 10**7}}))
+    with pytest.raises(UsageError, match="'10000000' is no value for the recipe key 'height'"):
+        open_run(path.parent)
+
+
+def test_an_empty_optimiser_file_costs_an_epoch_and_nothing_else(bench, places, monkeypatch, capsys):
+    whole = run_cell(cell(epochs=3), dataclasses.replace(places, runs=places.runs / "whole"), HERE, again=True)
+    real = loop._epoch
+
+    def interrupted(*arguments):
+        if arguments[5] == 2:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(loop, "_epoch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_cell(cell(epochs=3), places, HERE, again=True)
+    monkeypatch.setattr(loop, "_epoch", real)
+    folder = places.runs / "made-up" / "resnet50" / "seed0"
+    (folder / "epoch-0002.optimiser.pt").write_bytes(b"")
+    for path in places.results.rglob("*.json"):
+        path.unlink()
+    assert run_cell(cell(epochs=3), places, HERE).metrics == whole.metrics
+    assert "Going on after epoch 1" in capsys.readouterr().err
+    weights = [
+        checkpoint.read_weights(places.runs / name / "made-up" / "resnet50" / "seed0" / "model.safetensors")
+        for name in ("", "whole")
+    ]
+    assert all(torch.equal(v, weights[1][k]) for k, v in weights[0].items())
+    assert [line["epoch"] for line in loop.read_log(folder / "log.jsonl")] == [1, 2, 3]
 
 
 def test_prepare_runs_once_and_its_buffers_are_kept(bench, places, monkeypatch):
@@ -234,6 +357,6 @@ def test_prepare_runs_once_and_its_buffers_are_kept(bench, places, monkeypatch):
     monkeypatch.setattr(loop, "_epoch", real)
     run_cell(cell(), places, HERE)
     assert calls == ["made-up"]
-    trained = open_run(resnet50, places.runs / "made-up" / "resnet50" / "seed0")
+    trained = open_run(places.runs / "made-up" / "resnet50" / "seed0")
     assert trained.model.memory.shape == (len(bench.splits[0].train), 3)
     assert trained.model.memory.abs().sum() > 0

@@ -119,8 +119,12 @@ def test_without_a_sha256_what_came_is_recorded_and_this_is_said(cache, page, an
         fetch.get("yolo26s.pt")
 
 
-def test_what_ships_needs_nothing(cache):
+def test_what_ships_needs_nothing(cache, page, monkeypatch):
     assert not fetch.get("simulated detector").fetched
+    monkeypatch.setattr(weights, "PACKAGE", cache)
+    with pytest.raises(ReidkitError, match=r"'tiny CLIP' ships with reidkit and is not there\. Install"):
+        fetch.get("tiny CLIP")
+    assert page.asked == []
 
 
 def test_unknown_names_are_refused_before_the_network(cache, page):

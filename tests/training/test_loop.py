@@ -13,7 +13,7 @@ import torch
 from reidkit.baselines import resnet50
 from reidkit.datasets import ReidkitError, UsageError
 from reidkit.datasets.devices import pick_device
-from reidkit.training import checkpoint, loop
+from reidkit.training import checkpoint, loop, run_folder
 from reidkit.training.parallel import Parallel
 
 RECIPE = resnet50.RECIPES["tiny"].changed(
@@ -42,7 +42,7 @@ def test_the_loss_falls(made_up, tmp_path):
     dataset = made_up()
     recipe = dataclasses.replace(RECIPE, epochs=12, erase=0.0, lr=1e-2, identities=6)
     loop.train(new_model(dataset, recipe), dataset, recipe, tmp_path / "run", HERE, workers=2)
-    log = loop.read_log(tmp_path / "run" / loop.LOG)
+    log = loop.read_log(tmp_path / "run" / run_folder.LOG)
     assert [line["epoch"] for line in log] == list(range(1, 13))
     assert log[-1]["loss"] < 0.4 * log[0]["loss"]
     assert log[0]["steps"] == 1  # 6 identities, 6 a batch
@@ -74,7 +74,7 @@ def test_resume_after_a_kill_equals_the_run_that_was_not_killed(made_up, tmp_pat
     loop.train(whole, dataset, RECIPE, tmp_path / "whole", HERE)
 
     saves = []
-    real_epoch, real_save = loop._epoch, checkpoint.save_checkpoint
+    real_epoch, real_save = loop._epoch, run_folder.save_checkpoint
 
     def dying_epoch(*arguments):
         if kill_in == "batch" and arguments[5] == 2:
@@ -92,7 +92,7 @@ def test_resume_after_a_kill_equals_the_run_that_was_not_killed(made_up, tmp_pat
 
     with monkeypatch.context() as patch:
         patch.setattr(loop, "_epoch", dying_epoch)
-        patch.setattr(checkpoint, "save_checkpoint", dying_save)
+        patch.setattr(run_folder, "save_checkpoint", dying_save)
         with pytest.raises(Killed):
             loop.train(new_model(dataset, dropout=0.3), dataset, RECIPE, tmp_path / "cut", HERE)
     torch.manual_seed(12345)
@@ -104,7 +104,10 @@ def test_resume_after_a_kill_equals_the_run_that_was_not_killed(made_up, tmp_pat
     files = [(tmp_path / run / "model.safetensors").read_bytes() for run in ("whole", "cut")]
     assert files[0] == files[1]
     timeless = [
-        [{k: v for k, v in line.items() if "second" not in k} for line in loop.read_log(tmp_path / run / loop.LOG)]
+        [
+            {k: v for k, v in line.items() if "second" not in k}
+            for line in loop.read_log(tmp_path / run / run_folder.LOG)
+        ]
         for run in ("whole", "cut")
     ]
     assert timeless[0] == timeless[1]
@@ -132,7 +135,7 @@ def test_interrupt_keeps_the_last_epoch(made_up, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "_epoch", interrupted)
     with pytest.raises(KeyboardInterrupt):
         loop.train(new_model(dataset), dataset, RECIPE, tmp_path, HERE)
-    assert checkpoint.manifest(tmp_path)["epoch"] == 2
+    assert run_folder.manifest(tmp_path).epoch == 2
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_epoch(made_up, tmp_path):
@@ -149,7 +152,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_epoch(made_up, tmp_p
     model.forward = forward
     with pytest.raises(ReidkitError, match=r"The loss is nan in epoch 2 .*--set lr="):
         loop.train(model, dataset, RECIPE, tmp_path, HERE)
-    assert checkpoint.manifest(tmp_path)["epoch"] == 1
+    assert run_folder.manifest(tmp_path).epoch == 1
 
 
 def test_one_identity_is_too_few(made_up, tmp_path):
@@ -221,7 +224,7 @@ def test_two_processes_agree_and_write_once(tmp_path):
     first, second = (checkpoint.read_weights(tmp_path / f"rank{rank}.safetensors") for rank in (0, 1))
     # batch norm's statistics too, though each process saw other batches
     assert all(torch.equal(first[name], second[name]) for name in first)
-    log = loop.read_log(tmp_path / "run" / loop.LOG)
+    log = loop.read_log(tmp_path / "run" / run_folder.LOG)
     assert [line["epoch"] for line in log] == [1, 2]
     assert log[0]["steps"] == 2  # 6 identities, 2 a batch, 2 processes
     assert log[0]["processes"] == 2

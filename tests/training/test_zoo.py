@@ -54,7 +54,7 @@ def test_the_documents_example_is_a_model(tmp_path):
     ("name", "text", "message"),
     [
         ("absent.py", None, "no model file"),
-        ("broken.py", "import nothing_of_that_name", "stops with ModuleNotFoundError"),
+        ("broken.py", "import nothing_of_that_name", "line 1: ModuleNotFoundError"),
         ("empty.py", "", "no RECIPES and no build"),
         ("cgclip.py", "RECIPES = {}", "rename the file"),
     ],
