@@ -9,7 +9,6 @@ there is not done again. The footage's seeds are used by nothing else: rates wer
 """
 
 import argparse
-import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,14 +18,15 @@ from command import reidkit
 from machine import describe
 from safetensors.torch import load_file
 
+from reidkit.datasets.cores import usable_cores
 from reidkit.datasets.files import write_atomic
 from reidkit.datasets.progress import say
 from reidkit.datasets.truth import TRUTH
 from reidkit.leaderboard import formats, tables
 from reidkit.leaderboard.results import Result, load_results
 from reidkit.leaderboard.significance import compare_results, find_results
-from reidkit.training.loop import LOG, read_log
-from reidkit.training.run_folder import read_facts
+from reidkit.training.loop import read_log
+from reidkit.training.run_folder import LOG, read_facts
 
 SETS = {"sports-sim": ("sports", 41), "dance-sim": ("dance", 42)}  # name: kind and seed of the footage
 EVENTS, CAMERAS, PEOPLE, SECONDS, TEST_SHARE = 9, 3, 12, 12, 0.33
@@ -162,7 +162,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, default=RESULT)
     parser.add_argument("--models", default=",".join(MODELS))
     parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="runs at a time, a thread each")
+    parser.add_argument("--jobs", type=int, default=usable_cores(), help="runs at a time, a thread each")
     parser.add_argument("--set", action="append", default=[], help="recipe key=value for all runs; repeatable")
     arguments = parser.parse_args()
     extra = [part for pair in arguments.set for part in ("--set", pair)]
