@@ -53,7 +53,7 @@ def _looks_like_mp4(path: Path) -> bool:
         return file.read(12)[4:8] == b"ftyp"
 
 
-def open_at(path: Path, keys: Sequence[int], tick: int | None) -> InputContainer:
+def open_at(path: Path, keys: Sequence[int], tick: int | None, earlier: int = 0) -> InputContainer:
     """A container that stands at a key frame at or before `tick`, ready to decode; at the start where that can't be
     had.
 
@@ -63,8 +63,9 @@ def open_at(path: Path, keys: Sequence[int], tick: int | None) -> InputContainer
     Args:
         keys: presentation times of the key frames in the stream's time base, ascending.
         tick: in the same; None for a stream without timestamps.
+        earlier: so many key frames before the last one are passed over.
     """
-    at = bisect.bisect_right(keys, tick) if tick is not None else 0
+    at = max(0, bisect.bisect_right(keys, tick) - earlier) if tick is not None else 0
     for key in reversed(keys[max(1, at - 3) : at]):
         container = _open_for_decoding(path)
         stream = container.streams.video[0]

@@ -11,6 +11,7 @@ unseen, as streams carry no checksums: three of four flipped bits in H.264 are n
 """
 
 import hashlib
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -199,9 +200,17 @@ class FrameReader:
 
     def _timed(self) -> Iterator[Frame]:
         """Streams with timestamps: a frame is known by its tick, whatever is lost before it."""
-        with open_at(self.source.path, self.index.keys, self.index.ticks[self.first]) as container:
-            for number, decoded, whole in timed_frames(container, self.index, self.first, self.last):
-                yield from self._counted(number, decoded, whole)
+        for earlier in (0, 1):
+            with open_at(self.source.path, self.index.keys, self.index.ticks[self.first], earlier) as container:
+                frames = timed_frames(container, self.index, self.first, self.last)
+                begin = next(frames, None)
+                # Where the picture is refreshed bit by bit in place of whole key frames (x264's intra-refresh), it is
+                # complete one refresh after a key frame only.
+                if not earlier and (begin is None or begin[0] > self.first):
+                    continue
+                for number, decoded, whole in itertools.chain([begin] if begin else [], frames):
+                    yield from self._counted(number, decoded, whole)
+                return
 
     def _untimed(self) -> Iterator[Frame]:
         """Streams without timestamps: frames are counted from the start of the file."""

@@ -184,6 +184,16 @@ def test_a_damaged_shard_is_made_again(filmed, tmp_path):
     assert again.calls == 0
 
 
+@pytest.mark.parametrize("content", [b"", b"no table", b'{"expected": "many"}'])
+def test_a_damaged_piece_of_work_is_made_again(filmed, tmp_path, content):
+    extract(filmed, tmp_path)
+    kept = contents(tmp_path)
+    for path in (tmp_path / "work").rglob("0001.*"):
+        path.write_bytes(content)
+    extract(filmed, tmp_path)
+    assert contents(tmp_path) == kept
+
+
 def test_segments_do_not_change_who_is_who(filmed, tmp_path):
     many = extract(filmed, tmp_path / "many")
     one = extract(filmed, tmp_path / "one", settings=replace(SETTINGS, segment_seconds=60.0))

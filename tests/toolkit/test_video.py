@@ -31,6 +31,8 @@ CONTAINERS = [
     ("front.mp4", {}, {"movflags": "faststart"}, "libx264"),
     # leading B frames refer to the group of pictures before
     ("open.mp4", {"x264-params": "open-gop=1:keyint=10:bframes=3"}, {}, "libx264"),
+    # no key frame but the first: the picture is refreshed column by column
+    ("refresh.mp4", {"x264-params": "intra-refresh=1:keyint=10"}, {}, "libx264"),
     # no frame count in the header
     ("film.mkv", {}, {}, "libx264"),
     # timestamps don't start at zero
