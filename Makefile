@@ -24,6 +24,7 @@ slow: install
 check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python datasets leaderboard
 
 format: install
 	$(BIN)/ruff check --fix .

@@ -63,7 +63,7 @@ def ours_with_top_ten(distances, pids, cams, query_rows, gallery_rows):
 
 
 def slow_twin(distances, pids, cams, query_rows, gallery_rows):
-    spec = importlib.util.spec_from_file_location("slow", HERE.parent / "tests" / "leaderboard" / "slow_ranking.py")
+    spec = importlib.util.spec_from_file_location("slow", HERE.parent / "tests" / "helpers" / "slow_ranking.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return np.array([f[1] for f in module.slow_scores(distances, pids, cams, query_rows, gallery_rows)[0]])

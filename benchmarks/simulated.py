@@ -9,7 +9,6 @@ there is not done again. The footage's seeds are used by nothing else: rates wer
 """
 
 import argparse
-import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,8 +18,10 @@ from command import reidkit
 from machine import describe
 from safetensors.torch import load_file
 
+from reidkit.datasets.cores import usable_cores
 from reidkit.datasets.files import write_atomic
 from reidkit.datasets.progress import say
+from reidkit.datasets.truth import TRUTH
 from reidkit.leaderboard import formats, tables
 from reidkit.leaderboard.results import Result, load_results
 from reidkit.leaderboard.significance import compare_results, find_results
@@ -60,7 +61,7 @@ def make_set(work: Path, name: str) -> Path:
     """Footage, dataset and captions of one of `SETS`; its folder."""
     kind, seed = SETS[name]
     raw, folder = work / "raw" / name, work / "data" / name
-    if not (raw / "truth.json").is_file():
+    if not (raw / TRUTH).is_file():
         size = ["--events", EVENTS, "--cameras", CAMERAS, "--people", PEOPLE, "--seconds", SECONDS]
         reidkit("simulate", raw, "--kind", kind, *size, "--seed", seed)
     if not (folder / "dataset.json").is_file():
@@ -161,7 +162,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, default=RESULT)
     parser.add_argument("--models", default=",".join(MODELS))
     parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="runs at a time, a thread each")
+    parser.add_argument("--jobs", type=int, default=usable_cores(), help="runs at a time, a thread each")
     parser.add_argument("--set", action="append", default=[], help="recipe key=value for all runs; repeatable")
     arguments = parser.parse_args()
     extra = [part for pair in arguments.set for part in ("--set", pair)]

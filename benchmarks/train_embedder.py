@@ -32,7 +32,9 @@ from torch.nn import functional
 from reidkit.datasets.clips import IMAGENET_MEAN, IMAGENET_STD
 from reidkit.datasets.files import atomic_path, sha256_file, write_json
 from reidkit.datasets.images import decode
+from reidkit.datasets.mot import read_people
 from reidkit.datasets.progress import say
+from reidkit.datasets.truth import TRUTH, read_truth
 from reidkit.leaderboard.ranking import score
 from reidkit.toolkit.embed import load_embedder, normalise, to_batch
 from reidkit.toolkit.onnx_session import open_session
@@ -67,7 +69,7 @@ PEAK_RATE, WEIGHT_DECAY, WARM = 3e-3, 0.05, 0.15
 
 def simulate(folder: Path, kind: str, seed: int, fps: int) -> None:
     """Renders a world with three cameras, where it isn't there yet."""
-    if (folder / "truth.json").is_file():
+    if (folder / TRUTH).is_file():
         return
     options = ["--kind", kind, "--people", PEOPLE, "--cameras", CAMERAS, "--seconds", SECONDS, "--fps", fps]
     command = [sys.executable, "-m", "reidkit", "simulate", folder, *options, "--seed", seed]
@@ -82,10 +84,9 @@ def cut_out(world: Path, crops: Path) -> None:
     for truth in sorted(world.glob("*/truth/*.txt")):
         event, camera = truth.parent.parent.name, truth.stem
         boxes = defaultdict(list)
-        for line in truth.read_text().splitlines():
-            frame, identity, x, y, w, h, _, _, visible = (float(v) for v in line.split(","))
-            if visible >= MIN_VISIBILITY and h >= MIN_HEIGHT:
-                boxes[int(frame) - 1].append((int(identity), x, y, w, h))
+        for line in read_people(truth):
+            if line.visibility >= MIN_VISIBILITY and line.height >= MIN_HEIGHT:
+                boxes[line.frame - 1].append((line.id, line.x, line.y, line.width, line.height))
         with av.open(str(world / event / f"{camera}.mp4")) as container:
             for index, frame in enumerate(container.decode(video=0)):
                 picture = frame.to_ndarray(format="bgr24")
@@ -137,7 +138,7 @@ class TrainingSet:
     def __init__(self, work: Path, folders: list[Path]) -> None:
         images, self.worlds, described = [], [], []
         for crops in folders:
-            truth = json.loads((work / crops.name.removesuffix("-crops") / "truth.json").read_text())
+            truth = read_truth(work / crops.name.removesuffix("-crops") / TRUTH)
             people: dict[int, list[list[int]]] = defaultdict(list)
             for (identity, _), paths in tracks_of(crops).items():
                 rows = []
@@ -151,7 +152,7 @@ class TrainingSet:
             members = {}
             for identity, cameras in people.items():
                 members[len(described)] = cameras
-                described.append(visible(truth["identities"][str(identity)]))
+                described.append(visible(truth.identities[str(identity)]))
             self.worlds.append(members)
         self.images = torch.from_numpy(np.stack(images))
         names = sorted({name for person in described for name in person})

@@ -40,6 +40,7 @@ from reidkit.datasets.clips import CLIP_MEAN, CLIP_STD, IMAGENET_MEAN, IMAGENET_
 from reidkit.datasets.files import atomic_path, write_json
 from reidkit.datasets.images import decode
 from reidkit.datasets.progress import say
+from reidkit.datasets.truth import TRUTH, read_truth
 from reidkit.leaderboard.ranking import score
 from reidkit.toolkit.captioning.template import OPENINGS, caption, phrases
 from reidkit.toolkit.onnx_session import open_session
@@ -70,13 +71,13 @@ class People:
     def __init__(self, folders: list[Path]) -> None:
         images, self.worlds, self.attributes = [], [], []
         for crops in folders:
-            truth = json.loads((crops.with_name(crops.name.removesuffix("-crops")) / "truth.json").read_text())
+            truth = read_truth(crops.with_name(crops.name.removesuffix("-crops")) / TRUTH)
             numbers: dict[int, int] = {}
             members: dict[int, list[list[int]]] = {}
             for (identity, _), paths in sorted(tracks_of(crops).items()):
                 if identity not in numbers:
                     numbers[identity] = len(self.attributes)
-                    told = truth["identities"][str(identity)]
+                    told = truth.identities[str(identity)]
                     self.attributes.append({name: str(value) for name, value in told.items()})
                 kept = [decode(path.read_bytes()) for path in paths[:: -(-len(paths) // PER_TRACK)]]
                 members.setdefault(numbers[identity], []).append(list(range(len(images), len(images) + len(kept))))

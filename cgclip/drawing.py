@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..datasets import Tracklet, UsageError
 from ..datasets.loader import decode_tracklet
-from ..datasets.sampling import spread
+from ..datasets.sampling import middle_frames
 from ..datasets.transforms import normalise
 from ..training.trained import Trained
 
@@ -59,7 +59,7 @@ def draw_tokens(trained: Trained, tracklet: Tracklet, frames: int | None = None,
         raise UsageError(
             f"{facts.model} has no TFE, so no tokens to draw. Give a run of cgclip, or of a variant that has tokens."
         )
-    chosen = spread(len(tracklet.frames), frames or recipe.test_frames)
+    chosen = middle_frames(len(tracklet.frames), frames or recipe.test_frames)
     crops = decode_tracklet(tracklet, chosen, recipe.clip.height, recipe.clip.width)
     clip = normalise(crops[None].to(next(model.parameters()).device), recipe.clip)
     with torch.inference_mode():

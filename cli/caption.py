@@ -8,6 +8,7 @@ import click
 from .options import JSON
 from .terminal import print_json
 
+PRICE = click.FloatRange(0, 1e6)
 CAPTIONERS = ("template", "attributes", "endpoint", "transformers")
 
 
@@ -36,7 +37,7 @@ CAPTIONERS = ("template", "attributes", "endpoint", "transformers")
     show_default=True,
     help="endpoint: seconds a try may take.",
 )
-@click.option("--price", type=(float, float), help="endpoint: dollars a million tokens in, and out; shows the cost.")
+@click.option("--price", type=(PRICE, PRICE), help="endpoint: dollars a million tokens in, and out; shows the cost.")
 @click.option("--batch", type=click.IntRange(1), default=8, show_default=True, help="transformers: tracklets a batch.")
 @click.option("--device", default="", help="transformers, attributes: cpu, cuda … [default: what is there].")
 @click.option("--download", is_flag=True, help="transformers: fetch the model if it is not in the cache.")

@@ -126,16 +126,15 @@ def embed(model, weights, source, output, part, size, overrides, device, data, w
     """
     import numpy as np
 
-    from ..datasets.benches import BENCHES, load_bench
+    from ..datasets.benches import BENCHES, load_bench, present
     from ..datasets.devices import pick_device
     from ..datasets.files import atomic_path
     from ..datasets.folder import read_folder
-    from ..datasets.format import MANIFEST
     from ..training.extraction import extract_features
     from ..training.trained import open_model
 
     dataset = None
-    if source in BENCHES or (Path(source) / MANIFEST).is_file():
+    if source in BENCHES or present(source):
         dataset = load_bench(source, data)
         tracklets = dataset.test if part == "test" else dataset.train
     else:

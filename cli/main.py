@@ -83,6 +83,16 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         print(f"reidkit: {_line(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if debug or error.filename is None:
+            _unexpected(error, debug)
+        where = _line(str(error.filename))[:200]
+        print(
+            f"reidkit: '{where}' can't be used: {error.strerror}. Check that it is there and that you may read and "
+            "write it (`reidkit --debug …` shows where).",
+            file=sys.stderr,
+        )
+        sys.exit(1)
     except Exception as error:
         _unexpected(error, debug)
 

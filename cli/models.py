@@ -87,16 +87,19 @@ def _measure(names: list[str], size: str, results: Path, device: str, as_json: b
     from ..datasets.devices import pick_device
     from ..leaderboard import complexity
     from ..training import zoo
+    from ..training.model import build
+    from ..training.user_model import user_faults
 
     chosen = str(pick_device(device))
     # every name is looked up before the first is timed
     recipes = {name: dataclasses.replace(zoo.recipe(name, size), pretrained="") for name in names}
     costs = []
     for name, recipe in recipes.items():
-        model = zoo.module(name).build(recipe, CLASSES, CAMERAS)
-        cost = complexity.measure(
-            model, _clip(recipe), chosen, name=zoo.title(name), size=size, precision=recipe.precision
-        )
+        with user_faults():
+            model = build(zoo.module(name), recipe, CLASSES, CAMERAS)
+            cost = complexity.measure(
+                model, _clip(recipe), chosen, name=zoo.title(name), size=size, precision=recipe.precision
+            )
         path = complexity.save(results, cost)
         costs.append(cost)
         say(f"{path}: {cost.gflops:.1f} GFLOPs, {cost.milliseconds:.1f} ms, {cost.memory_mib:.0f} MiB a clip")

@@ -34,9 +34,14 @@ KINDS = ("sports", "dance")
 @click.option("--size", default="640x360", show_default=True, help="WIDTHxHEIGHT in pixels, for example 1280x720.")
 @click.option("--from-mot", type=click.Path(path_type=Path), help="Draw figures into the boxes of these MOT sequences.")
 @click.option("--frames", type=int, help="With --from-mot: only the first frames of each sequence.")
+@click.option(
+    "--shared-ids", is_flag=True, help="With --from-mot: an id is one person in all clips of a video, not in one clip."
+)
 @click.option("--jobs", type=click.IntRange(1), help="Processes, one event each. [default: one a core, 4 at most]")
 @JSON
-def simulate(out, kind, people, cameras, seconds, events, seed, fps, size, from_mot, frames, jobs, as_json) -> None:
+def simulate(
+    out, kind, people, cameras, seconds, events, seed, fps, size, from_mot, frames, shared_ids, jobs, as_json
+) -> None:
     """Render multi-camera footage of sports or dance into OUT, with ground truth.
 
     OUT/<event>/<camera>.mp4, OUT/<event>/truth/<camera>.txt (MOT lines) and OUT/truth.json (identities, calibration).
@@ -46,17 +51,19 @@ def simulate(out, kind, people, cameras, seconds, events, seed, fps, size, from_
 
     if frames is not None and from_mot is None:
         raise UsageError("--frames goes with --from-mot; the length of simulated events is --seconds.")
+    if shared_ids and from_mot is None:
+        raise UsageError("--shared-ids goes with --from-mot; the people of simulated events are known.")
     if from_mot is not None and not from_mot.is_dir():
         raise UsageError(f"--from-mot '{from_mot}' is no folder; give one with `<sequence>/gt/gt.txt` below it.")
     width, height = parse_size(size)
     source = str(from_mot) if from_mot else None
-    settings = Settings(kind, people, cameras, events, seconds, fps, width, height, seed, source, frames)
+    settings = Settings(kind, people, cameras, events, seconds, fps, width, height, seed, source, frames, shared_ids)
     truth = render(out, settings, jobs)
     counts = {
         "out": str(out),
-        "kind": truth["kind"],
-        "events": len(truth["events"]),
-        "people": len(truth["identities"]),
+        "kind": truth.kind,
+        "events": len(truth.events),
+        "people": len(truth.identities),
     }
     if as_json:
         print_json(counts | {"cameras": cameras if from_mot is None else None, "seed": seed})

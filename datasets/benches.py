@@ -46,9 +46,9 @@ def bench_root(name: str, root: Path | None = None) -> Path | None:
     """The folder of a named bench; `MARS`, `LS_VID` and the like are found too. None where it is absent."""
     root = data_root() if root is None else Path(root)
     name = VARIANTS[name][0] if name in VARIANTS else name
-    if (root / name).is_dir():
+    if os.path.isdir(root / name):  # unlike Path.is_dir, it holds for names that no file system takes
         return root / name
-    if not root.is_dir():
+    if not os.path.isdir(root):
         return None
     alike = sorted(p for p in root.iterdir() if _plain(p.name) == _plain(name) and p.is_dir())
     return alike[0] if alike else None

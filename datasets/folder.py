@@ -5,6 +5,7 @@ Example:
     tracklets = read_folder("crops/")     # crops/<tracklet>/*.jpg, or crops/*.jpg with one image a tracklet
 """
 
+import os
 from pathlib import Path
 
 from .errors import UsageError
@@ -22,7 +23,7 @@ def read_folder(root: Path | str) -> tuple[Tracklet, ...]:
         UsageError: no such folder, or no image in it.
     """
     root = Path(root)
-    if not root.is_dir():
+    if not os.path.isdir(root):
         raise UsageError(f"There is no folder '{root}'. Give a dataset, a bench, or a folder of .jpg or .png crops.")
     found = []
     for entry in sorted(root.iterdir()):

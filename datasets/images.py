@@ -13,13 +13,18 @@ from .errors import UsageError
 from .tracklet import Frames
 
 
-def decode(data: bytes) -> np.ndarray | None:
-    """Encoded JPEG or PNG as uint8 RGB [H, W, 3], at its stored orientation; None where `data` is no whole image."""
+def decode(data: bytes, *, upright: bool = False) -> np.ndarray | None:
+    """Encoded JPEG or PNG as uint8 RGB [H, W, 3]; None where `data` is no whole image.
+
+    Args:
+        upright: whether the picture is turned as its EXIF tag says; crops are stored as they are to be seen.
+    """
     # Older OpenCV fills the missing part of a cut JPEG with grey and returns it; the end marker tells.
     if not data or (data[:2] == b"\xff\xd8" and b"\xff\xd9" not in data[-1024:]):
         return None
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        flags = cv2.IMREAD_COLOR if upright else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:  # more pixels than OpenCV allows
         return None
     return None if image is None else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)

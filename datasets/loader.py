@@ -23,14 +23,14 @@ from .clips import ClipSpec
 from .errors import UsageError, choices
 from .images import crop
 from .prefetch import prefetch_map
-from .sampling import chunk_sample, dense_clips, identity_batches, spread, stride_sample, strided_clips
+from .sampling import chunk_sample, dense_clips, identity_batches, middle_frames, stride_sample, strided_clips
 from .tracklet import Frames, ReidDataset, Tracklet
 
 CACHE_BYTES = 1_500_000_000  # the train set is kept decoded in memory when it fits
 Sampling = Literal["dense", "spread", "strided"]
 SAMPLINGS: dict[str, Callable[[int, int], np.ndarray]] = {
     "dense": dense_clips,
-    "spread": lambda n, T: spread(n, T)[None],
+    "spread": lambda n, T: middle_frames(n, T)[None],
     "strided": strided_clips,
 }
 

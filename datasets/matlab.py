@@ -57,14 +57,14 @@ def _level5(data: bytes, key: str) -> np.ndarray:
     order = {b"IM": "<", b"MI": ">"}.get(data[126:HEADER])
     if order is None:
         raise ValueError("it has no MATLAB header")
-    for kind, body in _elements(data[HEADER:], order, padded=False):
-        if kind == _COMPRESSED:
+    for code, body in _elements(data[HEADER:], order, padded=False):
+        if code == _COMPRESSED:
             unpacker = zlib.decompressobj()
             body = unpacker.decompress(body, LARGEST)
             if not unpacker.eof:
                 raise ValueError("it was cut, or holds over 1 GiB")
-            kind, body = next(_elements(body, order), (0, b""))
-        parts = list(_elements(body, order)) if kind == _MATRIX else []
+            code, body = next(_elements(body, order), (0, b""))
+        parts = list(_elements(body, order)) if code == _MATRIX else []
         if len(parts) >= 3 and parts[2][1] == key.encode():
             return _matrix(parts, order)
     raise KeyError(key)
@@ -76,10 +76,10 @@ def _matrix(parts: list[tuple[int, bytes]], order: str) -> np.ndarray:
     if flags & 0xFF not in _NUMERIC_CLASSES or flags & _COMPLEX or len(parts) != 4:
         raise ValueError("it is no table of numbers")
     shape = np.frombuffer(parts[1][1], f"{order}i4").tolist()
-    kind, values = parts[3]
-    if kind not in _NUMBERS:
-        raise ValueError(f"it names a type {kind} that MATLAB has not")
-    table = np.frombuffer(values, f"{order}{_NUMBERS[kind]}")
+    code, values = parts[3]
+    if code not in _NUMBERS:
+        raise ValueError(f"it names a type {code} that MATLAB has not")
+    table = np.frombuffer(values, f"{order}{_NUMBERS[code]}")
     if len(shape) != 2 or min(shape) < 0 or math.prod(shape) != len(table):
         raise ValueError(f"it holds {len(table)} numbers for a table of {' x '.join(map(str, shape))}")
     return table.reshape(shape, order="F")
@@ -89,13 +89,13 @@ def _elements(data: bytes, order: str, padded: bool = True) -> Iterator[tuple[in
     """(type, bytes) of each data element; at the top level, elements are not padded to eight bytes."""
     at = 0
     while at + 8 <= len(data):
-        kind, size = struct.unpack_from(f"{order}II", data, at)
+        code, size = struct.unpack_from(f"{order}II", data, at)
         start = at + 8
-        if kind >> 16:  # up to four bytes stand inside the tag
-            kind, size, start = kind & 0xFFFF, kind >> 16, at + 4
+        if code >> 16:  # up to four bytes stand inside the tag
+            code, size, start = code & 0xFFFF, code >> 16, at + 4
         if size > len(data) - start or (start == at + 4 and size > 4):
             raise ValueError("it was cut")
-        yield kind, data[start : start + size]
+        yield code, data[start : start + size]
         at = max(at + 8, start + size)
         if padded:
             at += -at % 8

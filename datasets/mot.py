@@ -159,6 +159,13 @@ class SequenceInfo(msgspec.Struct, frozen=True):
     entries: dict[str, str] = {}
 
 
+class _CaseKept(configparser.ConfigParser):
+    """Names of options as they are written."""
+
+    def optionxform(self, optionstr: str) -> str:
+        return optionstr
+
+
 def read_seqinfo(path: Path | str) -> SequenceInfo:
     """The facts of a sequence.
 
@@ -168,8 +175,7 @@ def read_seqinfo(path: Path | str) -> SequenceInfo:
     fix = (
         "A sequence needs seqinfo.ini with [Sequence] and imDir, frameRate, seqLength: take it from the dataset again."
     )
-    parser = configparser.ConfigParser(interpolation=None)
-    parser.optionxform = str
+    parser = _CaseKept(interpolation=None)
     try:
         parser.read_string(read_bytes(path, fix).decode("utf-8-sig"), source="seqinfo.ini")
         entries = dict(parser["Sequence"])

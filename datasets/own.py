@@ -39,7 +39,11 @@ def read_dataset(path: Path | str) -> ReidDataset:
 
 
 def read_tables(root: Path, manifest: Manifest) -> ReidDataset:
-    """`read_dataset` with the manifest given: what a builder has before it writes the manifest."""
+    """`read_dataset` with the manifest given: what a builder has before it writes the manifest.
+
+    Raises:
+        UsageError: as `read_dataset`, of the tables, the shards and the captions.
+    """
     tracklets = tracklet_table(root)
     frames = _frames_by_tracklet(root, tracklets)
     captions = _captions(root, tracklets)

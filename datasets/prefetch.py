@@ -50,10 +50,10 @@ def prefetch(items: Iterable[Item], depth: int = 4) -> Iterator[Item]:
     thread.start()
     try:
         while True:
-            kind, value = line.get()
-            if kind == "end":
+            what, value = line.get()
+            if what == "end":
                 return
-            if kind == "error":
+            if what == "error":
                 raise value
             yield value
     finally:

@@ -46,7 +46,7 @@ def dense_clips(n: int, T: int) -> np.ndarray:
     return starts + np.arange(T)[None, :] % np.minimum(T, n - starts)
 
 
-def spread(n: int, T: int) -> np.ndarray:
+def middle_frames(n: int, T: int) -> np.ndarray:
     """The middle frames of T equal chunks: [T], in time order; frames repeat where n < T."""
     _check(n, T)
     return (2 * np.arange(T) + 1) * n // (2 * T)

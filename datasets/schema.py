@@ -30,8 +30,8 @@ T = TypeVar("T")
 LARGEST = 1 << 30  # bytes of a JSON or TOML file; all of it is read at once
 
 
-def read_json(path: Path | str, kind: type[T], fix: str) -> T:
-    """The file's JSON as `kind`.
+def read_json(path: Path | str, schema: type[T], fix: str) -> T:
+    """The file's JSON as `schema`.
 
     Args:
         fix: a sentence: what the user can do where the file is damaged.
@@ -39,25 +39,25 @@ def read_json(path: Path | str, kind: type[T], fix: str) -> T:
     Raises:
         UsageError: the file can't be read, is no JSON, or doesn't fit; the place in it is named.
     """
-    return decode_json(read_bytes(path, fix), kind, f"'{path}'", fix)
+    return decode_json(read_bytes(path, fix), schema, f"'{path}'", fix)
 
 
-def decode_json(data: bytes | str, kind: type[T], what: str, fix: str) -> T:
-    """JSON text as `kind`; `what` names its source in the sentence.
+def decode_json(data: bytes | str, schema: type[T], what: str, fix: str) -> T:
+    """JSON text as `schema`; `what` names its source in the sentence.
 
     Raises:
         UsageError: it is no JSON, or doesn't fit.
     """
     try:
-        return msgspec.json.decode(data, type=kind)
+        return msgspec.json.decode(data, type=schema)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise UsageError(f"{what} can't be used: {_reason(error)}. {fix}") from None
 
 
-def read_toml(path: Path | str, kind: type[T], fix: str) -> T:
-    """The file's TOML as `kind`; as `read_json`."""
+def read_toml(path: Path | str, schema: type[T], fix: str) -> T:
+    """The file's TOML as `schema`; as `read_json`."""
     try:
-        return msgspec.toml.decode(read_bytes(path, fix), type=kind)
+        return msgspec.toml.decode(read_bytes(path, fix), type=schema)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise UsageError(f"'{path}' can't be used: {_reason(error)}. {fix}") from None
 

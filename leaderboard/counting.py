@@ -29,11 +29,17 @@ class Source(Protocol):
     device: str
 
     @property
-    def shape(self) -> tuple[int, int]: ...
+    def shape(self) -> tuple[int, int]:
+        """Queries, entries."""
+        ...
 
-    def pairs(self, queries: np.ndarray, entries: np.ndarray) -> np.ndarray: ...
+    def pairs(self, queries: np.ndarray, entries: np.ndarray) -> np.ndarray:
+        """float32 [n]: the distance of each (query, entry) pair."""
+        ...
 
-    def block(self, q0: int, q1: int, g0: int, g1: int) -> Any: ...  # an array, or a tensor on `device`
+    def block(self, q0: int, q1: int, g0: int, g1: int) -> Any:
+        """float32 [q1 - q0, g1 - g0]: an array, or a tensor where `device` is not "cpu"."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,7 @@ class Ragged:
 
     @property
     def counts(self) -> np.ndarray:
+        """Columns of each query, [Q]."""
         return np.diff(self.start)
 
 

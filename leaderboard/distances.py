@@ -52,6 +52,7 @@ class FeatureDistances:
 
     @property
     def shape(self) -> tuple[int, int]:
+        """Queries, entries."""
         return len(self.query_rows), len(self.gallery_rows)
 
     def only(self, queries: np.ndarray, entries: np.ndarray) -> "FeatureDistances":
@@ -119,12 +120,15 @@ class GivenDistances:
 
     @property
     def shape(self) -> tuple[int, int]:
+        """Queries, entries."""
         return self.matrix.shape
 
     def only(self, queries: np.ndarray, entries: np.ndarray) -> "GivenDistances":
+        """The same distances for some of the queries and some of the gallery."""
         return GivenDistances(self.matrix[np.ix_(queries, entries)])
 
     def pairs(self, queries: np.ndarray, entries: np.ndarray) -> np.ndarray:
+        """float32 [n]: the distance of each (query, entry) pair."""
         return self.matrix[queries, entries]
 
     def block(self, q0: int, q1: int, g0: int, g1: int) -> np.ndarray:

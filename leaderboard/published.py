@@ -27,6 +27,7 @@ class Published:
 
     @property
     def label(self) -> str:
+        """`TF-CLIP (AAAI 2024)`."""
         return f"{self.model} ({self.venue} {self.year})"
 
 

@@ -118,6 +118,7 @@ class Summary:
 
     @property
     def fingerprint(self) -> str:
+        """The dataset's; of several splits the sha256 over theirs."""
         return self.dataset["fingerprint"]
 
 

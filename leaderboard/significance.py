@@ -103,6 +103,7 @@ class Difference:
 
     @property
     def significant(self) -> bool:
+        """At the level of 95 %."""
         return self.p < 1 - LEVEL
 
 
@@ -120,9 +121,11 @@ class Comparison:
     differences: tuple[Difference, ...]
 
     def as_object(self) -> dict:
+        """What `--json` prints."""
         return asdict(self) | {"differences": [asdict(d) | {"significant": d.significant} for d in self.differences]}
 
     def text(self) -> str:
+        """A paragraph for a person, fit for a terminal."""
         names = f"{self.a} against {self.b} on {self.bench}, protocol {self.protocol}"
         lines = [
             f"{printable(names)}: {self.queries} queries of {self.identities} identities"

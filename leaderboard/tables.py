@@ -51,6 +51,7 @@ class Cell:
 
     @property
     def text(self) -> str:
+        """The figure as printed, with its margin; marks are the format's business."""
         plain = f"{self.value:.{self.digits}f}"
         return plain if self.margin is None else f"{plain} ± {self.margin:.{self.digits}f}"
 
@@ -101,6 +102,7 @@ class Setting:
 
     @property
     def words(self) -> str:
+        """All of it but the bench, in a line."""
         return (
             f"protocol {self.protocol} v{self.version}, {self.sampling} sampling, {self.metric}"
             + (", re-ranked" if self.rerank else "")
@@ -254,6 +256,8 @@ def by_label(by_bench: dict[str, list[Result]]) -> dict[str, dict[str, list[Resu
             names = sorted({k for r in recipes for k in r if any(o.get(k) != r[k] for o in recipes)})
             mine = variants[model, size][key]
             label += " " + " ".join(f"{k}={mine.get(k)}" for k in names)
+        same = sum(known.partition(" #")[0] == label for known in rows)
+        label += f" #{same + 1}" if same else ""  # other recipes may read alike: 1 and "1"
         rows[label] = {bench: [runs[s] for s in sorted(runs)] for bench, runs in benches.items()}
     return rows
 

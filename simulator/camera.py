@@ -76,8 +76,8 @@ def place(kind: str, count: int, size: tuple[int, int], half: tuple[float, float
         angles = start + np.arange(count) * (360.0 / count if count != 2 else 110.0)
         angles += rng.uniform(-12, 12, count)
     else:
-        spread = min(120.0, 50.0 * (count - 1))
-        angles = -90.0 + (np.linspace(-spread / 2, spread / 2, count) if count > 1 else np.zeros(1))
+        arc = min(120.0, 50.0 * (count - 1))
+        angles = -90.0 + (np.linspace(-arc / 2, arc / 2, count) if count > 1 else np.zeros(1))
         angles = angles + rng.uniform(-7, 7, count)
     for k, degrees in enumerate(angles):
         a = np.radians(degrees)

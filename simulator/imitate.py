@@ -3,12 +3,15 @@
     reidkit simulate OUT --from-mot DIR --frames 100
 
 Reads `DIR/<sequence>/gt/gt.txt` and `seqinfo.ini` (SportsMOT's layout), writes `OUT/<sequence>/img1/000001.jpg` with
-both beside. Motion and boxes are real, looks are not: an id keeps its looks in all clips `v_<video>_c<clip>` of one
-video. Ids are made unique over OUT by adding 1000 a video, so that `truth.json` can name them.
+both beside. Motion and boxes are real, looks are not. SportsMOT numbers its ids anew in every clip `v_<video>_c<clip>`,
+so that nothing says who is who in two of them: an id is one person within its clip, and another person in the next.
+Where an annotation does keep ids over the clips of a video, `shared_ids` draws one person for each. Ids in OUT count
+from 1 over all people, so that `truth.json` can name them; it also says which annotated id is whose.
 """
 
 import re
-from dataclasses import dataclass, replace
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -25,7 +28,6 @@ from .render import CHUNK, MOST_PEOPLE, Body, Shot, Troupe
 from .scene import sports_scene
 from .skeleton import INDEX
 
-ID_STEP = 1000
 STRETCH = (0.72, 1.35)  # how much narrower or wider a figure may get to fill its box
 
 
@@ -63,11 +65,14 @@ def read_sequences(folder: Path, frames: int | None = None) -> list[Sequence]:
     """The sequences below `folder`, by name, each cut to its first `frames` frames.
 
     Raises:
-        UsageError: no sequence there, a file that can't be read, more people than can be drawn.
+        UsageError: no sequence there, two of one name, a file that can't be read, more people than can be drawn.
     """
     found = sorted({p.parent.parent for p in folder.rglob("gt/gt.txt")})
     if not found:
         raise UsageError(f"No `<sequence>/gt/gt.txt` below '{folder}'; give a folder of MOTChallenge sequences.")
+    name, count = Counter(path.name for path in found).most_common(1)[0]
+    if count > 1:
+        raise UsageError(f"{count} sequences below '{folder}' are named '{name}'. Give a folder in which names differ.")
     sequences = []
     for path in found:
         info = read_seqinfo(path / "seqinfo.ini")
@@ -88,18 +93,23 @@ def read_sequences(folder: Path, frames: int | None = None) -> list[Sequence]:
     return sequences
 
 
-def looks(sequences: list[Sequence], seed: int) -> dict[str, dict[int, Person]]:
-    """video -> annotated id -> who is drawn there. Ids are those of OUT (1000 a video added)."""
+def looks(sequences: list[Sequence], seed: int, shared_ids: bool) -> dict[str, dict[int, Person]]:
+    """Sequence -> annotated id -> who is drawn there. The people's own ids count from 1 over all sequences.
+
+    Args:
+        shared_ids: an id is the same person in all clips of a video; otherwise every sequence has people of its own.
+    """
+    groups: dict[str, list[Sequence]] = {}
+    for sequence in sequences:
+        groups.setdefault(sequence.video if shared_ids else sequence.name, []).append(sequence)
     people: dict[str, dict[int, Person]] = {}
-    for number, video in enumerate(sorted({s.video for s in sequences}), 1):
-        ids = sorted({i for s in sequences if s.video == video for i in s.ids})
-        drawn = cast("sports", len(ids), 0, np.random.default_rng([seed, number]))
-        people[video] = {i: _with_id(p, ID_STEP * number + i) for i, p in zip(ids, drawn, strict=True)}
+    first = 1
+    for number, name in enumerate(sorted(groups), 1):
+        ids = sorted({i for sequence in groups[name] for i in sequence.ids})
+        drawn = dict(zip(ids, cast("sports", len(ids), first, np.random.default_rng([seed, number])), strict=True))
+        first += len(ids)
+        people |= {sequence.name: {i: drawn[i] for i in sequence.ids} for sequence in groups[name]}
     return people
-
-
-def _with_id(person: Person, number: int) -> Person:
-    return replace(person, id=number)
 
 
 def view(size: tuple[int, int]) -> Camera:

@@ -41,6 +41,7 @@ COLOURS: dict[str, Colour] = {
     "navy": (0.08, 0.11, 0.30),
     "maroon": (0.45, 0.07, 0.14),
 }
+NUMBERS = range(2, 100)  # on the backs of a team
 SHOES = ("white", "black", "red", "blue", "green", "yellow", "orange", "pink")
 BUILDS: dict[str, tuple[float, float]] = {  # height in metres, width factor
     "short and slim": (1.66, 0.90),
@@ -113,7 +114,15 @@ class Person:
 
 
 def hair_words(style: str, colour: str) -> str:
-    """`long blond hair`, `a brown ponytail`, `a shaved head`."""
+    """How a person would say it.
+
+    >>> hair_words("long", "blond")
+    'long blond hair'
+    >>> hair_words("ponytail", "brown")
+    'brown hair in a ponytail'
+    >>> hair_words("shaved", "black")
+    'a shaved head'
+    """
     if style == "shaved":
         return "a shaved head"
     if style in ("ponytail", "bun"):
@@ -121,7 +130,7 @@ def hair_words(style: str, colour: str) -> str:
     return f"{style} {colour} hair"
 
 
-def spread(options: list, count: int, rng: np.random.Generator) -> list:
+def draw_evenly(options: list, count: int, rng: np.random.Generator) -> list:
     """`count` draws that use every option about equally often, in random order."""
     rounds = -(-count // len(options))
     drawn = [options[i] for _ in range(rounds) for i in rng.permutation(len(options))]
@@ -139,23 +148,25 @@ def cast(kind: str, count: int, first_id: int, rng: np.random.Generator) -> list
     Args:
         kind: "sports" (two teams, alternating) or "dance" (one company in one costume).
     """
-    builds = spread(list(BUILDS), count, rng)
-    skins = spread(list(SKINS), count, rng)
+    builds = draw_evenly(list(BUILDS), count, rng)
+    skins = draw_evenly(list(SKINS), count, rng)
     # every (style, colour) pair once before any comes twice; a shaved head has no colour
     hairs = [(s, c) for s in HAIR_STYLES for c in HAIR_COLOURS if s != "shaved"] + [("shaved", "black")] * 2
-    hairs = spread(hairs, count, rng)
-    shoes = spread(list(SHOES), count, rng)
-    socks = spread(list(SOCKS), count, rng)
-    gaits = spread(list(GAITS), count, rng)
-    accessories = spread(list(ACCESSORIES), count, rng)
-    sleeves = spread(["short sleeves", "no sleeves", "long sleeves", "short sleeves"], count, rng)
+    hairs = draw_evenly(hairs, count, rng)
+    shoes = draw_evenly(list(SHOES), count, rng)
+    socks = draw_evenly(list(SOCKS), count, rng)
+    gaits = draw_evenly(list(GAITS), count, rng)
+    accessories = draw_evenly(list(ACCESSORIES), count, rng)
+    sleeves = draw_evenly(["short sleeves", "no sleeves", "long sleeves", "short sleeves"], count, rng)
     if kind == "sports":
         first = rng.integers(len(KITS))
         second = (first + rng.integers(2, len(KITS) - 1)) % len(KITS)
         while shirt_distance(KITS[first], KITS[second]) < 0.8:
             second = (second + 1) % len(KITS)
         kits = (KITS[first], KITS[second])
-        numbers = [int(n) for team in range(2) for n in rng.choice(np.arange(2, 100), -(-count // 2), replace=False)]
+        each = -(-count // 2)
+        twice = each > len(NUMBERS)  # more players than numbers, as an annotation of many people has
+        numbers = [int(n) for team in range(2) for n in rng.choice(NUMBERS, each, replace=twice)]
     else:
         costume = COSTUMES[rng.integers(len(COSTUMES))]
     people = []

@@ -18,7 +18,7 @@ WORDS = ("REIDKIT", "TRACKLET", "GALLERY", "RANK 1", "QUERY", "MATCH DAY", "CAME
 class Plane:
     """A textured rectangle: corner `at`, axes `u` (along the texture's columns) and `v` (along its rows), metres.
 
-    `facing` planes are seen only from the side their normal u x v points away from.
+    A `one_sided` plane is seen only from the side that its normal u x v points away from.
     """
 
     at: np.ndarray
@@ -47,11 +47,13 @@ class Scene:
 
 
 def light(x: float, y: float, z: float, colour: tuple[float, float, float]) -> Light:
+    """A light that shines from the direction (x, y, z), of any length."""
     direction = np.array([x, y, z])
     return Light(direction / np.linalg.norm(direction), np.array(colour))
 
 
 def bgr(colour) -> tuple[float, ...]:
+    """RGB 0..1 as OpenCV takes it: BGR 0..255."""
     return tuple(float(c) * 255 for c in colour[::-1])
 
 
@@ -184,6 +186,7 @@ def pools(image: np.ndarray, spots, size: float, base: float) -> np.ndarray:
 
 
 def vector(*values: float) -> np.ndarray:
+    """float64 [n]."""
     return np.array(values, np.float64)
 
 

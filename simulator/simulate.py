@@ -4,7 +4,7 @@ The same arguments give the same bytes. A run that was stopped goes on with the 
 last.
 """
 
-import json
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,15 +12,30 @@ from ..datasets.cores import usable_cores
 from ..datasets.errors import ReidkitError, UsageError
 from ..datasets.files import write_json
 from ..datasets.mot import Line, write_lines
+from ..datasets.processes import run_in_processes
 from ..datasets.progress import progress
+from ..datasets.schema import read_json
+from ..datasets.truth import TRUTH, EventTruth, Truth, write_truth
+from .event import Event, make_event
+from .imitate import Sequence, looks, read_sequences, render_sequence
+from .truth import calibration, identity
+from .video import VideoWriter
 
 MARKER = ".simulate.json"  # what a folder was begun with: another command's output is never mixed in
-KINDS = ("sports", "dance")
+MOST_JOBS = 4  # each process holds the meshes, backdrops and pictures of its event
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that decides the output."""
+    """Everything that decides the output.
+
+    Attributes:
+        people, cameras: of each event.
+        width, height: of the pictures in pixels.
+        from_mot: folder of MOTChallenge sequences whose boxes are drawn into; the fields above but `seed` don't count.
+        frames: of each of these sequences, the first ones; None: all.
+        shared_ids: an annotated id means one person in all clips of a video.
+    """
 
     kind: str
     people: int
@@ -31,8 +46,9 @@ class Settings:
     width: int
     height: int
     seed: int
-    from_mot: str | None = None
-    frames: int | None = None
+    from_mot: str | None
+    frames: int | None
+    shared_ids: bool
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -54,9 +70,10 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def check(settings: Settings) -> None:
-    """
+    """Refuses what can't be simulated.
+
     Raises:
-        UsageError: a number outside what can be simulated.
+        UsageError: a number is out of its range; the range is named.
     """
     for name, value, low, high in (
         ("people", settings.people, 1, 40),
@@ -81,20 +98,18 @@ def open_output(out: Path, settings: Settings) -> None:
         UsageError: it holds something else.
         ReidkitError: it can't be written.
     """
-    wanted = asdict(settings)
     if out.exists() and not out.is_dir():
         raise UsageError(f"'{out}' is a file; name a new or empty folder for the footage.")
     if out.is_dir() and any(out.iterdir()):
-        marker = out / MARKER
         try:
-            begun = json.loads(marker.read_text(encoding="utf-8")) if marker.is_file() else None
-        except (OSError, ValueError):
+            begun = read_json(out / MARKER, Settings, "Remove it.")
+        except UsageError:
             begun = None
-        if begun != wanted:
+        if begun != settings:
             what = "with other settings" if begun else "not from this command"
             raise UsageError(f"'{out}' is not empty ({what}); name a new folder, or remove it first.")
         return
-    write_json(out / MARKER, wanted)
+    write_json(out / MARKER, asdict(settings))
 
 
 def finished(out: Path, event: str, cameras: list[str]) -> bool:
@@ -102,9 +117,8 @@ def finished(out: Path, event: str, cameras: list[str]) -> bool:
     return all((out / event / "truth" / f"{c}.txt").is_file() and (out / event / f"{c}.mp4").is_file() for c in cameras)
 
 
-def build_event(settings: Settings, index: int):
-    from .event import make_event
-
+def plan_event(settings: Settings, index: int) -> Event:
+    """Event number `index`: who, what they do, and the cameras. Nothing is drawn yet."""
     return make_event(
         settings.kind,
         index,
@@ -118,148 +132,103 @@ def build_event(settings: Settings, index: int):
     )
 
 
-def render_event(out: Path, settings: Settings, index: int, advance=None) -> None:
-    """Writes one event's videos and truth."""
-    from contextlib import ExitStack
-
-    from .video import VideoWriter
-
-    event = build_event(settings, index)
+def render_event(out: Path, settings: Settings, index: int) -> None:
+    """Writes the videos and the boxes of one event, unless they are there."""
+    event = plan_event(settings, index)
     names = [camera.name for camera in event.cameras]
     if finished(out, event.name, names):
-        if advance:
-            advance(len(event) * len(names))
         return
     lines: list[list[Line]] = [[] for _ in names]
     size = (settings.width, settings.height)
     with ExitStack() as stack:
         videos = [stack.enter_context(VideoWriter(out / event.name / f"{c}.mp4", size, settings.fps)) for c in names]
+        advance = stack.enter_context(progress(f"simulate {event.name}", len(event) * len(names), "frames"))
         for frame, (pictures, truths) in enumerate(event.frames(), 1):
             for k, (picture, truth) in enumerate(zip(pictures, truths, strict=True)):
                 videos[k].write(picture)
                 lines[k] += [
                     Line(frame, event.people[n].id, *map(float, box), visibility=float(seen)) for n, box, seen in truth
                 ]
-            if advance:
-                advance(len(names))
+            advance(len(names))
     for camera, rows in zip(names, lines, strict=True):
         write_lines(out / event.name / "truth" / f"{camera}.txt", rows, decimals=2)
 
 
-_counter = None
-
-
-def _share(counter) -> None:
-    global _counter
-    _counter = counter
-
-
-def _worker(out: Path, settings: Settings, index: int) -> None:
-    def advance(n: int) -> None:
-        with _counter.get_lock():
-            _counter.value += n
-
-    render_event(out, settings, index, advance)
-
-
 def render_all(out: Path, settings: Settings, jobs: int) -> None:
     """All events, `jobs` at a time in processes of their own."""
-    total = settings.events * settings.cameras * round(settings.seconds * settings.fps)
-    with progress("simulate", total=total, unit="frames") as advance:
-        if jobs < 2 or settings.events < 2:
-            for index in range(settings.events):
-                render_event(out, settings, index, advance)
-            return
-        import multiprocessing
-        from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
-
-        context = multiprocessing.get_context("spawn")
-        counter, shown = context.Value("l", 0), 0
-        workers = min(jobs, settings.events)
-        with ProcessPoolExecutor(workers, context, initializer=_share, initargs=(counter,)) as pool:
-            waiting = {pool.submit(_worker, out, settings, index) for index in range(settings.events)}
-            try:
-                while waiting:
-                    done, waiting = wait(waiting, timeout=0.5, return_when=FIRST_EXCEPTION)
-                    now = counter.value
-                    if now > shown:
-                        advance(now - shown)
-                        shown = now
-                    for future in done:
-                        future.result()
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+    calls = [(out, settings, index) for index in range(settings.events)]
+    if jobs < 2 or settings.events < 2:
+        for call in calls:
+            render_event(*call)
+    else:
+        run_in_processes(render_event, calls, jobs)
 
 
-def write_truth(out: Path, settings: Settings) -> dict:
-    """truth.json, last. Returns what it holds."""
-    from .truth import calibration, identity
-
-    events, identities, cameras = {}, {}, {}
+def truth_of(settings: Settings) -> Truth:
+    """What truth.json says of simulated events."""
+    identities, events, cameras = {}, {}, {}
     for index in range(settings.events):
-        event = build_event(settings, index)
-        events[event.name] = {
-            "kind": settings.kind,
-            "cameras": [c.name for c in event.cameras],
-            "people": [p.id for p in event.people],
-            "frames": len(event),
-        }
+        event = plan_event(settings, index)
         identities |= {str(p.id): identity(p, event.name) for p in event.people}
+        events[event.name] = EventTruth(
+            kind=settings.kind,
+            cameras=tuple(c.name for c in event.cameras),
+            people=tuple(p.id for p in event.people),
+            frames=len(event),
+        )
         cameras[event.name] = {c.name: calibration(c) for c in event.cameras}
-    truth = {
-        "kind": settings.kind,
-        "seed": settings.seed,
-        "fps": settings.fps,
-        "seconds": settings.seconds,
-        "size": [settings.width, settings.height],
-        "identities": identities,
-        "events": events,
-        "calibration": cameras,
-    }
-    write_json(out / "truth.json", truth)
-    return truth
+    return Truth(
+        kind=settings.kind,
+        seed=settings.seed,
+        fps=settings.fps,
+        seconds=settings.seconds,
+        size=(settings.width, settings.height),
+        identities=identities,
+        events=events,
+        calibration=cameras,
+    )
 
 
-def simulate_mot(out: Path, settings: Settings, source: Path) -> dict:
-    """Figures into annotated boxes; see `imitate`."""
-    from .imitate import looks, read_sequences, render_sequence
-    from .truth import identity
-
+def render_sequences(out: Path, settings: Settings, source: Path) -> Truth:
+    """Draws figures into the annotated boxes below `source` (`imitate`); returns what truth.json says of them."""
     sequences = read_sequences(source, settings.frames)
     if source.resolve() == out.resolve():
         raise UsageError(f"'{out}' is the folder of the annotation itself; name another one for the frames.")
-    people = looks(sequences, settings.seed)
+    people = looks(sequences, settings.seed, settings.shared_ids)
     open_output(out, settings)
     with progress("simulate", total=sum(len(s) for s in sequences), unit="frames") as advance:
         for sequence in sequences:
             if (out / sequence.name / "gt" / "gt.txt").is_file():
                 advance(len(sequence))
             else:
-                render_sequence(sequence, people[sequence.video], out, settings.seed, advance)
-    truth = {
-        "kind": "mot",
-        "seed": settings.seed,
-        "note": "Boxes and ids are the annotation's; looks are made up, one for each id of a video.",
-        "identities": {
-            str(p.id): {**identity(p, video), "annotated_id": i}
-            for video, those in people.items()
-            for i, p in those.items()
+                render_sequence(sequence, people[sequence.name], out, settings.seed, advance)
+    videos: dict[str, list[Sequence]] = {}
+    for sequence in sequences:
+        videos.setdefault(sequence.video, []).append(sequence)
+    return Truth(
+        kind="mot",
+        seed=settings.seed,
+        note="Boxes are the annotation's; looks are made up, and an annotated id is one person in all clips of a video."
+        if settings.shared_ids
+        else "Boxes are the annotation's; looks are made up, and every sequence has people of its own.",
+        identities={
+            str(p.id): identity(p, video)
+            for video, clips in videos.items()
+            for clip in clips
+            for p in people[clip.name].values()
         },
-        "events": {
-            video: {
-                "sequences": [s.name for s in sequences if s.video == video],
-                "people": [p.id for p in those.values()],
-            }
-            for video, those in people.items()
+        annotated_ids={s.name: {str(i): p.id for i, p in people[s.name].items()} for s in sequences},
+        events={
+            video: EventTruth(
+                sequences=tuple(s.name for s in clips),
+                people=tuple(sorted({p.id for s in clips for p in people[s.name].values()})),
+            )
+            for video, clips in videos.items()
         },
-        "calibration": {},
-    }
-    write_json(out / "truth.json", truth)
-    return truth
+    )
 
 
-def simulate(out: Path, settings: Settings, jobs: int | None = None) -> dict:
+def simulate(out: Path, settings: Settings, jobs: int | None = None) -> Truth:
     """Renders everything that `settings` asks for into `out`.
 
     Args:
@@ -275,10 +244,13 @@ def simulate(out: Path, settings: Settings, jobs: int | None = None) -> dict:
     check(settings)
     try:
         if settings.from_mot is not None:
-            return simulate_mot(out, settings, Path(settings.from_mot))
-        open_output(out, settings)
-        render_all(out, settings, jobs or min(4, usable_cores()))
-        return write_truth(out, settings)
+            truth = render_sequences(out, settings, Path(settings.from_mot))
+        else:
+            open_output(out, settings)
+            render_all(out, settings, jobs or min(MOST_JOBS, usable_cores()))
+            truth = truth_of(settings)
+        write_truth(out / TRUTH, truth)
+        return truth
     except OSError as error:
         raise ReidkitError(
             f"Cannot write '{out}': {error.strerror or error}. Choose a folder you may write to."

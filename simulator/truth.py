@@ -1,24 +1,21 @@
-"""What `truth.json` says of simulated footage: people with their attributes, and the cameras' calibration.
+"""What `truth.json` (`datasets.truth`) says of a simulated person and of a simulated camera."""
 
-OUT/<event>/truth/<camera>.txt    MOT lines (`datasets.mot`); the ninth column is the share of a person that is seen
-OUT/truth.json                    {"kind", "seed", "fps", "size", "identities", "events", "calibration"}
-"""
-
+from ..datasets.truth import Calibration
 from .camera import Camera
 from .people import Person
 
 
 def identity(person: Person, event: str) -> dict[str, object]:
-    """What truth.json says of one person."""
+    """The attributes of one person; height in metres."""
     return {"event": event, **person.attributes, "height_m": round(person.height, 3)}
 
 
-def calibration(camera: Camera) -> dict[str, object]:
-    """Pinhole calibration: pixels = K (R X + t), X in metres on a floor with z up."""
-    return {
-        "K": camera.K.round(6).tolist(),
-        "R": camera.R.round(9).tolist(),
-        "t": camera.t.round(6).tolist(),
-        "width": camera.size[0],
-        "height": camera.size[1],
-    }
+def calibration(camera: Camera) -> Calibration:
+    """How the camera stands and what it sees."""
+    return Calibration(
+        K=tuple(map(tuple, camera.K.round(6).tolist())),
+        R=tuple(map(tuple, camera.R.round(9).tolist())),
+        t=tuple(camera.t.round(6).tolist()),
+        width=camera.size[0],
+        height=camera.size[1],
+    )

@@ -1,6 +1,6 @@
 """What an annotation says of the people in the footage, handed on to the identities of the dataset.
 
-    known = read_people(raw / "truth.json")                 # {"identities": {"7": {"shirt": "red", "height_m": 1.8}}}
+    known = read_truth(raw / "truth.json").identities       # {"7": {"shirt": "red", "height_m": 1.8}}
     own = write_attributes(out, of_identities(known, tracklets))
 
 The ids are those of the annotated boxes. The dataset's attributes.csv has a row for each identity; a user may put one
@@ -12,34 +12,15 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from ..datasets.files import write_atomic
 from ..datasets.format import ATTRIBUTES
-from ..datasets.schema import read_json
 from .folder import is_own, note_own
 
 Attributes = Mapping[str, object]
-
-
-@dataclass(frozen=True)
-class _People:
-    identities: dict[str, dict[str, Any]]
-
-
-def read_people(path: Path | None) -> dict[str, Attributes]:
-    """Annotated id -> attributes, from the JSON file that lies beside annotated footage; nothing where there is none.
-
-    Raises:
-        UsageError: the file can't be read, or has another form.
-    """
-    if path is None:
-        return {}
-    return dict(read_json(path, _People, "Mend that file, or take it away.").identities)
 
 
 def of_identities(known: Mapping[str, Attributes], tracklets: pl.DataFrame) -> dict[int, Attributes]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypedDict
 
 import numpy as np
 import polars as pl
@@ -25,7 +25,7 @@ from .settings import FootageSettings
 from .sources import Box, Source
 from .track import BOX, annotated_tracks, cut_ambiguous, track_boxes
 from .video import DecodeCount, Frame, FrameReader, Segment, Take, segments
-from .work import REVISION, Facts, read_piece, work_key, write_piece
+from .work import REVISION, Count, read_piece, work_key, write_piece
 
 BATCH = 8  # frames given to the detector at once
 
@@ -38,6 +38,15 @@ DETECTION_COLUMNS = {
     "y2": pl.Float32,
     "confidence": pl.Float32,
 }
+
+
+class DetectionFacts(TypedDict):
+    """Of one segment: its frames that were expected, read and damaged, and the boxes found."""
+
+    expected: Count
+    read: Count
+    damaged: Count
+    boxes: Count
 
 
 @dataclass(frozen=True)
@@ -183,9 +192,9 @@ def detection_key(take: Take, detector: Detector, settings: FootageSettings) -> 
 
 def detect_segment(
     source: Source, piece: Segment, detector: Detector, folder: Path, advance: Callable[[int], None] | None = None
-) -> tuple[pl.DataFrame, Facts]:
+) -> tuple[pl.DataFrame, DetectionFacts]:
     """Detections of one segment (DETECTION_COLUMNS) and its counts; read back from `folder` if they are there."""
-    kept = read_piece(folder, piece, DETECTION_COLUMNS)
+    kept = read_piece(folder, piece, DETECTION_COLUMNS, DetectionFacts)
     if kept:
         if advance:
             advance(kept[1]["expected"])
@@ -204,7 +213,7 @@ def detect_segment(
     table = pl.DataFrame(rows, schema=DETECTION_COLUMNS, orient="row")
     count = reader.count
     boxes = int(table["x1"].is_not_null().sum())
-    done = {"expected": count.expected, "read": count.read, "damaged": count.damaged, "boxes": boxes}
+    done = DetectionFacts(expected=count.expected, read=count.read, damaged=count.damaged, boxes=boxes)
     write_piece(folder, piece, table, done)
     return table, done
 

@@ -25,11 +25,14 @@ from ..datasets.fields import check_fields
 from ..datasets.files import sha256_file
 from ..datasets.format import CROPS, FRAMES, TRACKLETS
 from ..datasets.names import check_name
+from ..datasets.processes import run_in_processes
 from ..datasets.progress import say
+from ..datasets.truth import read_truth
 from ..training import weights
-from .attributes import of_identities, read_people, write_attributes
+from .attributes import of_identities, write_attributes
 from .boxes import box_source, settled
 from .detect import Detector
+from .discover import Discovery, discover
 from .embed import Embedder, embed_source
 from .events import Proposals, propose
 from .folder import WORK, claim, invalidate, refuse_other
@@ -38,12 +41,10 @@ from .manifest import counts, write_manifest, write_tables
 from .pieces import SourceWork
 from .settings import EventSettings, FootageSettings
 from .sheets import write_sheets
-from .sources import Discovery, discover
 from .split import SplitSettings, assign
 from .truth import score_build, truth_boxes
 from .video import Take, probe
 from .work import source_slug, work_key
-from .workers import run_in_processes
 
 SHEET = "contact-sheet.jpg"
 SINGLE, MULTI = "single-camera-views", "video-reid"
@@ -133,7 +134,7 @@ def build(
     _check_place(raw, out)
     settings = replace(settings, name=settings.name or check_name(out.resolve().name, "name of a dataset"))
     settings.split.decided({source.event for source in found.sources})
-    known = read_people(found.identities)
+    known = read_truth(found.identities).identities if found.identities else {}
     annotated = {source.key: truth_boxes(source.truth) for source in found.sources if source.truth}
     load_once = cache(partial(load_detector, None))
     boxes = [box_source(source, load_once) for source in found.sources]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 import polars as pl
@@ -14,7 +15,18 @@ from .settings import FootageSettings
 from .sources import Source
 from .track import BOX
 from .video import DecodeCount, Frame, FrameReader, Segment
-from .work import Facts, read_piece, source_slug, write_piece
+from .work import Count, read_piece, source_slug, write_piece
+
+
+class CropFacts(TypedDict):
+    """Of one segment: its frames that were expected, read and damaged; crops lost and left out; the shard's sha256."""
+
+    expected: Count
+    read: Count
+    damaged: Count
+    crops_lost: Count
+    crops_duplicate: Count
+    shard: str | None
 
 
 def cut_segment(
@@ -27,7 +39,7 @@ def cut_segment(
     *,
     read_all: bool,
     advance: Callable[[int], None] | None = None,
-) -> tuple[pl.DataFrame, Facts]:
+) -> tuple[pl.DataFrame, CropFacts]:
     """Cuts the chosen boxes of one segment into a shard in `crops`.
 
     Args:
@@ -40,7 +52,7 @@ def cut_segment(
         FRAME_COLUMNS ordered by tracklet and frame, and counts; read back from `folder` if the shard is as it was left.
     """
     shard = crops / f"{source_slug(source)}--{piece.id}.tar"
-    kept = read_piece(folder, piece, FRAME_COLUMNS)
+    kept = read_piece(folder, piece, FRAME_COLUMNS, CropFacts)
     if kept:
         # Other settings write shards of the same name: only bytes tell that this one belongs to the table.
         digest = kept[1]["shard"]
@@ -51,7 +63,7 @@ def cut_segment(
     inside = pl.col("time") >= piece.start
     if piece.stop is not None:
         inside &= pl.col("time") < piece.stop
-    rows, jpegs, decoded, counts = _cut_frames(source, piece, chosen.filter(inside), settings, read_all)
+    rows, jpegs, decoded, lost, duplicates = _cut_frames(source, piece, chosen.filter(inside), settings, read_all)
     if advance:
         advance(decoded.expected)
     # A kill -9 may have left a half-written shard; it is no part of the dataset.
@@ -68,21 +80,23 @@ def cut_segment(
     else:
         shard.unlink(missing_ok=True)  # left by other settings
     table = pl.DataFrame([rows[i] for i in order], schema=FRAME_COLUMNS)
-    done = {
-        "expected": decoded.expected,
-        "read": decoded.read,
-        "damaged": decoded.damaged,
-        **counts,
-        "shard": digest,
-    }
+    done = CropFacts(
+        expected=decoded.expected,
+        read=decoded.read,
+        damaged=decoded.damaged,
+        crops_lost=lost,
+        crops_duplicate=duplicates,
+        shard=digest,
+    )
     write_piece(folder, piece, table, done)
     return table, done
 
 
 def _cut_frames(
     source: Source, piece: Segment, wanted: pl.DataFrame, settings: FootageSettings, read_all: bool
-) -> tuple[list[dict], list[bytes], DecodeCount, dict[str, int]]:
-    """Rows of FRAME_COLUMNS without their place, the JPEG of each, the frames that were read, and counts of crops."""
+) -> tuple[list[dict], list[bytes], DecodeCount, int, int]:
+    """Rows of FRAME_COLUMNS without their place, the JPEG of each, the frames that were read, and how many crops were
+    lost or left out as repetitions."""
     by_frame: dict[int, list[dict]] = {}
     for row in wanted.iter_rows(named=True):
         by_frame.setdefault(row["frame"], []).append(row)
@@ -118,7 +132,7 @@ def _cut_frames(
                 }
             )
             jpegs.append(encode(crop, settings.jpeg_quality))
-    return rows, jpegs, reader.count, {"crops_lost": len(wanted) - made, "crops_duplicate": duplicates}
+    return rows, jpegs, reader.count, len(wanted) - made, duplicates
 
 
 def tracklet_name(track: int) -> str:

@@ -8,6 +8,7 @@ found = embed_source(extracted.frames, embedder, out, cache)
 """
 
 import hashlib
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -218,15 +219,15 @@ class CropEmbeddings:
 
 
 def embed_source(frames: pl.DataFrame, embedder: Embedder, root: Path, cache: Path, title: str = "") -> CropEmbeddings:
-    """Embeds a choice of each tracklet's crops; read back from `cache` (an .npz) where it's there.
+    """Embeds a choice of each tracklet's crops; read back from `cache` (an .npz) where it is there and whole.
 
     Args:
         frames: FRAME_COLUMNS of one source; shards lie below `root`.
         cache: named by the caller after all that decides its content.
     """
-    if cache.is_file():
-        with np.load(cache, allow_pickle=False) as stored:
-            return CropEmbeddings(stored["row"], stored["features"], stored["quality"])
+    stored = _read_cache(cache, len(frames))
+    if stored is not None:
+        return stored
     quality = crop_quality(frames).to_numpy().astype(np.float32)
     rows = choose_crops(frames, quality)
     shards, offsets, lengths = (frames[name].to_list() for name in ("shard", "offset", "length"))
@@ -242,6 +243,18 @@ def embed_source(frames: pl.DataFrame, embedder: Embedder, root: Path, cache: Pa
     with atomic_path(cache) as temporary, open(temporary, "wb") as file:
         np.savez(file, row=found.row, features=found.features, quality=found.quality)
     return found
+
+
+def _read_cache(cache: Path, crops: int) -> CropEmbeddings | None:
+    if not cache.is_file():
+        return None
+    try:
+        with np.load(cache, allow_pickle=False) as stored:
+            found = CropEmbeddings(stored["row"], stored["features"], stored["quality"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    fits = len(found.row) == len(found.features) == len(found.quality) and found.row.max(initial=-1) < crops
+    return found if fits else None
 
 
 def choose_crops(frames: pl.DataFrame, quality: np.ndarray) -> np.ndarray:

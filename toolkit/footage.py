@@ -84,7 +84,7 @@ def _choose(
 ) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, int]]:
     """The tracks that are long enough, the boxes of them that crops are to be cut from, and counts."""
     tracks = cut_tracks(followed.tracks, max_gap=settings.max_gap, max_length=settings.max_length)
-    # Whoever is dropped as too short still stands in front of others.
+    # Occlusion is measured before short tracks are dropped: people whose track is too short hide others all the same.
     everybody = add_occlusion(tracks, take.width, take.height)
     kept, short = drop_short(tracks, settings.min_length)
     measured = kept.join(

@@ -44,7 +44,7 @@ class FootageSettings:
     stride: Seconds = 0.2
     duplicate: Annotated[float, Meta(ge=0, le=255)] = 2.0
     duplicate_seconds: Seconds = 1.0
-    segment_seconds: Annotated[float, Meta(gt=0, le=86_400)] = 30.0
+    segment_seconds: Annotated[float, Meta(ge=0.1, le=86_400)] = 30.0
     jpeg_quality: Annotated[int, Meta(ge=1, le=100)] = 92
 
     def __post_init__(self) -> None:

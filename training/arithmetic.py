@@ -1,9 +1,11 @@
 """In which numbers a model computes: the same in training, in what is prepared for it, and in every test.
 
-with arithmetic(device):
-    with autocast(recipe, device):
-        output = model(clips, cameras, labels)
-    loss.backward()
+    with arithmetic(device):
+        with autocast(recipe, device):
+            output = model(clips, cameras, labels)
+        loss.backward()
+
+Casting to bf16 is for the forward pass alone; the precision of float32 products holds for the backward pass, too.
 """
 
 from collections.abc import Iterator
@@ -37,3 +39,14 @@ def arithmetic(device: torch.device) -> Iterator[None]:
 def autocast(recipe: Recipe, device: torch.device) -> torch.autocast:
     """bf16 on the GPU where the recipe says so; float32 on the CPU, where autocast is slower than none."""
     return torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16" and device.type == "cuda")
+
+
+def peak_memory(device: torch.device) -> int | None:
+    """The most bytes that tensors took on the GPU since `forget_peak_memory`; None on the CPU."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
+
+
+def forget_peak_memory(device: torch.device) -> None:
+    """Lets `peak_memory` begin anew, so that a cell's log tells its own peak and not that of a cell before it."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)

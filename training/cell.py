@@ -1,8 +1,10 @@
 """One cell of the grid: a model, a bench, a seed. What decides it, and where its run lies.
 
-cell = Cell(zoo.module("resnet50"), "resnet50", "tiny", recipe, "demo/sports")
-datasets = load_datasets(cell.bench, data)
-folder = run_folder(cell, datasets[0], Path("runs"))
+    cell = Cell(zoo.module("resnet50"), "resnet50", "tiny", recipe, "demo/sports")
+    datasets = load_datasets(cell.bench, data)              # split -> dataset
+    folder = run_folder(cell, datasets[0], Path("runs"))    # runs/sports/resnet50/seed0
+
+`experiment.py` trains and tests cells, `record.py` makes their results.
 """
 
 import hashlib

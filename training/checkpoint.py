@@ -1,7 +1,9 @@
-"""Weights in and out. Nothing read here can execute: safetensors, or pickles restricted to tensors.
+"""Weights in and out.
 
-save_weights(Path("model.safetensors"), model)
-report = load_into(model, convert(read_weights("TF-CLIP_MARS.pth")), source="TF-CLIP_MARS.pth", strict=False)
+    save_weights(Path("model.safetensors"), model)
+    report = load_into(model, convert(read_weights("TF-CLIP_MARS.pth")), source="TF-CLIP_MARS.pth", strict=False)
+
+Nothing read here can execute: safetensors, or pickles restricted to tensors.
 """
 
 import codecs
@@ -13,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import safetensors.torch
 import torch
+from numpy._core import multiarray
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
@@ -24,8 +27,8 @@ PICKLED = (".pth", ".pt", ".bin", ".ckpt", ".tar")
 NESTED = ("state_dict", "model_state_dict", "model", "net")
 # beside tensors, what the CNN papers' released files hold: a numpy number (their best rank-1). None of these runs code.
 HARMLESS = [
-    (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),
-    (np._core.multiarray.scalar, "numpy._core.multiarray.scalar"),
+    (multiarray.scalar, "numpy.core.multiarray.scalar"),
+    (multiarray.scalar, "numpy._core.multiarray.scalar"),
     np.dtype,
     *(type(np.dtype(kind)) for kind in ("float16", "float32", "float64", "int32", "int64")),
     codecs.encode,

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import nn
 
 from ..datasets import ReidDataset, ReidkitError
@@ -22,7 +21,7 @@ from ..datasets.progress import say
 from ..leaderboard import ranking
 from ..leaderboard.results import Result, open_store, save_result
 from . import loop, run_folder
-from .arithmetic import arithmetic
+from .arithmetic import arithmetic, forget_peak_memory
 from .cell import Cell, Places, check_cell, check_testable, load_datasets, run_facts
 from .cell import run_folder as place_of
 from .extraction import extract_features, frame_extractor
@@ -96,8 +95,7 @@ def train_cell(
 ) -> nn.Module:
     """The trained model on the device. A finished folder's weights are loaded, an unfinished one's training goes on."""
     recipe, classes, cameras = cell.recipe, len(dataset.identities), dataset.num_cameras
-    if here.device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(here.device)  # the log tells this cell's peak, not an earlier one's
+    forget_peak_memory(here.device)
     with _alone(folder, here):
         if here.first:
             run_folder.clean(folder)
@@ -110,15 +108,17 @@ def train_cell(
         loop.seed_everything(recipe.seed, 0, 0)
         # with weights of its own in the folder, a run needs no pretrained ones
         source = dataclasses.replace(recipe, pretrained="") if done else recipe
-        model = build(cell.module, source, classes, cameras).to(here.device)
-        if done is None:
-            with arithmetic(here.device):
-                prepare(model, dataset, frame_extractor(recipe, here.device, workers=workers))
-            model.to(here.device)  # what it computed, too
-        elif done.finished:
-            run_folder.resume(folder, model, None)
-            return model
-        loop.train(model, dataset, recipe, folder, here, workers=workers, title=title)
+        model = build(cell.module, source, classes, cameras)
+        with user_faults(model):
+            model.to(here.device)
+            if done is None:
+                with arithmetic(here.device):
+                    prepare(model, dataset, frame_extractor(recipe, here.device, workers=workers))
+                model.to(here.device)  # what it computed, too
+            elif done.finished:
+                run_folder.resume(folder, model, None)
+                return model
+            loop.train(model, dataset, recipe, folder, here, workers=workers, title=title)
     return model
 
 

@@ -58,7 +58,8 @@ def extract_features(
     batches = evaluation_clips(
         tracklets, recipe.test_clip, sampling=recipe.test_sampling, batch_clips=batch_clips, workers=workers
     )
-    sums: list[Tensor | None] = [None] * len(tracklets)
+    embed: Callable[[Tensor, Tensor], Tensor] = getattr(model, "embed")  # noqa: B009 (nn.Module declares none)
+    sums: dict[int, Tensor] = {}
     counts = [0] * len(tracklets)
     was_training = model.training
     model.eval()
@@ -72,15 +73,15 @@ def extract_features(
             for clips, cameras, index in batches:
                 pixels = normalise(clips.to(device, non_blocking=True), recipe.clip)
                 cameras = cameras.to(device)
-                features = model.embed(pixels, cameras)
+                features = embed(pixels, cameras)
                 check_features(features, type(model).__name__, len(clips))
                 features = features.float()
                 if recipe.test_flip:
-                    features = (features + model.embed(pixels.flip(-1), cameras).float()) / 2
+                    features = (features + embed(pixels.flip(-1), cameras).float()) / 2
                 # summed one by one in double: the order, and so the result, is the same whatever the batch
                 for row, i in zip(features.double().cpu(), index.tolist(), strict=True):
                     advance(int(counts[i] == 0))
-                    sums[i] = row if sums[i] is None else sums[i] + row
+                    sums[i] = sums[i] + row if i in sums else row
                     counts[i] += 1
     finally:
         model.train(was_training)
@@ -88,7 +89,7 @@ def extract_features(
         raise ReidkitError(f"Tracklet '{tracklets[counts.index(0)].id}' gave no clip. Check it with `reidkit check`.")
     if not tracklets:
         raise ReidkitError("There are no tracklets to extract features of. Check the dataset's test set.")
-    means = torch.stack([s / c for s, c in zip(sums, counts, strict=True)])
+    means = torch.stack([sums[i] / count for i, count in enumerate(counts)])
     if not bool(means.isfinite().all()):
         bad = int((~means.isfinite().all(1)).nonzero()[0])
         raise ReidkitError(f"The feature of tracklet '{tracklets[bad].id}' is not finite. The training has diverged.")

@@ -14,6 +14,7 @@ import random
 import time
 from collections import defaultdict
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from ..datasets.loader import TrainLoader
 from ..datasets.progress import progress, say
 from ..datasets.transforms import augment
 from . import run_folder
-from .arithmetic import arithmetic, autocast
+from .arithmetic import arithmetic, autocast, peak_memory
 from .losses import combine
 from .model import check_output
 from .optimiser import make_optimiser, rate_factor, set_rate
@@ -115,7 +116,7 @@ def _wrap(model: nn.Module, recipe: Recipe, here: Parallel) -> nn.Module:
         ids = [here.device.index] if here.device.type == "cuda" else None
         # a model may leave a head unused in some batches (captions absent), so the search for it is on
         model = nn.parallel.DistributedDataParallel(model, device_ids=ids, find_unused_parameters=True)
-    return torch.compile(model) if recipe.compile else model
+    return cast(nn.Module, torch.compile(model)) if recipe.compile else model
 
 
 def _epoch(forward, optimiser, loader, recipe, here, epoch, advance, check) -> dict:
@@ -168,7 +169,7 @@ def _epoch(forward, optimiser, loader, recipe, here, epoch, advance, check) -> d
         "processes": here.world,
         "clips_per_second": round(clips_seen / max(seconds, 1e-9), 2),
         "seconds": round(seconds, 3),
-        "gpu_memory_bytes": torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
+        "gpu_memory_bytes": peak_memory(device),
     }
 
 

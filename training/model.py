@@ -61,6 +61,7 @@ class FrameExtractor(Protocol):
 
         `function(images, cameras) -> [N, ...]` is given normalised images [N, 3, H, W] and cameras [N] on the device.
         """
+        ...
 
 
 class ReidModel(Protocol):
@@ -68,9 +69,11 @@ class ReidModel(Protocol):
 
     def forward(self, clips: Tensor, cameras: Tensor, labels: Tensor) -> TrainingOutput:
         """clips: float, normalised, [B, T, 3, H, W]; cameras, labels: int64 [B], labels index `dataset.identities`."""
+        ...
 
     def embed(self, clips: Tensor, cameras: Tensor) -> Tensor:
         """[B, T, 3, H, W], [B] -> [B, D], before any normalisation: clips are averaged first, then L2-normalised."""
+        ...
 
     # Optional:
     #   prepare(dataset: ReidDataset, extract: FrameExtractor) -> None
@@ -94,10 +97,11 @@ def build(module: ModuleType, recipe: Recipe, num_classes: int, num_cameras: int
     return model
 
 
-def prepare(model: object, dataset: ReidDataset, extract: FrameExtractor) -> None:
+def prepare(model: nn.Module, dataset: ReidDataset, extract: FrameExtractor) -> None:
     """Calls the model's `prepare` where it has one."""
-    if hasattr(model, "prepare"):
-        model.prepare(dataset, extract)
+    own = getattr(model, "prepare", None)
+    if own is not None:
+        own(dataset, extract)
 
 
 def check_output(output: object, model: str, batch: int, num_classes: int) -> None:
@@ -108,6 +112,8 @@ def check_output(output: object, model: str, batch: int, num_classes: int) -> No
     """
     if not isinstance(output, TrainingOutput):
         raise UsageError(f"forward of {model} gave a {type(output).__name__}; it gives a TrainingOutput. {DOCUMENT}")
+    if not (output.logits or output.features or output.losses):
+        raise UsageError(f"forward of {model} gave no logits, no features and no losses: nothing to train on.")
     for kind, shape, tensors in (
         ("logits", [batch, num_classes], output.logits),
         ("features", [batch, None], output.features),

@@ -1,8 +1,10 @@
 """Adam or AdamW with a rate per parameter, and the schedule as a plain function of the step.
 
-optimiser = make_optimiser(model, recipe)
-for step in range(total):
-    set_rate(optimiser, rate_factor(recipe, step, steps_per_epoch), recipe.lr)
+    optimiser = make_optimiser(model, recipe)
+    for step in range(total):
+        set_rate(optimiser, rate_factor(recipe, step, steps_per_epoch), recipe.lr)
+
+Nothing is kept between steps, so a run that goes on needs the number of its step alone.
 """
 
 import math
@@ -29,7 +31,8 @@ def parameter_factors(model: nn.Module, recipe: Recipe) -> dict[str, float]:
 
 
 def _own_factor(model: nn.Module, name: str) -> float:
-    factor = model.lr_factor(name) if hasattr(model, "lr_factor") else 1.0
+    own = getattr(model, "lr_factor", None)
+    factor = 1.0 if own is None else own(name)
     if not isinstance(factor, int | float) or not 0 <= factor < math.inf:
         raise UsageError(
             f"lr_factor('{name}') of {type(model).__name__} gave {factor!r}; it gives a number from 0, which freezes."

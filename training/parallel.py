@@ -1,17 +1,23 @@
 """One process, or several under `torchrun --nproc_per_node=4 -m reidkit run …`.
 
-here = start("cuda")
-loader = TrainLoader(…, rank=here.rank, world=here.world)
+    here = start("cuda")
+    loader = TrainLoader(dataset, spec, …, rank=here.rank, world=here.world)
+    if here.first: ...                               # writes files, speaks
+
+Every process trains on batches of its own, extracts a share of the test's features, and ranks all of them.
 """
 
 import datetime
 import os
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 
 from ..datasets.devices import pick_device
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -31,11 +37,11 @@ class Parallel:
         if self.world > 1:
             dist.barrier()
 
-    def gather(self, value: object) -> list[object]:
+    def gather(self, value: T) -> list[T]:
         """Every rank's value, in rank order, on every rank. Trusted: it comes from this run's own processes."""
         if self.world == 1:
             return [value]
-        values = [None] * self.world
+        values: list[Any] = [None] * self.world
         dist.all_gather_object(values, value)
         return values
 
@@ -51,7 +57,7 @@ def start(device: str = "auto") -> Parallel:
         chosen = torch.device("cuda", local)
         torch.cuda.set_device(chosen)
     if not dist.is_initialized():
-        # long, because rank 0 alone scores while the others wait
+        # long: at a barrier the fast processes wait for the one that reads its share of a test from a cold disk
         dist.init_process_group(
             "nccl" if chosen.type == "cuda" else "gloo",
             timeout=datetime.timedelta(hours=2),

@@ -12,7 +12,7 @@ the command line and in stored files its keys stand among the recipe's own.
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, cast
 
 from msgspec import Meta
 
@@ -20,6 +20,7 @@ from ..datasets import UsageError
 from ..datasets.clips import CLIP_KEYS, ClipSpec, Length
 from ..datasets.errors import choices
 from ..datasets.fields import check_fields, field_types, parse_field
+from ..leaderboard.results import Setting
 
 WHAT = "recipe key"
 CLIP = "clip"  # the field
@@ -103,7 +104,7 @@ class Recipe:
                 raise UsageError(choices(key, _types(type(self)), WHAT))
         of_clip = {key: values.pop(key) for key in CLIP_KEYS if key in values}
         if of_clip:
-            values[CLIP] = dataclasses.replace(values.get(CLIP, self.clip), **of_clip)
+            values[CLIP] = dataclasses.replace(cast(ClipSpec, values.get(CLIP, self.clip)), **of_clip)
         return dataclasses.replace(self, **values)
 
 
@@ -124,7 +125,7 @@ def override(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
     return recipe.changed(**changes)
 
 
-def to_dict(recipe: Recipe) -> dict[str, object]:
+def to_dict(recipe: Recipe) -> dict[str, Setting]:
     """The recipe as JSON knows it: tuples are lists, and the clip's keys stand among the recipe's."""
     values = dataclasses.asdict(recipe)
     return {k: list(v) if isinstance(v, tuple) else v for k, v in (values.pop(CLIP) | values).items()}

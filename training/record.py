@@ -1,7 +1,9 @@
 """What a tested cell leaves in the result store, and whether it has left it already.
 
-found = finished(cell, datasets, open_store("results"))
-result = make_result(cell, datasets, scores, seconds=81.5, command="reidkit run …")
+    found = finished(cell, datasets, open_store("results"))
+    result = make_result(cell, datasets, scores, seconds=81.5, command="reidkit run …")
+
+A test of weights that are there already is recorded beside it, under a name of its own: `make_evaluation`.
 """
 
 import dataclasses

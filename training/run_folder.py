@@ -1,12 +1,14 @@
-"""A run's folder, which a kill at any moment leaves usable:
+"""A run's folder: what is in it, and how it is read again.
 
-run.json                        what is trained: `write_facts(folder, facts)`, `read_facts(folder)`
-log.jsonl                       a line an epoch
-epoch-0007.safetensors          the state after epoch 7: `save_checkpoint(folder, model, optimiser, 7)`
-epoch-0007.optimiser.pt
-epoch-0006.…                    the one before, for a folder whose newest files are damaged
-checkpoint.json                 names them; written last. `resume(folder, model, optimiser)`
-model.safetensors               the weights of a finished run; the epochs' files are gone then
+    run.json                        what is trained: `write_facts(folder, facts)`, `read_facts(folder)`
+    log.jsonl                       a line an epoch
+    epoch-0007.safetensors          the state after epoch 7: `save_checkpoint(folder, model, optimiser, 7)`
+    epoch-0007.optimiser.pt
+    epoch-0006.…                    the one before, for a folder whose newest files are damaged
+    checkpoint.json                 names them; written last. `resume(folder, model, optimiser)`
+    model.safetensors               the weights of a finished run; the epochs' files are gone then
+
+A kill at any moment leaves a folder that can be resumed.
 """
 
 import dataclasses
@@ -80,6 +82,7 @@ class Checkpoint:
 
     @property
     def files(self) -> set[str]:
+        """Names in the folder."""
         return {self.weights} | ({self.optimiser} if self.optimiser else set())
 
 

@@ -1,7 +1,9 @@
 """Models that are trained already: from a run's folder, or from a file that somebody else trained.
 
-trained = open_run(Path("runs/mars/resnet50/seed0"), "cuda")
-opened = open_model("tfclip", Path("TF-CLIP_MARS.pth"), None, (), dataset, "cuda")
+    trained = open_run(Path("runs/mars/resnet50/seed0"), "cuda")
+    opened = open_model("tfclip", Path("TF-CLIP_MARS.pth"), None, (), dataset, "cuda")
+
+A run of a user's own model is opened by executing the file that it was trained with, and no other.
 """
 
 import dataclasses

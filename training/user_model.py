@@ -74,8 +74,12 @@ def source_of(module: ModuleType) -> Source:
 
 
 @contextmanager
-def user_faults() -> Iterator[None]:
+def user_faults(model: object = None) -> Iterator[None]:
     """Tells an error that a user's file raised inside as one of that file; serves as a decorator, too.
+
+    Args:
+        model: that is at work inside. If its class is a user's, an error that came through no line of the file is told
+            as the model's as well: a gradient that can't be computed, a buffer that can't be saved.
 
     Raises:
         UsageError: in place of any error but our own, and of `sys.exit`, that came through a user's file: the file, its
@@ -86,7 +90,8 @@ def user_faults() -> Iterator[None]:
     except ReidkitError:
         raise
     except (Exception, SystemExit) as error:
-        if place := _place(error):
+        source = _sources.get(type(model).__module__)
+        if place := _place(error) or (f"{type(model).__name__} of '{source.file}'" if source else ""):
             raise UsageError(f"{place}: {_said(error)}. Mend it and run again; --debug shows the way there.") from error
         raise
 

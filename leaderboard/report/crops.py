@@ -21,7 +21,7 @@ from ...datasets import ReidDataset, ReidkitError, Tracklet, UsageError
 from ...datasets.benches import BENCHES, VARIANTS
 from ...datasets.images import crop
 from ...datasets.own import read_dataset
-from ...datasets.sampling import spread
+from ...datasets.sampling import middle_frames
 from ..gallery import camera_name
 from ..results import Result
 
@@ -161,7 +161,7 @@ def make_strip(tracklet: Tracklet) -> bytes:
         UsageError: a crop that is absent, cut, or no picture.
     """
     strip = Image.new("RGB", (WIDTH * FRAMES, HEIGHT))
-    for column, index in enumerate(np.asarray(spread(len(tracklet.frames), FRAMES)).ravel().tolist()):
+    for column, index in enumerate(np.asarray(middle_frames(len(tracklet.frames), FRAMES)).ravel().tolist()):
         small = Image.fromarray(crop(tracklet.frames, index)).resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
         strip.paste(small, (column * WIDTH, 0))
     out = io.BytesIO()

@@ -16,46 +16,13 @@ import numpy as np
 
 from ...datasets.manifest import Manifest
 from .. import complexity, tables
-from ..gallery import identity_of
 from ..protocols import PROTOCOLS
 from ..published import Published, published
-from ..results import Problem, QueryRow, Result, run_id
+from ..results import Problem, Result, run_id
 from ..tables import Setting, Table, setting_of
-from .crops import Album, Library, Shot, open_library
+from .crops import Album, Library, open_library
 from .curves import Chart, chart, cmc
-
-MODELS = 4  # shown in a ranking list: the best of the bench
-HARDEST = 12  # rows of a table of hard queries
-SHOWN = 10  # entries of a list
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """What one model found for a query: AP in percent, the rank of the first true match, the nearest."""
-
-    label: str
-    ap: float | None
-    rank: int | None
-    entries: tuple[Shot, ...]
-
-
-@dataclass(frozen=True)
-class Block:
-    """A query and the lists of the models; `difficulty` is "hard", "middling", "easy", or "" where nobody judged it."""
-
-    query: Shot
-    difficulty: str
-    ap: float
-    rankings: tuple[Ranking, ...]
-
-
-@dataclass(frozen=True)
-class HardQuery:
-    """A query, its mean AP over the models, and the rank of each model's first match (None: not among its queries)."""
-
-    query: Shot
-    ap: float
-    ranks: tuple[int | None, ...]
+from .lists import MODELS, Block, HardQuery, Lists
 
 
 @dataclass(frozen=True)
@@ -217,12 +184,9 @@ def _section(anchor, title, setting, results, library, album, queries) -> Sectio
     runs = {label: by[setting.bench] for label, by in tables.by_label({setting.bench: results}).items()}
     labels = sorted(runs, key=lambda label: -float(np.mean([r.metrics.get(headline, 0.0) for r in runs[label]])))
     curves = [(label, np.mean([cmc(r.per_query) for r in rs], axis=0).tolist()) for label, rs in _counted(labels, runs)]
-    rows = {label: {_key(q): q for q in rs[0].per_query} for label, rs in _counted(labels, runs)}
-    mean_ap = _mean_ap(rows)
-    name_of = _Namer(library, rows, album if queries else Album(limit=0))  # without lists, no picture at all
-    chosen = _choose(mean_ap, rows, queries)
-    blocks = tuple(_block(key, how, mean_ap[key], rows, name_of) for key, how in chosen)
-    hard = sorted(mean_ap, key=lambda key: (mean_ap[key], key))[:HARDEST]
+    found = {label: rs[0].per_query for label, rs in _counted(labels, runs)}
+    lists = Lists(found, library, album if queries else Album(limit=0))  # without lists, no picture at all
+    blocks = lists.blocks(queries)
     seeds = sum(len(rs) > 1 for rs in runs.values())
     return Section(
         anchor=anchor,
@@ -235,10 +199,10 @@ def _section(anchor, title, setting, results, library, album, queries) -> Sectio
         if seeds
         else "",
         blocks=blocks,
-        hardest=tuple(_hard(key, mean_ap[key], rows, name_of) for key in hard),
-        hardest_models=tuple(rows),
+        hardest=lists.hardest(),
+        hardest_models=tuple(found),
         matrices=tuple(_matrix(label, runs[label][0], library) for label in labels if runs[label][0].camera_pairs),
-        notes=_notes(library, len(rows), album, bool(blocks)),
+        notes=_notes(library, len(found), album, bool(blocks)),
         missing=library.reason,
     )
 
@@ -246,78 +210,6 @@ def _section(anchor, title, setting, results, library, album, queries) -> Sectio
 def _counted(labels, runs) -> list[tuple[str, list[Result]]]:
     """The models whose results all carry per-query figures."""
     return [(label, runs[label]) for label in labels if all(r.per_query for r in runs[label])]
-
-
-def _key(row: QueryRow) -> tuple[int, str]:
-    return row.split, row.query
-
-
-def _mean_ap(rows: dict[str, dict]) -> dict[tuple[int, str], float]:
-    found = defaultdict(list)
-    for by_key in rows.values():
-        for key, row in by_key.items():
-            found[key].append(row.ap)
-    return {key: float(np.mean(aps)) for key, aps in found.items()}
-
-
-def _choose(mean_ap: dict, rows: dict[str, dict], count: int) -> list[tuple[tuple[int, str], str]]:
-    """Half of them the hardest, of different people; the others spread from middling to the easiest."""
-    if not mean_ap or count < 1:
-        return []
-    ordered = sorted(mean_ap, key=lambda key: (mean_ap[key], key))
-    identity = {key: row.identity for by_key in rows.values() for key, row in by_key.items()}
-    hard, people = [], set()
-    for key in ordered[: max(1, len(ordered) // 2)]:
-        if len(hard) < (count + 1) // 2 and identity[key] not in people:
-            hard.append(key)
-            people.add(identity[key])
-    rest = [key for key in ordered[len(ordered) // 2 :] if key not in hard]
-    number = min(count - len(hard), len(rest))
-    places = [round(i * (len(rest) - 1) / max(1, number - 1)) for i in range(number)] if number > 1 else [-1][:number]
-    others = [(rest[p], "easy" if p in (-1, len(rest) - 1) else "middling") for p in places]
-    return [(key, "hard") for key in hard] + others
-
-
-class _Namer:
-    """Shots of tracklets by id: with identity, camera and strip from the dataset, else what the results tell."""
-
-    def __init__(self, library: Library, rows: dict[str, dict], album: Album):
-        self.library, self.album = library, album
-        self.identities = {row.query: row.identity for by_key in rows.values() for row in by_key.values()}
-
-    def query(self, row: QueryRow) -> Shot:
-        return self._shot(row.query, "query", row.identity)
-
-    def entry(self, id_: str, place: int, wanted: int) -> Shot:
-        tracklet = self.library.by_id.get(id_)
-        identity = identity_of(tracklet) if tracklet else self.identities.get(id_)
-        distractor = tracklet is not None and tracklet.kind == "distractor"
-        known = distractor or identity is not None
-        verdict = "unknown" if not known else "right" if identity == wanted else "wrong"
-        return self._shot(id_, verdict, identity, place)
-
-    def _shot(self, id_: str, verdict: str, identity: int | None, place: int = 0) -> Shot:
-        tracklet = self.library.by_id.get(id_)
-        if tracklet is None:
-            return Shot(id_, verdict, identity=identity, place=place)
-        strip = self.album.strip(self.library, tracklet)
-        camera = self.library.camera(tracklet.camera)
-        return Shot(id_, verdict, strip, identity, tracklet.kind == "distractor", camera, place)
-
-
-def _block(key, difficulty, ap, rows, name_of) -> Block:
-    having = [(label, by_key[key]) for label, by_key in rows.items() if key in by_key]
-    rankings = []
-    for label, row in having[:MODELS]:
-        entries = (name_of.entry(id_, k, row.identity) for k, id_ in enumerate(row.top[:SHOWN], start=1))
-        rankings.append(Ranking(label, row.ap, row.rank, tuple(entries)))
-    return Block(name_of.query(having[0][1]), difficulty, ap, tuple(rankings))
-
-
-def _hard(key, ap, rows, name_of) -> HardQuery:
-    having = next(by_key[key] for by_key in rows.values() if key in by_key)
-    ranks = tuple(by_key[key].rank if key in by_key else None for by_key in rows.values())
-    return HardQuery(name_of.query(having), ap, ranks)
 
 
 def _matrix(label: str, result: Result, library: Library) -> Matrix:
@@ -370,6 +262,8 @@ def _facts(setting: Setting, library: Library) -> Facts:
         )
     others = {kind: sum(t.kind == kind for t in d.test) for kind in ("junk", "distractor")}
     lines += [(f"{kind} tracklets in the test set", f"{n:,}") for kind, n in others.items() if n]
+    if d.train_left_out:
+        lines.append(("training tracklets of nobody, left out", f"{d.train_left_out:,}"))
     if d.manifest:
         lines += _manifest_lines(d.manifest)
     return Facts(d.name, setting.fingerprint, tuple(parts), tuple(lines))

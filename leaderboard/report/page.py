@@ -14,7 +14,8 @@ from markupsafe import Markup
 
 from ..tables import Cell
 from .crops import FRAMES, HEIGHT, WIDTH, Album
-from .data import Block, Page
+from .data import Page
+from .lists import Block
 
 METRICS = ("mAP", "R1", "R5", "R10", "R20", "mINP")
 

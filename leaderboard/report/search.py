@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from ...datasets import Tracklet
 from ..gallery import Gallery, Match, identity_of
 from .crops import Album, Library, Shot, library_of
-from .data import Block, Ranking
+from .lists import Block, Ranking
 from .page import search_page
 
 

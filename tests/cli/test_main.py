@@ -1,5 +1,7 @@
 """Exit codes and sentences of the command line itself."""
 
+from pathlib import Path
+
 import click
 import pytest
 from command_line import call
@@ -32,6 +34,15 @@ def test_a_file_that_ends_too_early_is_not_taken_for_ctrl_d(command, capsys):
     code, _, err = call(capsys, "doctor")
     assert code == 1
     assert "unexpected EOFError: Ran out of input" in err
+
+
+def test_a_file_that_cannot_be_used_is_no_bug(command, capsys):
+    command(lambda: Path("a" * 300).read_bytes())
+    code, _, err = call(capsys, "doctor")
+    assert code == 1
+    assert "can't be used: File name too long" in err
+    assert "a bug" not in err
+    assert err.count("\n") == 1
 
 
 def test_ctrl_c_keeps_what_is_finished(command, capsys):

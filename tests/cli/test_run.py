@@ -71,6 +71,8 @@ def test_a_failing_cell_is_reported_and_the_others_go_on(here, capsys):
         (["resnet50", "--bench", "mars", "--set", "epoch=3"], "Did you mean 'epochs'?"),
         (["resnet50", "--bench", "mars", "--set", "epochs=x"], "'x' is no value"),
         (["resnet50", "--bench", "mars", "--seeds", "a"], "'a' is no list of seeds"),
+        (["resnet50", "--bench", "mars", "--seeds", "0,-1"], "'-1' is no value for the recipe key 'seed'"),
+        (["resnet50", "--bench", "mars", "--set", "epochs=-3"], "'-3' is no value for the recipe key 'epochs'"),
         (["resnet50/big", "--bench", "mars"], "Unknown variant of resnet50 'big'"),
         (["resnet50", "--bench", "mars", "--from-scratch", "--set", "pretrained=x.pth"], "contradict"),
         ([",", "--bench", "mars"], "names nothing"),

@@ -6,8 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-
-from reidkit.cli import main as cli
+from command_line import call
 
 GOOD = {
     "features": np.array([[1, 0], [0.9, 0.1], [0, 1], [0.1, 1]], np.float32),
@@ -19,13 +18,7 @@ GOOD = {
 
 def run(capsys, *arguments):
     """(exit code, stdout, stderr) of a command line."""
-    code = 0
-    try:
-        cli.main(["score", *map(str, arguments)])
-    except SystemExit as stop:
-        code = stop.code or 0
-    out = capsys.readouterr()
-    return code, out.out, out.err
+    return call(capsys, "score", *arguments)
 
 
 @pytest.fixture
@@ -68,6 +61,8 @@ def test_re_ranked_figures_are_marked(capsys, written):
         ({"is_query": np.zeros(4, bool)}, "no true entry"),
         ({"is_query": np.zeros(4, np.int64)}, "bool"),
         ({"pids": np.array([1, 1, 2, {}], object)}, "unpickle"),
+        ({"features": GOOD["features"].astype(np.float64) * 1e300}, "no distance can be taken"),
+        ({"kinds": np.array(["person", "\x1b[31m", "person", "person"])}, "kind '\\x1b[31m'"),
     ],
 )
 def test_a_bad_file_is_one_sentence_and_exit_two(capsys, written, changes, word):
@@ -76,6 +71,26 @@ def test_a_bad_file_is_one_sentence_and_exit_two(capsys, written, changes, word)
     assert word in err
     assert "Traceback" not in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("device", "words"), [("foo", "'foo' is no device"), ("cuda:99", "There is no 'cuda:99' here"), ("meta", "'meta'")]
+)
+def test_a_device_that_is_not_here_is_one_sentence(capsys, written, device, words):
+    code, out, err = run(capsys, written(), "--protocol", "mars", "--device", device)
+    assert (code, out) == (2, "")
+    assert words in err
+    assert err.count("\n") == 1
+
+
+def test_pid_0_is_a_distractor_under_the_protocols_of_mars_alone(capsys, written):
+    path = written(pids=np.array([0, 0, 2, 2]))
+    for name, queries in (("mars", 1), ("video-reid", 2)):
+        found = json.loads(run(capsys, path, "--protocol", name, "--json")[1])
+        assert (found["queries"], found["skipped"]) == (queries, 2 - queries)
+    path = written(kinds=np.array(["person", "person", "distractor", "person"]))
+    found = json.loads(run(capsys, path, "--protocol", "video-reid", "--json")[1])
+    assert (found["queries"], found["skipped"]) == (1, 1)
 
 
 def test_a_pickle_is_not_executed(capsys, tmp_path):

@@ -1,6 +1,7 @@
 """`reidkit simulate`: files, ground truth, resuming, MOT annotation drawn as figures, and errors in one sentence."""
 
 import json
+import shutil
 from pathlib import Path
 
 import av
@@ -10,7 +11,8 @@ import pytest
 
 from reidkit.cli.main import main
 from reidkit.datasets.mot import Line, read_lines, read_people
-from reidkit.simulator.imitate import read_sequences, video_of
+from reidkit.datasets.truth import read_truth
+from reidkit.simulator.imitate import looks, read_sequences, video_of
 
 SMALL = ["--people", "3", "--cameras", "2", "--seconds", "1", "--fps", "5", "--size", "160x90", "--jobs", "1"]
 SHARED = Path(__file__).resolve().parents[2] / ".." / "shared"
@@ -98,8 +100,6 @@ def test_same_arguments_same_bytes_and_processes_do_not_matter(footage, tmp_path
 
 
 def test_stopped_run_goes_on_with_the_same_command(footage, tmp_path):
-    import shutil
-
     out = tmp_path / "raw"
     shutil.copytree(footage, out)
     (out / "truth.json").unlink()
@@ -134,6 +134,7 @@ def test_json_is_one_object(tmp_path, capsys):
         (["--size", "641x360"], "even"),
         (["--size", "32x32"], "64x64"),
         (["--frames", "3"], "--from-mot"),  # there is nothing to cut
+        (["--shared-ids"], "--from-mot"),
         (["--from-mot", "nowhere"], "'nowhere' is no folder"),
     ],
 )
@@ -174,33 +175,76 @@ def make_sequence(root: Path, name: str, rows: list[str], length: int = 4) -> No
     )
 
 
-def test_figures_fill_the_annotated_boxes(tmp_path):
-    """Two clips of one video and another video; person 0 looks alike in both clips, and boxes are where figures are."""
+@pytest.fixture
+def clips(tmp_path) -> Path:
+    """Two clips of one video and one of another; ids begin anew in each, as SportsMOT numbers them."""
     rows = [f"{f}, 0, {20 + f}, 30, 16, 40, 1, 1, 1" for f in range(1, 5)]
     make_sequence(tmp_path / "in", "v_a_c001", [*rows, "2, 5, 100, 20, 20, 50, 1, 1, 1"])
-    make_sequence(tmp_path / "in", "v_a_c002", rows)
-    make_sequence(tmp_path / "in", "v_b_c001", rows)
+    make_sequence(tmp_path / "in", "v_a_c002", [*rows, "3, 1001, 100, 20, 20, 50, 1, 1, 1"])
+    make_sequence(tmp_path / "in", "v_b_c001", [*rows, "4, 1, 100, 20, 20, 50, 1, 1, 1"])
+    return tmp_path / "in"
+
+
+def test_figures_fill_the_annotated_boxes(clips, tmp_path):
+    """Boxes are where figures are, and every clip has people of its own."""
     out = tmp_path / "out"
-    assert run(out, "--from-mot", tmp_path / "in", "--frames", 3) == 0
-    truth = json.loads((out / "truth.json").read_text())
-    assert sorted(truth["identities"]) == ["1000", "1005", "2000"]
-    assert truth["events"]["v_a"]["sequences"] == ["v_a_c001", "v_a_c002"]
-    assert "made up" in truth["note"]
+    assert run(out, "--from-mot", clips, "--frames", 3) == 0
+    truth = read_truth(out / "truth.json")
+    assert sorted(truth.identities) == ["1", "2", "3", "4", "5"]
+    assert truth.annotated_ids == {
+        "v_a_c001": {"0": 1, "5": 2},
+        "v_a_c002": {"0": 3, "1001": 4},
+        "v_b_c001": {"0": 5},  # the other one comes in the fourth frame
+    }
+    assert truth.events["v_a"].sequences == ("v_a_c001", "v_a_c002")
+    assert truth.events["v_a"].people == (1, 2, 3, 4)
+    assert "every sequence has people of its own" in truth.note
     for name in ("v_a_c001", "v_a_c002", "v_b_c001"):
         assert len(list((out / name / "img1").glob("*.jpg"))) == 3
         assert "seqLength=3" in (out / name / "seqinfo.ini").read_text()
     copied = read_lines(out / "v_a_c001" / "gt" / "gt.txt")
-    assert [(line.frame, line.id) for line in copied] == [(1, 1000), (2, 1000), (3, 1000), (2, 1005)]
-    assert copied[3] == Line(2, 1005, 100.0, 20.0, 20.0, 50.0)
+    assert [(line.frame, line.id) for line in copied] == [(1, 1), (2, 1), (3, 1), (2, 2)]
+    assert copied[3] == Line(2, 2, 100.0, 20.0, 20.0, 50.0)
     with_person, without = (cv2.imread(str(out / "v_a_c001" / "img1" / f"{k:06d}.jpg")).astype(int) for k in (2, 3))
     changed = np.abs(with_person - without).max(-1) > 60
-    changed[:, :60] = False  # person 0 walks there
+    changed[:, :60] = False  # the other person walks there
     rows_hit, columns_hit = np.nonzero(changed)
     assert rows_hit.min() >= 17
     assert rows_hit.max() <= 77  # the shadow reaches below the feet
     assert columns_hit.min() >= 96
     assert columns_hit.max() <= 124
     assert changed[20:70, 100:120].mean() > 0.2
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_no_two_people_of_an_annotation_get_one_id(clips, shared):
+    """Id 1001 of one clip and id 1 of another stay two people; an id goes on in the next clip where that is said."""
+    sequences = read_sequences(clips)
+    people = looks(sequences, seed=3, shared_ids=shared)
+    meant = {}
+    for sequence in sequences:
+        place = sequence.video if shared else sequence.name
+        for annotated, person in people[sequence.name].items():
+            meant.setdefault(person.id, set()).add((place, annotated))
+    assert all(len(those) == 1 for those in meant.values())
+    assert sorted(meant) == list(range(1, len(meant) + 1))
+    assert len(meant) == (5 if shared else 6)
+    assert (people["v_a_c001"][0] == people["v_a_c002"][0]) is shared
+
+
+def test_shared_ids_are_said_in_the_truth(clips, tmp_path):
+    out = tmp_path / "out"
+    assert run(out, "--from-mot", clips, "--frames", 1, "--shared-ids") == 0
+    truth = read_truth(out / "truth.json")
+    assert truth.annotated_ids == {"v_a_c001": {"0": 1}, "v_a_c002": {"0": 1}, "v_b_c001": {"0": 2}}
+    assert "one person in all clips" in truth.note
+    assert "annotated" not in str(truth.identities)  # what template captions tell of a person
+
+
+def test_sequences_of_one_name_are_refused(clips, tmp_path, capsys):
+    shutil.copytree(clips / "v_a_c001", clips / "val" / "v_a_c001")
+    assert simulate(tmp_path / "out", "--from-mot", clips) == 2
+    assert "2 sequences" in capsys.readouterr().err
 
 
 def test_mot_folder_without_sequences_or_with_a_broken_one(tmp_path, capsys):

@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reidkit.datasets.sampling import chunk_sample, dense_clips, identity_batches, spread, stride_sample, strided_clips
+from reidkit.datasets.sampling import (
+    chunk_sample,
+    dense_clips,
+    identity_batches,
+    middle_frames,
+    stride_sample,
+    strided_clips,
+)
 
 lengths = st.tuples(st.integers(1, 200), st.integers(1, 20))
 
@@ -71,7 +78,7 @@ def test_dense_clips_are_consecutive_and_the_last_cycles_its_own_frames(sizes):
 def test_spread_takes_the_middle_of_each_chunk(sizes):
     n, T = sizes
     expected = [int(np.floor((i + 0.5) * n / T + 1e-9)) for i in range(T)]
-    assert spread(n, T).tolist() == expected
+    assert middle_frames(n, T).tolist() == expected
     assert max(expected) < n
 
 

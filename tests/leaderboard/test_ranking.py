@@ -2,13 +2,13 @@
 
 import importlib.util
 import math
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from slow_ranking import slow_scores
 
 from reidkit.datasets import UsageError
 from reidkit.leaderboard import counting, ranking
@@ -16,9 +16,6 @@ from reidkit.leaderboard.distances import FeatureDistances, GivenDistances
 from reidkit.leaderboard.inputs import kinds_of, people
 from reidkit.leaderboard.protocols import PROTOCOLS, protocol
 from reidkit.leaderboard.ranking import score, score_distances
-
-sys.path.insert(0, str(Path(__file__).parent))
-from slow_ranking import slow_scores
 
 MARS = Path(__file__).resolve().parents[2] / ".." / "shared" / "protocols" / "mars"
 

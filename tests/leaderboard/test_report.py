@@ -12,11 +12,13 @@ from click.testing import CliRunner
 
 from reidkit.cli.report import report
 from reidkit.datasets import Frames, ReidDataset, Tracklet
+from reidkit.datasets.own import read_dataset
 from reidkit.leaderboard.protocols import PROTOCOLS
-from reidkit.leaderboard.report import crops, data
+from reidkit.leaderboard.report import crops, data, lists
 from reidkit.leaderboard.report.curves import chart, cmc
 from reidkit.leaderboard.report.page import report_page
 from reidkit.leaderboard.results import PairRow, QueryRow, save_result
+from reidkit.leaderboard.tables import setting_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -47,6 +49,29 @@ def test_curves_pass_through_the_stored_figures(scored):
         assert values[k - 1] == pytest.approx(result.metrics[f"R{k}"])
     assert len(values) == 50
     assert section.chart.curves[0].points.count(",") == 50
+
+
+def test_what_a_dataset_of_ours_says_of_itself(tmp_path, write_own, own_rows, scored):
+    manifest = {
+        "format": 1,
+        "sources": [{"event": "final", "camera": "east", "seconds": 90}, {"event": "heat", "camera": "east"}],
+        "split": {"by": "event"},
+        "scores": {"hota": 0.31, "sources": 6, "idf1": None},
+    }
+    rows = (*own_rows, ("j", -1, "junk", "east", "final", "train"))
+    library = crops.library_of(read_dataset(write_own(tmp_path / "mine", rows, manifest=manifest)))
+    facts = data._facts(setting_of(scored()), library)
+    assert facts.parts[0] == ("train", 2, 3, 15)
+    assert dict(facts.lines) == {
+        "cameras": "east, north, west",
+        "crops a tracklet": "5 to 5, median 5",
+        "junk tracklets in the test set": "1",
+        "distractor tracklets in the test set": "1",
+        "training tracklets of nobody, left out": "1",
+        "footage": "2 sources, 1.5 minutes",
+        "train and test divided by": "event",
+        "build: hota": "0.310",
+    }
 
 
 def test_the_axis_leaves_room_for_the_lowest_curve():
@@ -253,8 +278,7 @@ def test_a_distractor_is_nobody_though_its_number_is_the_querys(make_result):
     )
     library = crops.library_of(ReidDataset("d", (), tracklets[:1], tracklets, "video-reid"))
     row = QueryRow("q", 0, 50.0, 2, ["crowd", "match", "other", "gone"])
-    name_of = data._Namer(library, {"model": {(0, "q"): row}}, crops.Album())
-    shots = [name_of.entry(id_, place, 0) for place, id_ in enumerate(row.top, start=1)]
+    shots = lists.Lists({"model": [row]}, library, crops.Album()).blocks(1)[0].rankings[0].entries
     assert [s.verdict for s in shots] == ["wrong", "right", "wrong", "unknown"]
     assert [s.words.split(",")[2:] for s in shots[:2]] == [
         [" distractor", " camera 2: wrong"],

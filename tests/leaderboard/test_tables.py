@@ -112,6 +112,15 @@ def test_recipes_are_never_mixed(make_result):
     assert {row.label: row.cells[0].value for row in made.rows if row.ours} == {"resnet50 lr=1": 1, "resnet50 lr=2": 2}
 
 
+def test_rows_that_read_alike_are_all_there(make_result):
+    """A recipe's 1 and "1", a model called "a (tiny)" and the tiny one of a."""
+    runs = [make_result("m", recipe={"lr": value}, mAP=float(i)) for i, value in enumerate((1, "1", 1.5), start=1)]
+    runs += [make_result("a (tiny)", mAP=4.0), make_result("a", size="tiny", mAP=5.0)]
+    made = build("main", runs)[0]
+    assert sorted(row.cells[0].value for row in made.rows if row.ours) == [1, 2, 3, 4, 5]
+    assert len({row.label for row in made.rows}) == len(made.rows)
+
+
 def test_intervals_and_ties(make_result, queries):
     base = [10.0, 90, 30, 70, 50, 50, 20, 80, 40, 60]
     runs = [

@@ -195,6 +195,13 @@ def test_cast_sports_wears_two_kits_with_distinct_numbers():
     assert all(p.attributes["number"] == str(p.number) for p in people)
 
 
+def test_a_team_of_more_people_than_numbers_is_cast():
+    """As an annotation may have them: up to 250 in one sequence."""
+    people = cast("sports", 250, 1, np.random.default_rng(3))
+    assert [p.id for p in people] == list(range(1, 251))
+    assert {p.number for p in people} <= set(range(2, 100))
+
+
 def test_cast_dance_wears_one_costume_without_numbers():
     people = cast("dance", 9, 1, np.random.default_rng(5))
     assert len({p.attributes["costume"] for p in people}) == 1

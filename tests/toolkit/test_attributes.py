@@ -1,11 +1,9 @@
 """Who the people are, from the annotation to the dataset."""
 
 import polars as pl
-import pytest
 
-from reidkit.datasets import UsageError
 from reidkit.datasets.attributes import read_attributes
-from reidkit.toolkit.attributes import of_identities, read_people, write_attributes
+from reidkit.toolkit.attributes import of_identities, write_attributes
 
 
 def test_attributes_are_read_back_by_the_captioner(tmp_path):
@@ -38,17 +36,3 @@ def test_an_identity_has_the_attributes_of_whom_most_crops_show():
     table = pl.DataFrame(rows, schema=["identity", "kind", "truth", "frames"], orient="row")
     known = {"7": {"shirt": "red"}, "8": {"shirt": "blue"}}
     assert of_identities(known, table) == {1: {"shirt": "blue"}, 2: {"shirt": "red"}}
-
-
-@pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"identities": {"7": "Ann"}}', '{"identities": {"7": {"a": "\\ud800"}}}']
-)
-def test_other_files_are_refused(tmp_path, text):
-    path = tmp_path / "truth.json"
-    path.write_text(text)
-    with pytest.raises(UsageError, match=r"truth\.json' can't be used"):
-        read_people(path)
-
-
-def test_no_file_is_nobody_known():
-    assert read_people(None) == {}

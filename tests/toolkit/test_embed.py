@@ -31,7 +31,6 @@ from reidkit.training.recipe import to_dict
 from reidkit.training.run_folder import RunFacts, TrainedOn, save_checkpoint, write_facts
 
 WEIGHTS = Path(__file__).resolve().parents[2] / ".." / "shared" / "weights"
-RNG = np.random.default_rng(0)
 
 
 def onnx_model(path, shape, axes=(2, 3), keep=0):
@@ -59,7 +58,8 @@ def onnx_model(path, shape, axes=(2, 3), keep=0):
 @pytest.mark.parametrize("batch", [1, 4, "N"])  # OSNet's file takes one image at a time
 def test_onnx_embedder_for_any_batch(tmp_path, batch, keep):
     embedder = load_embedder(onnx_model(tmp_path / "m.onnx", [batch, 3, 8, 4], keep=keep))
-    images = [RNG.integers(0, 255, (h, 9, 3), dtype=np.uint8) for h in (20, 7, 31, 8, 16, 24)]
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 255, (h, 9, 3), dtype=np.uint8) for h in (20, 7, 31, 8, 16, 24)]
     found = embedder.embed(images)
     # The same, one image after the other, in plain words.
     for row, image in zip(found, images, strict=True):
@@ -171,7 +171,7 @@ def test_how_many_crops(tmp_path, count, seconds, chosen):
 
 def test_the_best_crop_of_each_time_is_taken(tmp_path):
     table = frames(tmp_path, [80], 0.05)
-    quality = RNG.random(80)
+    quality = np.random.default_rng(0).random(80)
     rows = choose_crops(table, quality)
     bins = np.minimum((table["time"].to_numpy() / 3.95 * 12).astype(int), 11)
     assert rows.tolist() == [max(np.flatnonzero(bins == b), key=lambda r: quality[r]) for b in range(12)]
@@ -196,13 +196,24 @@ def test_embeddings_are_kept(tmp_path):
     assert first.features[5, 2] == pytest.approx(40, abs=3)  # OpenCV wrote it as blue: the second tracklet's colour
 
 
+@pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04"])
+def test_damaged_embeddings_are_made_again(tmp_path, content):
+    table, embedder = frames(tmp_path, [4, 6]), Counting()
+    first = embed_source(table, embedder, tmp_path, tmp_path / "cache.npz")
+    (tmp_path / "cache.npz").write_bytes(content)
+    again = embed_source(table, embedder, tmp_path, tmp_path / "cache.npz")
+    assert (first.features == again.features).all()
+    with np.load(tmp_path / "cache.npz") as stored:
+        assert len(stored["row"]) == 10
+
+
 def test_nobody(tmp_path):
     found = embed_source(pl.DataFrame(schema=FRAME_COLUMNS), Counting(), tmp_path, tmp_path / "cache.npz")
     assert len(found.row) == len(found.features) == 0
 
 
 def test_a_tracklet_is_the_weighted_mean_of_its_better_half():
-    features = RNG.normal(size=(10, 4))
+    features = np.random.default_rng(0).normal(size=(10, 4))
     quality = np.arange(10) / 10
     expected = sum(quality[i] * features[i] for i in range(5, 10))
     assert tracklet_embedding(features, quality) == pytest.approx(expected / np.linalg.norm(expected), abs=1e-5)
@@ -211,6 +222,6 @@ def test_a_tracklet_is_the_weighted_mean_of_its_better_half():
 @pytest.mark.skipif(not WEIGHTS.is_dir(), reason="needs ../shared/weights")
 def test_osnet_loads():
     embedder = load_embedder(WEIGHTS / "osnet_x0_25_msmt17.onnx", threads=1)
-    rows = embedder.embed([RNG.integers(0, 255, (200, 90, 3), dtype=np.uint8)] * 2)
+    rows = embedder.embed([np.random.default_rng(0).integers(0, 255, (200, 90, 3), dtype=np.uint8)] * 2)
     assert rows.shape == (2, 512)
     assert rows[0] @ rows[1] == pytest.approx(1, abs=1e-4)

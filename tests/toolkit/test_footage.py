@@ -184,6 +184,16 @@ def test_a_damaged_shard_is_made_again(filmed, tmp_path):
     assert again.calls == 0
 
 
+@pytest.mark.parametrize("content", [b"", b"no table", b'{"expected": "many"}'])
+def test_a_damaged_piece_of_work_is_made_again(filmed, tmp_path, content):
+    extract(filmed, tmp_path)
+    kept = contents(tmp_path)
+    for path in (tmp_path / "work").rglob("0001.*"):
+        path.write_bytes(content)
+    extract(filmed, tmp_path)
+    assert contents(tmp_path) == kept
+
+
 def test_segments_do_not_change_who_is_who(filmed, tmp_path):
     many = extract(filmed, tmp_path / "many")
     one = extract(filmed, tmp_path / "one", settings=replace(SETTINGS, segment_seconds=60.0))
@@ -267,9 +277,11 @@ def test_a_sequence_takes_boxes_and_ids_from_its_annotation(make_picture, tmp_pa
 
 def test_names_of_sources_never_collide():
     pairs = [("a", "b"), ("a--b", "c"), ("a", "b--c"), ("a b", "c"), ("a_b", "c"), ("ä", "c"), ("ö", "c"), ("a-", "c")]
+    pairs += [("long" * 40, "b" * 200), ("long" * 41, "b" * 200)]
     slugs = [source_slug(Source(event, camera, Path())) for event, camera in pairs]
     assert len(set(slugs)) == len(pairs)
     assert slugs[0] == "a--b"
+    assert max(map(len, slugs)) < 220
     assert all(slug.isascii() and "/" not in slug and " " not in slug for slug in slugs)
 
 

@@ -1,5 +1,6 @@
 """Decoding: every frame is read once, at its time, or counted as damaged or lost."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 
 from reidkit.datasets.errors import UsageError
+from reidkit.toolkit import video as video_module
+from reidkit.toolkit.container import open_at
 from reidkit.toolkit.sources import Source
 from reidkit.toolkit.video import DecodeCount, FrameReader, fit, probe, segments
 
@@ -28,6 +31,8 @@ CONTAINERS = [
     ("front.mp4", {}, {"movflags": "faststart"}, "libx264"),
     # leading B frames refer to the group of pictures before
     ("open.mp4", {"x264-params": "open-gop=1:keyint=10:bframes=3"}, {}, "libx264"),
+    # no key frame but the first: the picture is refreshed column by column
+    ("refresh.mp4", {"x264-params": "intra-refresh=1:keyint=10"}, {}, "libx264"),
     # no frame count in the header
     ("film.mkv", {}, {}, "libx264"),
     # timestamps don't start at zero
@@ -114,6 +119,130 @@ def test_damage_in_the_middle_is_no_end_of_the_stream(tmp_path, make_video, read
     assert all(read_number(frame.image) == frame.index for frame in frames)
 
 
+def damaged_video(path: Path, source: Path, which: int, change) -> None:
+    """A copy whose packet `which`, in decoding order, is changed by `change(bytes)`."""
+    with av.open(str(source)) as container:
+        packet = [(p.pos, p.size) for p in container.demux(video=0) if p.size][which]
+    data = bytearray(source.read_bytes())
+    data[packet[0] : packet[0] + packet[1]] = change(data[packet[0] : packet[0] + packet[1]])
+    path.write_bytes(data)
+
+
+def flags(path: Path) -> int:
+    """How many frames a decoder flags."""
+    with av.open(str(path)) as container:
+        container.streams.video[0].codec_context.thread_count = 1
+        return sum(frame.is_corrupt for frame in container.decode(video=0))
+
+
+def flip_that_shows(path: Path, source: Path, which: int) -> None:
+    """Flips one bit of a packet so that the decoder flags a frame: most do."""
+    rng = np.random.default_rng(which)
+
+    def flip(data: bytearray) -> bytearray:
+        data[int(rng.integers(len(data) // 4, len(data)))] ^= 1 << int(rng.integers(8))
+        return data
+
+    for _ in range(60):
+        damaged_video(path, source, which, flip)
+        if flags(path):
+            return
+    raise AssertionError("no flip shows")
+
+
+def in_segments(source: Source, seconds: float) -> dict[int, np.ndarray]:
+    pieces = segments(probe(source), seconds)
+    return {f.index: f.image for p in pieces for f in FrameReader(source, p.start, p.stop)}
+
+
+@pytest.fixture(params=["cam.mp4", "cam.mkv"])
+def walk(request, tmp_path, make_video) -> Path:
+    """48 frames in groups of 12: I P B B P B B ..."""
+    path = tmp_path / "whole" / request.param
+    return make_video(path, frames=48, people=lambda n: [(2 * n, 30, 40, 70, (210, 40, 40))])
+
+
+def decoded_from(path: Path, which: int) -> list[int]:
+    """The frames of packet `which` and of all behind it in decoding order, up to the next key frame."""
+    with av.open(str(path)) as container:
+        found = [(p.pts, p.is_keyframe) for p in container.demux(video=0) if p.size]
+    end = next((i for i in range(which + 1, len(found)) if found[i][1]), len(found))
+    ticks = sorted(tick for tick, _ in found)
+    return sorted(ticks.index(tick) for tick, _ in found[which:end])
+
+
+# Packets in decoding order: a key frame, a P frame with the B frames before it, the last P frame
+@pytest.mark.parametrize("which", [0, 12, 16, 46])
+def test_one_flipped_bit_ruins_what_is_decoded_from_it(walk, tmp_path, which):
+    right, _ = everything(video(walk))
+    ruined = decoded_from(walk, which)
+    path = tmp_path / walk.name
+    flip_that_shows(path, walk, which)
+    frames, count = everything(video(path))
+    assert count == DecodeCount(expected=48, read=48 - len(ruined), damaged=len(ruined))
+    assert [frame.index for frame in frames] == [n for n in range(48) if n not in ruined]
+    assert all(np.array_equal(frame.image, right[frame.index].image) for frame in frames)
+    pieces = in_segments(video(path), 0.3)
+    assert sorted(pieces) == [frame.index for frame in frames]
+    assert all(np.array_equal(frame.image, pieces[frame.index]) for frame in frames)
+
+
+@pytest.mark.parametrize("which", [12, 16, 46])
+def test_what_needs_a_frame_that_never_comes_out_is_damaged(walk, tmp_path, which):
+    right, _ = everything(video(walk))
+    ruined = decoded_from(walk, which)
+    path = tmp_path / walk.name
+    damaged_video(path, walk, which, lambda data: data[:4] + bytes(len(data) - 4))
+    frames, count = everything(video(path))
+    assert count.read == 48 - len(ruined)
+    assert count.lost + count.damaged == len(ruined)
+    assert count.lost > 0
+    assert sorted(frame.index for frame in frames) == [n for n in range(48) if n not in ruined]
+    assert all(np.array_equal(frame.image, right[frame.index].image) for frame in frames)
+    assert set(in_segments(video(path), 0.3)) == {frame.index for frame in frames}
+
+
+@pytest.mark.parametrize("b_frames", ["0", "2"])
+def test_damage_in_a_stream_without_timestamps(tmp_path, make_video, b_frames):
+    options = {"bf": b_frames, "g": "12"}
+    whole = make_video(tmp_path / "whole.avi", frames=48, codec="mpeg4", options=options)
+    right, _ = everything(video(whole))
+    path = tmp_path / "cam.avi"
+    with av.open(str(whole)) as container:
+        keys = [i for i, p in enumerate(p for p in container.demux(video=0) if p.size) if p.is_keyframe]
+    flip_that_shows(path, whole, keys[1])
+    frames, count = everything(video(path))
+    assert (count.read + count.damaged, count.read) == (48, len(frames))
+    assert 8 <= count.damaged <= 16  # a group, and B frames before it
+    assert all(np.array_equal(frame.image, right[frame.index].image) for frame in frames)
+
+
+def test_a_container_that_gives_up_loses_no_frame_that_the_decoder_holds(tmp_path, make_video, monkeypatch):
+    class GivesUp:
+        """A container whose every further read is an error when its packets have been read."""
+
+        def __init__(self, container):
+            self.container, self.streams, self.packets = container, container.streams, container.demux(video=0)
+
+        def demux(self, stream):
+            for packet in self.packets:
+                if packet.size:
+                    yield packet
+            raise av.error.InvalidDataError(1, "broken")
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            self.container.close()
+
+    source = video(make_video(tmp_path / "cam.mp4", frames=40))
+    monkeypatch.setattr(video_module, "open_at", lambda *place: GivesUp(open_at(*place)))
+    frames, count = everything(source)
+    assert count == DecodeCount(40, 40, 0)
+    assert [frame.index for frame in frames] == list(range(40))
+
+
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.97, 0.999])
 def test_no_cut_passes_unseen(tmp_path, make_video, share):
     """Wherever a file is cut, either it can't be opened, in one sentence, or the frames that are gone are counted."""
@@ -154,6 +283,13 @@ def test_what_is_no_video_is_one_sentence(tmp_path, name, content, says):
     with pytest.raises(UsageError, match=says) as caught:
         probe(video(path))
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs here")
+def test_a_pipe_is_no_video_and_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "cam.mp4")
+    with pytest.raises(UsageError, match="no plain file"):
+        probe(video(tmp_path / "cam.mp4"))
 
 
 def test_sound_without_pictures_is_no_video(tmp_path):
@@ -229,6 +365,24 @@ def test_images_in_natural_order_with_damage(tmp_path, make_picture, read_number
     assert (info.frame_count, info.fps, info.duration) == (12, 10.0, pytest.approx(1.2))
     (folder / "frame11.png").unlink()
     assert probe(source).sha256 != info.sha256
+
+
+def test_a_cut_image_is_damaged(tmp_path, make_picture):
+    whole = cv2.imencode(".jpg", make_picture(1, []))[1].tobytes()
+    for number, data in enumerate((whole, whole[: len(whole) // 2], whole)):
+        (tmp_path / f"{number}.jpg").write_bytes(data)
+    frames, count = everything(Source("event", "right", tmp_path, tmp_path, fps=10.0))
+    assert [frame.index for frame in frames] == [0, 2]
+    assert count == DecodeCount(3, 2, 1)
+
+
+def test_times_that_no_footage_has_are_refused(tmp_path, make_video, make_picture):
+    path = make_video(tmp_path / "cam.mkv", times=[0.0, 0.04, 40 * 86400.0])
+    with pytest.raises(UsageError, match="lasts 60 days"):
+        probe(video(path))
+    cv2.imwrite(str(tmp_path / "99999999999.jpg"), make_picture(1, []))
+    with pytest.raises(UsageError, match="days"):
+        probe(Source("v", "c", tmp_path, tmp_path, fps=25.0, annotation=tmp_path / "gt.txt"))
 
 
 def test_a_sequence_counts_the_images_that_are_missing(tmp_path, make_picture):

@@ -10,7 +10,7 @@ from torch import nn
 from reidkit.baselines import resnet50
 from reidkit.datasets import ReidkitError
 from reidkit.datasets.loader import decode_frames
-from reidkit.datasets.sampling import dense_clips, spread, strided_clips
+from reidkit.datasets.sampling import dense_clips, middle_frames, strided_clips
 from reidkit.datasets.transforms import normalise
 from reidkit.training.extraction import extract_features, frame_extractor
 
@@ -28,7 +28,7 @@ def slow_features(model, tracklets, recipe):
     rows = []
     for tracklet in tracklets:
         n, T = len(tracklet.frames), recipe.test_frames
-        clips = {"dense": dense_clips(n, T), "strided": strided_clips(n, T), "spread": spread(n, T)[None]}
+        clips = {"dense": dense_clips(n, T), "strided": strided_clips(n, T), "spread": middle_frames(n, T)[None]}
         total = 0
         for clip in clips[recipe.test_sampling]:
             pixels = normalise(decode_frames(tracklet.frames, clip, recipe.clip.height, recipe.clip.width), recipe.clip)

@@ -234,6 +234,16 @@ RUNTIME = {
         FEATURES, f"{FEATURES} if self.training else (maps, 1)",
         "embed of Mine gave a tuple for 24 clips",
     ),
+    "a gradient": (
+        OUTPUT,
+        'return TrainingOutput(losses={"own": features.detach().sum()})',
+        "Mine of '{path}': RuntimeError: element 0 of tensors does not require grad",
+    ),
+    "a state that is no tensor": (
+        EMBED,
+        "    def get_extra_state(self):\n        return {}\n\n" + EMBED,
+        "Mine of '{path}': AttributeError: ",
+    ),
     "rate": (
         EMBED, "    def lr_factor(self, name):\n        return 'fast'\n\n" + EMBED,
         "of Mine gave 'fast'; it gives a number",

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ...datasets import UsageError
 from ...datasets.errors import choices
+from ...datasets.schema import read_bytes
 from .captioner import Captioner
 
 PROMPT = Path(__file__).with_name("prompt.txt")
@@ -65,9 +66,9 @@ def make_captioner(
 
 def _read_prompt(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"Cannot read the prompt '{path}': {getattr(error, 'strerror', None) or error}.") from None
+        text = read_bytes(path, "Give another --prompt.").decode().strip()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"The prompt '{path}' is no UTF-8 text: {error}.") from None
     if not text:
         raise UsageError(f"The prompt '{path}' is empty.")
     return text

@@ -56,7 +56,8 @@ def requests(dataset: ReidDataset, wanted: Sequence[str], count: int) -> Iterato
         yield from (Request(id_, ()) for id_ in wanted)
         return
     tracklets: dict[str, Tracklet] = {t.id: t for t in (*dataset.train, *dataset.test)}
-    rows = pl.read_parquet(dataset.root / FRAMES).partition_by("tracklet", as_dict=True)
+    frames = pl.read_parquet(dataset.root / FRAMES).sort("frame", maintain_order=True)  # as a tracklet's crops are
+    rows = frames.partition_by("tracklet", as_dict=True)
     for id_ in wanted:
         yield Request(id_, tuple(best_images(tracklets[id_], rows[(id_,)], count)))
 

@@ -9,15 +9,18 @@ taken, if it leads the second clearly; otherwise the question stays unanswered.
 """
 
 import hashlib
-import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
+from msgspec import Meta, ValidationError, convert
 from PIL import Image
 
 from ...datasets import UsageError
+from ...datasets.schema import read_toml
+from ...datasets.text import printable
 from .captioner import Answer, Request
 
 VOCABULARY = Path(__file__).with_name("vocabulary.toml")
@@ -27,37 +30,34 @@ TEMPERATURE = 100.0  # CLIP's own, at the end of its training
 
 @dataclass(frozen=True)
 class Question:
-    """One attribute: its phrases, and those that are an answer but nothing to tell."""
+    """One attribute: its phrases, and those of them that are an answer but nothing to tell."""
 
-    name: str
-    phrases: tuple[str, ...]
+    phrases: Annotated[tuple[str, ...], Meta(min_length=2)]
     silent: frozenset[str] = frozenset()
 
 
-def read_vocabulary(path: Path) -> tuple[str, tuple[Question, ...]]:
-    """(prompt with {}, questions).
+def read_vocabulary(path: Path) -> tuple[str, dict[str, Question]]:
+    """(prompt with {}, attribute -> question).
 
     Raises:
         UsageError: unreadable, no {} in the prompt, or a question with fewer than two phrases.
     """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"Cannot read the vocabulary '{path}': {error.strerror}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"The vocabulary '{path}' is no TOML: {error}.") from None
+    table = read_toml(path, dict[str, Any], "Mend it, or leave --vocabulary away.")
     prompt = table.pop("prompt", "a photo of a person with {}")
     if not isinstance(prompt, str) or "{}" not in prompt:
         raise UsageError(f"The prompt of '{path}' needs {{}} where the phrase goes.")
-    questions = []
+    questions = {}
     for name, entry in table.items():
-        phrases = entry.get("phrases", ()) if isinstance(entry, dict) else ()
-        if len(phrases) < 2 or not all(isinstance(phrase, str) for phrase in phrases):
-            raise UsageError(f"[{name}] of '{path}' needs phrases = [two or more texts].")
-        questions.append(Question(name, tuple(phrases), frozenset(entry.get("silent", ()))))
+        try:
+            questions[name] = convert(entry, Question)
+        except ValidationError as error:
+            raise UsageError(
+                f"[{printable(name)}] of '{path}' needs phrases = [two or more texts], and may have silent = [some of "
+                f"them] ({error})."
+            ) from None
     if not questions:
         raise UsageError(f"The vocabulary '{path}' asks nothing: add a table such as [shoes] with phrases.")
-    return prompt, tuple(questions)
+    return prompt, questions
 
 
 @dataclass
@@ -78,8 +78,11 @@ class ZeroShot:
     kind: str = field(default="attributes", init=False)
 
     def __post_init__(self) -> None:
-        prompt, self._questions = read_vocabulary(self.vocabulary)
-        self._texts = [self.encode_texts([prompt.format(phrase) for phrase in q.phrases]) for q in self._questions]
+        prompt, questions = read_vocabulary(self.vocabulary)
+        self._questions = [
+            (question, self.encode_texts([prompt.replace("{}", phrase) for phrase in question.phrases]))
+            for question in questions.values()
+        ]
 
     @property
     def prompt_sha256(self) -> str:
@@ -89,7 +92,7 @@ class ZeroShot:
         """One tracklet after the other; one of which no phrase leads clearly is a failure."""
         for request in requests:
             feature = self.encode_images(list(request.images)).mean(0)
-            told = [self._answer(q, t, feature) for q, t in zip(self._questions, self._texts, strict=True)]
+            told = [self._answer(question, texts, feature) for question, texts in self._questions]
             text = ", ".join(phrase for phrase in told if phrase)
             if text:
                 take(Answer(request.tracklet, f"a person with {text}"))

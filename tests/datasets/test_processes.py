@@ -1,4 +1,4 @@
-"""Processes of the builder: real ones, really killed. Each writes where the test reads until the last has ended."""
+"""Processes beside each other: real ones, really killed. Each writes where the test reads until the last has ended."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ import time
 import pytest
 
 from reidkit.datasets import ReidkitError
-from reidkit.toolkit.workers import run_in_processes
+from reidkit.datasets.processes import run_in_processes
 
 PATIENCE = 120  # seconds after which a test gives up; none waits that long for what it expects
 
@@ -20,7 +20,7 @@ SCRIPT = textwrap.dedent(
     """
     import sys, time
     from pathlib import Path
-    from reidkit.toolkit.workers import run_in_processes
+    from reidkit.datasets.processes import run_in_processes
 
     def job(folder, number):
         (Path(folder) / f"started-{number}").touch()
@@ -55,7 +55,7 @@ def endless(tmp_path):
     process.communicate()
 
 
-def test_workers_end_when_the_build_is_killed(endless):
+def test_workers_end_when_the_command_is_killed(endless):
     endless.kill()
     # The end of the file comes when no process holds it open: neither the script nor a worker.
     endless.communicate(timeout=PATIENCE)
@@ -80,5 +80,5 @@ def test_the_error_of_a_job_is_raised(tmp_path):
 
 
 def test_a_process_that_is_ended_from_outside_is_told(tmp_path):
-    with pytest.raises(ReidkitError, match=r"ended from outside.*fewer --workers"):
+    with pytest.raises(ReidkitError, match=r"ended from outside.*fewer processes"):
         run_in_processes(os._exit, [(1,)], workers=1)

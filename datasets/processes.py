@@ -1,9 +1,9 @@
-"""The builder's processes: they run jobs beside each other, and end when the build that started them ends.
+"""Processes that run jobs beside each other, and end when the command that started them ends.
 
     run_in_processes(extract_alone, [(source, …), …], workers=2)
 
-However the build ends: Ctrl-C reaches the build only, which then ends its workers; and where the build was killed, the
-system closes its end of a pipe that every worker listens to.
+However the command ends: Ctrl-C reaches it only, and it then ends its workers; and where it was killed, the system
+closes its end of a pipe that every worker listens to.
 """
 
 import contextlib
@@ -16,8 +16,8 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import Connection
 
-from ..datasets import ReidkitError
-from ..datasets.progress import plain_lines
+from .errors import ReidkitError
+from .progress import plain_lines
 
 
 def run_in_processes(call: Callable[..., object], jobs: Sequence[tuple], workers: int) -> None:
@@ -42,8 +42,8 @@ def run_in_processes(call: Callable[..., object], jobs: Sequence[tuple], workers
         hold.close()  # waiting for the end of jobs that nobody wants any more would take minutes
         if isinstance(error, BrokenProcessPool):
             raise ReidkitError(
-                "A process of the build was ended from outside, perhaps because the memory was full. Run the same "
-                "command again with fewer --workers; what was finished is kept."
+                "A process of this command was ended from outside, perhaps because the memory was full. Run the same "
+                "command again with fewer processes (--workers, --jobs); what was finished is kept."
             ) from None
         raise
     finally:

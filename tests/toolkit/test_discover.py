@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from reidkit.datasets.errors import UsageError
-from reidkit.toolkit.sources import discover
+from reidkit.toolkit.discover import discover
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -128,23 +128,30 @@ def test_toml_names_everything(tmp_path):
 @pytest.mark.parametrize(
     ("toml", "says"),
     [
-        ("[cameras\n", "Cannot read"),
+        ("[cameras\n", "can't be used.*line 1"),
         ("[camera]\ncam1 = 'x'", "Did you mean 'cameras'"),
         ("[cameras]\ncamm1 = 'x'", "Did you mean 'cam1'"),  # a name that no source has
-        ("[cameras]\ncam1 = 3", "cameras"),
+        ("[cameras]\ncam1 = 3", r"\[cameras\]: cam1 = 3, but every line is NAME = \"camera\""),
+        ("cameras = 3", "is a table of lines"),
         ("[offsets]\ncam1 = 'late'", "seconds"),
         ("[offsets]\ncam1 = nan", "seconds"),
+        ("[offsets]\ncam1 = true", "seconds"),
+        ("[frame_rates]\ncam1 = 1e-300", "from 0.1 to 1000"),
+        ("[ignore]\ncam1 = 3", "x1 < x2"),
         ("[ignore]\ncam1 = [[10, 0, 5, 5]]", "x1 < x2"),
         ("[ignore]\ncam1 = [1, 2, 3, 4]", "x1 < x2"),
         ("single_camera = 'yes'", "true or false"),
         ("[frame_rates]\ncam1 = 25", "Unknown source"),  # a video knows its own
         ("[cameras]\ncam1 = 'cam2'", "Two cameras"),
-        ("[cameras]\ncam1 = '../cam'", "can't name"),
+        ("[cameras]\ncam1 = '../cam'", "can't be the name of a camera"),
+        ("[cameras]\ncam1 = ''", "can't be the name of a camera"),
+        ('[events]\na = "a\\u001b[31m"', "can't be the name of an event"),
+        ("[cameras]\ncam1 = '\udcff'", "can't be used"),
     ],
 )
 def test_a_bad_toml_is_one_sentence(tmp_path, toml, says):
     raw = touch(tmp_path / "raw", "a/cam1.mp4", "a/cam2.mp4")
-    (raw / "reidkit.toml").write_text(toml)
+    (raw / "reidkit.toml").write_bytes(toml.encode("utf-8", "surrogateescape"))
     with pytest.raises(UsageError, match=says):
         discover(raw)
 
@@ -195,6 +202,43 @@ def test_footage_that_lies_too_deep_is_told(tmp_path):
     found = discover(raw)
     assert [source.key for source in found.sources] == ["a/cam1"]
     assert any("2026/may" in note for note in found.notes)
+
+
+def test_links_to_a_parent_folder_end(tmp_path):
+    """Two of them are 2^40 paths before the system says no."""
+    raw = touch(tmp_path / "raw", "a/cam1.mp4")
+    for name in ("up", "again"):
+        (raw / "a" / name).symlink_to(raw, target_is_directory=True)
+    found = discover(raw)
+    assert [source.key for source in found.sources] == ["a/cam1"]
+    assert [note for note in found.notes if "same folder as 'raw'" in note] == [
+        "'a/again' is the same folder as 'raw' and was left out.",
+        "'a/up' is the same folder as 'raw' and was left out.",
+    ]
+
+
+def test_a_linked_folder_is_footage_once(tmp_path):
+    store = touch(tmp_path / "store", "cam1.mp4")
+    (tmp_path / "raw").mkdir()
+    for name in ("monday", "tuesday"):
+        (tmp_path / "raw" / name).symlink_to(store, target_is_directory=True)
+    found = discover(tmp_path / "raw")
+    assert [source.key for source in found.sources] == ["monday/cam1"]
+    assert any("'tuesday' is the same folder as 'monday'" in note for note in found.notes)
+
+
+def test_names_that_cannot_be_printed(tmp_path):
+    raw = touch(tmp_path / "raw", "a/cam\x1b[31m.mp4")
+    with pytest.raises(UsageError, match=r"'cam\\x1b\[31m' can't name.*invisible"):
+        discover(raw)
+    # Another name in reidkit.toml helps.
+    (raw / "reidkit.toml").write_text('[cameras]\n"cam\\u001b[31m" = "cam1"\n')
+    assert keys(raw) == [("a/cam1", "video")]
+
+
+def test_names_of_files_may_be_what_they_are(tmp_path):
+    raw = touch(tmp_path / "raw", "a/-take: 1?.mp4", "a/complexity.mp4", f"a/{'long' * 40}.mp4")
+    assert len(discover(raw).sources) == 3
 
 
 def test_the_annotation_that_ships_without_images_is_refused():
