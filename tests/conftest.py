@@ -1,4 +1,8 @@
-"""A small dataset in our format: the fixture `write_own` makes the folder that `read_dataset` reads."""
+"""What every test may lean on.
+
+A test's figures depend on neither chance, nor the clock, nor the tests before it. And there is a small dataset in our
+format: the fixture `write_own` makes the folder that `read_dataset` reads.
+"""
 
 import io
 import json
@@ -8,9 +12,14 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import torch
+from hypothesis import settings
 from PIL import Image
 
 from reidkit.datasets.format import FRAME_COLUMNS, TRACKLET_COLUMNS
+
+settings.register_profile("reidkit", deadline=None, derandomize=True)
+settings.load_profile("reidkit")
 
 # id, identity, kind, camera, event, role
 ROWS = (
@@ -64,6 +73,11 @@ def write(root: Path, rows=ROWS, frames: int = 5, manifest: dict | None = None) 
     manifest = {"format": 1, "name": "small", "protocol": "video-reid"} if manifest is None else manifest
     (root / "dataset.json").write_text(json.dumps(manifest))
     return root
+
+
+@pytest.fixture(autouse=True)
+def same_random_numbers() -> None:
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")

@@ -11,12 +11,6 @@ ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "golden"
 
 
-@pytest.fixture(autouse=True)
-def same_random_numbers():
-    """A test draws the same whichever ran before it."""
-    torch.manual_seed(0)
-
-
 @pytest.fixture(scope="session")
 def parity():
     with pytest.MonkeyPatch.context() as patch:

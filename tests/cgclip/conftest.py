@@ -13,12 +13,6 @@ COLOURS = {"red": (2.0, -1.0, -1.0), "green": (-1.0, 2.0, -1.0), "blue": (-1.0, 
 NAMES = tuple(COLOURS)
 
 
-@pytest.fixture(autouse=True)
-def same_random_numbers():
-    """A test draws the same whichever ran before it."""
-    torch.manual_seed(0)
-
-
 @pytest.fixture
 def recipe() -> CgclipRecipe:
     """Size tiny on 32x16 pixels: 4x2 patches, 2 frames."""

@@ -52,7 +52,7 @@ def cases(draw):
     return pids, cams, is_query, kinds, rng.integers(0, values, (rows, rows)).astype(np.float32) / values
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(cases(), st.sampled_from(sorted(PROTOCOLS)), st.sampled_from([1, 16, 10**6]))
 def test_given_distances_agree_with_the_slow_twin(case, name, sort_from):
     pids, cams, is_query, kinds, matrix = case
