@@ -1,7 +1,9 @@
 """TF-CLIP's memory of identities: one prototype each, from CLIP's projected class token over all training frames.
 
-memory = identity_memory(features, labels, num_classes, frames=8)      # [Y, 512]
-follow(memory, videos, labels, momentum=0.8)                           # only where CLIP itself trains from scratch
+    memory = identity_memory(features, labels, num_classes, frames=8)      # [Y, 512]
+    follow(memory, videos, labels, momentum=0.8)                           # only where CLIP itself trains from scratch
+
+A prototype is a mean of means that isn't normalised: a tracklet counts as much as another, however long it is.
 """
 
 from collections.abc import Sequence

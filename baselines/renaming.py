@@ -1,6 +1,8 @@
 """The authors' names of weights to ours, for each model's `convert`.
 
-weights = rename(read_weights("theirs.pth"), {"base.": "backbone.", "bottleneck.": "neck.norm."})
+    weights = rename(read_weights("theirs.pth"), {"base.": "backbone.", "bottleneck.": "neck.norm."})
+
+The longest prefix that fits is replaced; a name without one stays as it is.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,10 @@
 """The line that a table of timings carries: which machine, which versions.
 
-from machine import describe
+A benchmark writes it beside its figures:
+
+    from machine import describe
+
+    print(describe("cuda"))
 """
 
 import platform

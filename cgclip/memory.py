@@ -1,6 +1,8 @@
 """Which frames the first CLIP-Memory is made of; the memory itself is TF-CLIP's (`baselines.clip_memory`).
 
-tracklets = [thin(tracklet, 4) for tracklet in dataset.train]
+    tracklets = [thin(tracklet, 4) for tracklet in dataset.train]
+
+A tower that trains from scratch reads a few frames of each tracklet instead of all.
 """
 
 from dataclasses import replace

@@ -1,8 +1,10 @@
 """Crops of tracked people: which boxes are worth one, how good each is, and the tar shards they lie in.
 
-chosen, small = choose(add_occlusion(tracks, take.width, take.height), min_height=48, stride=0.2)
-crop = cut(frame.image, (x1, y1, x2, y2))
-places = write_shard(path, [("00001/000012.jpg", jpeg), ...])       # (offset, length) of each JPEG
+    chosen, small = choose(add_occlusion(tracks, take.width, take.height), min_height=48, stride=0.2)
+    crop = cut(frame.image, (x1, y1, x2, y2))
+    places = write_shard(path, [("00001/000012.jpg", jpeg), ...])       # (offset, length) of each JPEG
+
+Boxes are x1, y1, x2, y2 in pixels of the source.
 """
 
 import tarfile
