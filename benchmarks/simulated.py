@@ -25,8 +25,8 @@ from reidkit.datasets.truth import TRUTH
 from reidkit.leaderboard import formats, tables
 from reidkit.leaderboard.results import Result, load_results
 from reidkit.leaderboard.significance import compare_results, find_results
-from reidkit.training.loop import LOG, read_log
-from reidkit.training.run_folder import read_facts
+from reidkit.training.loop import read_log
+from reidkit.training.run_folder import LOG, read_facts
 
 SETS = {"sports-sim": ("sports", 41), "dance-sim": ("dance", 42)}  # name: kind and seed of the footage
 EVENTS, CAMERAS, PEOPLE, SECONDS, TEST_SHARE = 9, 3, 12, 12, 0.33

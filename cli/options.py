@@ -5,10 +5,10 @@ from pathlib import Path
 import click
 
 from ..datasets import UsageError
-from ..datasets.cores import usable_cores
 
 SIZE = click.option("--size", default="full", show_default=True, help="Recipe by size: full or tiny.")
 SET = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a recipe key; repeatable.")
+SPLIT = click.option("--split", type=int, help="One of iLIDS-VID's ten, from 0. [default: the one trained on, or 0]")
 DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 DATA = click.option("--data", type=click.Path(path_type=Path), help="Benches' folder. [default: $REIDKIT_DATA or data]")
 RESULTS = click.option("--results", type=click.Path(path_type=Path), default="results", show_default=True)
@@ -17,11 +17,6 @@ JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object on 
 WEIGHTS = click.option(
     "--weights", required=True, type=click.Path(path_type=Path), help="A run's folder, or a .safetensors or .pth file."
 )
-
-
-def worker_count(given: int | None) -> int:
-    """Decoding threads: as given, else one a core, 8 at the most."""
-    return min(usable_cores(), 8) if given is None else max(given, 0)
 
 
 def names_in(names: str, known: list[str]) -> list[str]:

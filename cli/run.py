@@ -11,7 +11,7 @@ import click
 
 from ..datasets import ReidkitError, UsageError
 from ..datasets.progress import say
-from .options import DATA, DEVICE, JSON, RESULTS, SET, SIZE, WORKERS, names_in, worker_count
+from .options import DATA, DEVICE, JSON, RESULTS, SET, SIZE, WORKERS, names_in
 from .terminal import print_json, show
 
 
@@ -40,6 +40,7 @@ def run(
     from ..training import parallel, zoo
     from ..training.cell import Cell, Places
     from ..training.experiment import run_cells
+    from ..training.use import thread_count
 
     if from_scratch and any(o.startswith("pretrained=") for o in overrides):
         raise UsageError("--from-scratch and --set pretrained=… contradict each other; leave one out.")
@@ -56,7 +57,7 @@ def run(
     here = parallel.start(device)
     try:
         places, command = Places(results, runs, data), "reidkit " + " ".join(sys.argv[1:])
-        done, failed = run_cells(cells, places, here, again=again, workers=worker_count(workers), command=command)
+        done, failed = run_cells(cells, places, here, again=again, workers=thread_count(workers), command=command)
     finally:
         parallel.stop()
     if not here.first:

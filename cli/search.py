@@ -11,7 +11,7 @@ import click
 
 from ..datasets import UsageError
 from ..datasets.progress import say
-from .options import DATA, DEVICE, JSON, SET, WORKERS, worker_count
+from .options import DATA, DEVICE, JSON, SET, SPLIT, WORKERS
 from .terminal import print_json, show
 
 VERDICTS = {"right": "✓ right", "wrong": "✗ wrong"}
@@ -32,40 +32,29 @@ VERDICTS = {"right": "✓ right", "wrong": "✗ wrong"}
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Also write the list as a page of crops, .html.")
 @click.option("--size", help="Recipe by size for weights from elsewhere. [default: the run's own, or full]")
 @SET
+@SPLIT
 @DEVICE
 @DATA
 @WORKERS
 @JSON
-def search(model, weights, stored, source, wanted, top, output, size, overrides, device, data, workers, as_json):
+def search(model, weights, stored, source, wanted, top, output, size, overrides, split, device, data, workers, as_json):
     """Rank a gallery for one tracklet: the test set of a dataset (of its training set for a training tracklet).
 
     As under the dataset's protocol, junk and tracklets of the query's own identity and camera are left out. In a
     FOLDER of crops nobody's identity is known, and everything but the query is ranked.
     """
-    from ..datasets.devices import pick_device
     from ..datasets.files import write_atomic
-    from ..leaderboard.gallery import identity_of, open_gallery, rank, stored_features
+    from ..leaderboard.gallery import identity_of
     from ..leaderboard.report.search import gallery_page
-    from ..training import zoo
-    from ..training.extraction import extract_features
-    from ..training.trained import open_model
+    from ..training.use import search as look_for
 
-    if (weights is None) == (stored is None):
-        raise UsageError("Give either --weights, to embed the gallery, or --features, where that is done already.")
     if output is not None and output.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"'{output}' is no page's name. End it in .html.")
-    gallery = open_gallery(source, wanted, data)
-    if stored is not None:
-        recipe = zoo.recipe(model, size or "full", overrides)
-        features = stored_features(stored, gallery)
-    else:
-        chosen = pick_device(device)
-        opened = open_model(model, weights, size, overrides, gallery.dataset, chosen)
-        recipe = opened.recipe
-        features = extract_features(
-            opened.model, gallery.tracklets, recipe, chosen, workers=worker_count(workers), title=f"search {source}"
-        )
-    matches = rank(gallery, features, recipe.metric, top)
+    found = look_for(
+        model, weights, source, wanted, features=stored, top=top, size=size, overrides=overrides, split=split,
+        data=data, device=device, workers=workers,
+    )  # fmt: skip
+    gallery, matches, recipe = found.gallery, found.matches, found.recipe
     if output is not None:
         facts = (
             ("model", model), ("weights or features", str(weights or stored)), ("gallery", source),

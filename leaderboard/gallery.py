@@ -99,20 +99,29 @@ def search(
     return rank(gallery, stored_features(Path(features), gallery), metric, top)
 
 
-def open_gallery(source: str, wanted: str, data: Path | None = None) -> Gallery:
+def open_source(
+    source: str, data: Path | None = None, split: int = 0
+) -> tuple[ReidDataset | None, tuple[Tracklet, ...]]:
+    """The dataset and all its tracklets, the test set first; or None and the tracklets of a folder of crops."""
+    if source in BENCHES or source in VARIANTS or (Path(source) / MANIFEST).is_file():
+        dataset = load_bench(source, data, split=split)
+        return dataset, (*dataset.test, *dataset.train)
+    return None, read_folder(source)
+
+
+def open_gallery(source: str, wanted: str, data: Path | None = None, split: int = 0) -> Gallery:
     """The tracklet `wanted` of a source, and what is ranked for it.
 
     Args:
         source: a bench's name, or the path of a dataset or of a folder of crops.
         data: where benches lie; None: $REIDKIT_DATA or data/.
+        split: of a bench that has several, from 0.
 
     Raises:
         UsageError: no such source or tracklet, or nothing to rank.
     """
-    if source in BENCHES or source in VARIANTS or (Path(source) / MANIFEST).is_file():
-        dataset = load_bench(source, data)
-        return choose_gallery(source, (*dataset.test, *dataset.train), wanted, dataset)
-    return choose_gallery(source, read_folder(source), wanted)
+    dataset, tracklets = open_source(source, data, split)
+    return choose_gallery(source, tracklets, wanted, dataset)
 
 
 def choose_gallery(

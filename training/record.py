@@ -96,6 +96,11 @@ def make_result(
     )
 
 
+def evaluation_title(cell: Cell, mark: str) -> str:
+    """`cgclip/no-cmr@mars`: a cell's model and what tells of its weights."""
+    return f"{cell.name}@{re.sub(r'[^A-Za-z0-9._-]+', '-', mark)}"
+
+
 def make_evaluation(
     cell: Cell, dataset: ReidDataset, scores: Scores, weights: Path, mark: str, *, seconds: float, command: str
 ) -> Result:
@@ -113,6 +118,6 @@ def make_evaluation(
     made = make_result(cell, [dataset], [scores], seconds=seconds, command=command)
     return dataclasses.replace(
         made,
-        model=f"{cell.name}@{re.sub(r'[^A-Za-z0-9._-]+', '-', mark)}",
+        model=evaluation_title(cell, mark),
         recipe=made.recipe | {"weights": weights.name, "weights_sha256": sha256_file(file)},
     )

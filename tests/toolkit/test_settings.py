@@ -15,7 +15,7 @@ from reidkit.toolkit.settings import EventSettings, FootageSettings
         (FootageSettings, {"min_height": -1}, "'min_height'"),
         (FootageSettings, {"max_length": 0}, "'max_length', which takes none or a number above 0"),
         (FootageSettings, {"stride": float("nan")}, "'stride'"),
-        (FootageSettings, {"segment_seconds": 0}, "'segment_seconds', which takes a number above 0"),
+        (FootageSettings, {"segment_seconds": 0}, "'segment_seconds', which takes a number from 0.1"),
         (FootageSettings, {"jpeg_quality": 101}, "'jpeg_quality', which takes a whole number from 1 to 100"),
         (EventSettings, {"nested": 1.1}, "'nested', which takes a number from 0 to 1"),
         (EventSettings, {"min_crops": 0}, "'min_crops', which takes a whole number from 1"),
