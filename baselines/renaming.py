@@ -1,6 +1,8 @@
 """The authors' names of weights to ours, for each model's `convert`.
 
-weights = rename(read_weights("theirs.pth"), {"base.": "backbone.", "bottleneck.": "neck.norm."})
+    weights = rename(read_weights("theirs.pth"), {"base.": "backbone.", "bottleneck.": "neck.norm."})
+
+A model's `convert` also brings kernels to our shapes where they differ.
 """
 
 from collections.abc import Mapping
