@@ -2,7 +2,7 @@
 
     weights = rename(read_weights("theirs.pth"), {"base.": "backbone.", "bottleneck.": "neck.norm."})
 
-The longest prefix that fits is replaced; a name without one stays as it is.
+A model's `convert` also brings kernels to our shapes where they differ.
 """
 
 from collections.abc import Mapping

@@ -1,11 +1,4 @@
-"""The line that a table of timings carries: which machine, which versions.
-
-A benchmark writes it beside its figures:
-
-    from machine import describe
-
-    print(describe("cuda"))
-"""
+"""The line that a table of timings carries: which machine, which versions."""
 
 import platform
 from pathlib import Path
