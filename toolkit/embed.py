@@ -204,7 +204,11 @@ def to_batch(
 
 
 def normalise(rows: np.ndarray) -> np.ndarray:
-    """[N, D] with rows of length 1."""
+    """[N, D] with rows of length 1.
+
+    >>> normalise([[0, 2]]).tolist()
+    [[0.0, 1.0]]
+    """
     rows = np.asarray(rows, np.float32)
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
