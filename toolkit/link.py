@@ -31,7 +31,7 @@ COMMON = 4.0
 
 @dataclass(frozen=True)
 class LinkSettings:
-    """What decides a linking. Lengths in seconds.
+    """What decides a linking; lengths of time are in seconds.
 
     Attributes:
         people: number of identities an event has, where the user knows it. Merging then stops at that number, and where
@@ -77,7 +77,7 @@ class Observations:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Similarities of an event's different people and of one person across cameras, and the threshold between."""
+    """The similarities of an event's different people and of one person across cameras, and the threshold between."""
 
     different_mean: float
     different_std: float
@@ -405,7 +405,7 @@ def _must_groups(must: np.ndarray) -> list[np.ndarray]:
 
 
 def people_at_once(seen: Observations) -> dict[int, int]:
-    """Camera -> most tracklets seen at one moment."""
+    """Camera -> the most tracklets that it saw at one moment."""
     most = {}
     for name in np.unique(seen.camera).tolist():
         rows = seen.camera == name
