@@ -19,7 +19,7 @@ from .work import Count, read_piece, source_slug, write_piece
 
 
 class CropFacts(TypedDict):
-    """Of one segment, the frames that were expected, read and damaged, the crops lost and left out, and the shard's sha256."""
+    """Of one segment: the frames expected, read and damaged, the crops lost and left out, and its shard's sha256."""
 
     expected: Count
     read: Count
