@@ -11,6 +11,7 @@ from .terminal import print_json
 
 SPLITS = ("auto", "event", "identity", "test")
 PROTOCOLS = ("auto", "video-reid", "single-camera-views")
+FLOORS = ("auto", "off")
 TRACKERS = ("bytetrack", "ocsort", "botsort")
 
 
@@ -34,6 +35,9 @@ TRACKERS = ("bytetrack", "ocsort", "botsort")
 @click.option("--test-share", default=0.5, show_default=True, help="Share of the identities that test.")
 @click.option("--seed", default=0, show_default=True, help="Of the division.")
 @click.option("--people", type=int, help="Number of people an event has, where it is known.")
+@click.option(
+    "--floor", type=click.Choice(FLOORS), default="auto", show_default=True, help="Whether to use where people stand."
+)
 @click.option("--workers", type=click.IntRange(1), help="Processes. [default: one for two cores]")
 @click.option("--max-loss", default=0.05, show_default=True, help="Share of frames that may fail to decode.")
 @click.option("--trust-weights", is_flag=True, help="Read a .pt, which can run code, that nobody vouches for.")
@@ -50,6 +54,7 @@ def build_dataset(
     test_share: float,
     seed: int,
     people: int | None,
+    floor: str,
     workers: int | None,
     max_loss: float,
     trust_weights: bool,
@@ -63,6 +68,7 @@ def build_dataset(
     """
     from ..toolkit import use
     from ..toolkit.build import BuildSettings
+    from ..toolkit.floor.settings import FloorSettings
     from ..toolkit.linking import LinkSettings
     from ..toolkit.settings import EventSettings, FootageSettings
     from ..toolkit.split import SplitSettings
@@ -74,7 +80,7 @@ def build_dataset(
         name=name,
         protocol=protocol,
         footage=FootageSettings(tracker=tracker),
-        event=EventSettings(link=LinkSettings(people=people)),
+        event=EventSettings(link=LinkSettings(people=people), floor=FloorSettings(use=floor)),
         split=SplitSettings(by=by, test_share=test_share, seed=seed),
         max_loss=max_loss,
     )
@@ -83,7 +89,7 @@ def build_dataset(
     )
     manifest = outcome.manifest
     if as_json:
-        keys = ("name", "protocol", "counts", "losses", "split", "scores", "linking", "notes", "fingerprint")
+        keys = ("name", "protocol", "counts", "losses", "split", "scores", "linking", "floor", "notes", "fingerprint")
         print_json({"path": str(out), **{key: manifest[key] for key in keys}})
     else:
         print_counts(manifest["name"], manifest["protocol"], manifest["counts"])
@@ -91,4 +97,6 @@ def build_dataset(
         for note in manifest["notes"]:
             click.echo(note)
         click.echo(f"Dataset: {out}\nContact sheet: {', '.join(str(page) for page in outcome.sheets)}")
+        if outcome.floor:
+            click.echo(f"Floor: {outcome.floor}")
     outcome.raise_for_loss(max_loss)

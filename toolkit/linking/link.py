@@ -10,7 +10,7 @@ show how similar different people look to this embedder on this footage, pairs o
 each other's best match show how similar one person looks.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import numpy as np
@@ -21,7 +21,8 @@ from .calibration import Calibration, calibrate
 from .clusters import UNDECIDED, Clusters, attach, confidence, refine
 from .constraints import Conflicts, unit_conflicts, units_of
 from .linkage import Nodes, merge_alike, merge_in_windows
-from .observations import LEAST_WEIGHT, Observations, camera_centred, people_at_once
+from .observations import LEAST_WEIGHT, Evidence, Observations, camera_centred, people_at_once
+from .pull import Pull, worth
 
 ROUNDS = 4  # of refining clusters and merging them again
 # Two clusters of one person are kept apart by a few tracklets of others that went astray in them; those of two people
@@ -63,10 +64,13 @@ class Links:
     calibration: Calibration
 
 
-def link(seen: Observations, settings: LinkSettings) -> Links:
+def link(seen: Observations, settings: LinkSettings, evidence: Evidence | None = None) -> Links:
     """Clusters of one person each. The same observations give the same clusters, on any run.
 
     Time and memory grow with the number of tracklets N, as long as the number of people does not.
+
+    Args:
+        evidence: what else than looks is known of pairs of tracklets.
 
     Raises:
         UsageError: two tracklets that must be one person are seen at the same time in one camera.
@@ -84,6 +88,9 @@ def link(seen: Observations, settings: LinkSettings) -> Links:
     length = seen.end - seen.start
     weight = np.maximum(seen.weight, LEAST_WEIGHT) * np.sqrt(np.clip(length, 0.1, 4.0))
     nodes = Nodes(features, weight, (seen.start + seen.end) / 2)
+    if evidence is not None and len(evidence.first):
+        pull = Pull.from_log_odds(n, evidence.first, evidence.second, evidence.log_odds, worth(calibration))
+        nodes = replace(nodes, pull=pull)
     if conflicts.count < n:
         nodes = nodes.merged(unit, conflicts.count)
     known = np.zeros(conflicts.count, bool)
