@@ -113,13 +113,13 @@ class TemporalKernelSelection(nn.Module):
         weights = self.select(self.squeeze(branches.sum(2).mean((1, 3)))).unflatten(1, (2, -1)).softmax(1)
         mixed = torch.einsum("bpkct,bkc->btcp", branches, weights)
         mixed = mixed.unflatten(1, (groups, GROUP)).flatten(0, 1).unflatten(-1, self.grid)
-        return high + self._spread(mixed[:, :1], high), low + self._spread(mixed[:, 1:], low)
+        return high + self._to_map(mixed[:, :1], high), low + self._to_map(mixed[:, 1:], low)
 
     def _pool(self, maps: Tensor, frames: int) -> Tensor:
         """[B*G*frames, C, H, W] -> [B*G, frames, C, P]."""
         return F.adaptive_avg_pool2d(maps, self.grid).flatten(2).unflatten(0, (-1, frames))
 
-    def _spread(self, cells: Tensor, like: Tensor) -> Tensor:
+    def _to_map(self, cells: Tensor, like: Tensor) -> Tensor:
         """[B*G, frames, C, rows, columns] -> normalised, each cell repeated over its part of the map."""
         return F.interpolate(self.norm(cells.flatten(0, 1)), size=like.shape[2:])
 

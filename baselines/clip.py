@@ -123,6 +123,7 @@ class LayerNorm(nn.LayerNorm):
     """Layer norm in float32, handed back in the input's type."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """[..., W] -> [..., W]."""
         weight, bias = self.weight.float(), self.bias.float()
         return F.layer_norm(x.float(), self.normalized_shape, weight, bias, self.eps).to(x.dtype)
 
@@ -131,6 +132,7 @@ class QuickGELU(nn.Module):
     """x * sigmoid(1.702 x), the activation OpenAI's weights were trained with."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """Any shape -> the same."""
         return x * torch.sigmoid(1.702 * x)
 
 
@@ -163,6 +165,7 @@ class Mlp(nn.Module):
         self.c_proj = nn.Linear(4 * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
+        """[..., W] -> [..., W]."""
         return self.c_proj(self.gelu(self.c_fc(x)))
 
 
@@ -183,13 +186,14 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-    """A stack of blocks; exists for the name `transformer.resblocks`."""
+    """A stack of blocks, under the name that checkpoints have for it: `transformer.resblocks`."""
 
     def __init__(self, blocks: Sequence[nn.Module]) -> None:
         super().__init__()
         self.resblocks = nn.ModuleList(blocks)
 
     def forward(self, x: Tensor, causal: bool = False) -> Tensor:
+        """[N, L, W] -> [N, L, W]; `causal`: a token sees those before it only."""
         for block in self.resblocks:
             x = block(x, causal)
         return x
@@ -211,6 +215,7 @@ class ImageTower(nn.Module):
         self.proj = nn.Parameter(torch.randn(width, config.embed) * width**-0.5)
 
     def make_block(self, index: int) -> nn.Module:
+        """Block `index` of `config.layers`."""
         return Block(self.config.width, self.config.heads)
 
     def tokenise(self, images: Tensor, class_offset: Tensor | None = None) -> Tensor:
@@ -335,7 +340,7 @@ def _fill(clip: Clip, weights: dict[str, Tensor], source: str) -> None:
     image = {key.removeprefix("visual."): value for key, value in weights.items() if key.startswith("visual.")}
     text = {key: value for key, value in weights.items() if not key.startswith("visual.") and key != "logit_scale"}
     if ROWS in text:
-        text[EMBEDDING] = _spread_rows(clip.text.token_embedding.weight, text.pop(ROWS), text[EMBEDDING], source)
+        text[EMBEDDING] = _with_rows(clip.text.token_embedding.weight, text.pop(ROWS), text[EMBEDDING], source)
     if "positional_embedding" in image:
         image["positional_embedding"] = resize_positions(image["positional_embedding"], clip.config.grid)
     for tower, state, what in ((clip.image, image, "image"), (clip.text, text, "text")):
@@ -352,7 +357,7 @@ def _fill(clip: Clip, weights: dict[str, Tensor], source: str) -> None:
         tower.load_state_dict({key: state[key] for key in wanted})
 
 
-def _spread_rows(table: Tensor, rows: Tensor, values: Tensor, source: str) -> Tensor:
+def _with_rows(table: Tensor, rows: Tensor, values: Tensor, source: str) -> Tensor:
     """A copy of `table` [V, W] with `values` [R, W] in the rows [R]."""
     rows = rows.long()
     inside = len(rows) > 0 and 0 <= int(rows.min()) <= int(rows.max()) < len(table)

@@ -1,7 +1,9 @@
 """TF-CLIP's memory of identities: one prototype each, from CLIP's projected class token over all training frames.
 
-memory = identity_memory(features, labels, num_classes, frames=8)      # [Y, 512]
-follow(memory, videos, labels, momentum=0.8)                           # only where CLIP itself trains from scratch
+    memory = identity_memory(features, labels, num_classes, frames=8)      # [Y, 512]
+    follow(memory, videos, labels, momentum=0.8)
+
+TF-CLIP freezes its memory; `follow` is ours, for a tower that trains from scratch.
 """
 
 from collections.abc import Sequence
@@ -23,6 +25,9 @@ def identity_memory(features: Sequence[Tensor], labels: Sequence[int], num_class
 
     Returns:
         [Y, D] float32.
+
+    Raises:
+        ValueError: a class has no tracklet.
     """
     tracklets = torch.stack([f.float()[torch.from_numpy(dense_clips(len(f), frames))].mean((0, 1)) for f in features])
     index = torch.as_tensor(labels)

@@ -1,8 +1,10 @@
 """What stands between a model's vectors and the losses, and biases that no loss sees.
 
-self.neck = BnNeck(2048, num_classes)
-logits = self.neck(vectors)              # [B, D] -> [B, Y]
-test_feature = self.neck.norm(vectors)   # [B, D]
+    self.neck = BnNeck(2048, num_classes)
+    logits = self.neck(vectors)              # [B, D] -> [B, Y]
+    test_feature = self.neck.norm(vectors)   # [B, D]
+
+A `BnNeck` gives scores, and the triplet sees the vectors in front of it; a `FeatureNeck` gives the feature and scores.
 """
 
 from torch import Tensor, nn

@@ -1,6 +1,8 @@
 """The authors' names of weights to ours, for each model's `convert`.
 
-weights = rename(read_weights("theirs.pth"), {"base.": "backbone.", "bottleneck.": "neck.norm."})
+    weights = rename(read_weights("theirs.pth"), {"base.": "backbone.", "bottleneck.": "neck.norm."})
+
+A model's `convert` also brings kernels to our shapes where they differ.
 """
 
 from collections.abc import Mapping
@@ -14,6 +16,9 @@ def rename(state: Mapping[str, Tensor], prefixes: Mapping[str, str]) -> dict[str
     Args:
         state: name -> tensor, as the authors' file has them.
         prefixes: their prefix -> ours.
+
+    >>> list(rename({"base.conv1.weight": Tensor(), "head.bias": Tensor()}, {"base.": "backbone."}))
+    ['backbone.conv1.weight', 'head.bias']
     """
     ordered = sorted(prefixes, key=len, reverse=True)
     renamed = {}

@@ -87,6 +87,7 @@ class QueryBottleneck(Bottleneck):
         return changed
 
     def forward(self, x: Tensor) -> Tensor:
+        """[N, inputs, H, W] -> [N, 4 planes, H / stride, W / stride]."""
         shortcut = x if self.downsample is None else self.downsample(x)
         x = self.relu(self.bn1(self.conv1(x)))
         x = self.relu(self.bn2(self.conv2(x)))

@@ -112,6 +112,7 @@ class ContextAttention(nn.Module):
         self.proj = nn.Linear(width, width)
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        """[B, Q, W], [B, S, W] -> [B, Q, W]."""
         q, k, v = (
             projection(tokens).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for projection, tokens in ((self.q_proj, x), (self.k_proj, context), (self.v_proj, context))

@@ -140,6 +140,7 @@ class AdapterTower(ImageTower):
         super().__init__(config)
 
     def make_block(self, index: int) -> nn.Module:
+        """An `AdapterBlock`, whichever it is."""
         return AdapterBlock(self.config.width, self.config.heads, self.inner, self.inner_heads)
 
     def forward(self, images: Tensor, frames: int = 0, prompts: Tensor | None = None) -> ImageTokens:

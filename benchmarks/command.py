@@ -1,6 +1,8 @@
 """Runs reidkit's own command line, as a user does.
 
-built = reidkit("build-dataset", raw, "-o", out, "--json")
+    built = reidkit("build-dataset", raw, "-o", out, "--json")
+
+A command that fails ends the benchmark, with all that the command said.
 """
 
 import os

@@ -47,6 +47,19 @@ def fill(name: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
     return np.asarray(values, dtype=np.float32).reshape(shape)
 
 
+@contextmanager
+def float64() -> Iterator[None]:
+    """While it runs, models are made and compute in float64, also where they cast to float32 under autocast."""
+    before, cast = torch.get_default_dtype(), torch.Tensor.float
+    torch.set_default_dtype(torch.float64)
+    torch.Tensor.float = torch.Tensor.double
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+        torch.Tensor.float = cast
+
+
 @dataclass
 class Golden:
     """One model's golden folder under one seed, and our model filled like theirs."""
@@ -79,7 +92,8 @@ class Golden:
     def clips(self, frames: int) -> Tensor:
         """[2, T, 3, 256, 128], as it goes into the model: no mean or deviation is applied."""
         rng = np.random.Generator(np.random.PCG64(1000 + self.seed))
-        return torch.from_numpy(rng.standard_normal((2, frames, 3, 256, 128)).astype(np.float32))
+        drawn = rng.standard_normal((2, frames, 3, 256, 128)).astype(np.float32)
+        return torch.from_numpy(drawn).to(torch.get_default_dtype())
 
     def fill(self, name: str, shape: tuple[int, ...]) -> Tensor:
         """One entry by the authors' name, with the factor that `scale_changes` gives it."""

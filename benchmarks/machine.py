@@ -1,7 +1,4 @@
-"""The line that a table of timings carries: which machine, which versions.
-
-from machine import describe
-"""
+"""The line that a table of timings carries: which machine, which versions."""
 
 import platform
 from pathlib import Path

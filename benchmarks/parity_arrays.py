@@ -6,10 +6,11 @@ values, which are the same in whatever order the leading axes come.
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import numpy as np
 import torch
-from golden import Golden  # beside this file
+from golden import Golden, float64  # beside this file
 from torch import Tensor, nn
 
 from reidkit.baselines import clipreid as clipreid_model
@@ -39,6 +40,7 @@ def features(golden: Golden) -> dict[str, Tensor]:
 
 
 def tfclip(golden: Golden) -> dict[str, Tensor]:
+    """Towers, TMD, SSP with a made-up memory, scores and losses."""
     model, cameras = golden.model(), golden.cameras
     found = {}
     places = {f"vit_block{i}": f"image.transformer.resblocks.{i}" for i in (0, 5, 10, 11)}
@@ -92,6 +94,7 @@ def tfclip_losses(seed: int) -> dict[str, Tensor]:
 
 
 def clipreid(golden: Golden) -> dict[str, Tensor]:
+    """One image a clip: towers, prompts, scores, both contrasts."""
     model, clips, cameras = golden.model(), golden.clips(1), golden.cameras
     places = {f"vit_block{i}": f"image.transformer.resblocks.{i}" for i in (0, 5, 10, 11)}
     places |= {"vit_ln_pre": "image.ln_pre", "vit_ln_post": "image.ln_post"}
@@ -119,6 +122,7 @@ def clipreid(golden: Golden) -> dict[str, Tensor]:
 
 
 def vslaclip(golden: Golden) -> dict[str, Tensor]:
+    """Towers with adapters, prompts, and the variant with a camera prompt where `golden.variants`."""
     block = "image.transformer.resblocks."
     places = {f"vit_block{i}": f"{block}{i}" for i in (0, 5, 10, 11)} | {"vit_ln_pre": "image.ln_pre"}
     places |= {"block0_cross_down": f"{block}0.across.down", "block0_cross": f"{block}0.across"}
@@ -148,6 +152,7 @@ def vslaclip(golden: Golden) -> dict[str, Tensor]:
 
 
 def ap3d(golden: Golden) -> dict[str, Tensor]:
+    """Also `ap3d_nl`: stages, and the first AP-P3D-C in parts."""
     model = golden.model()
     places = {f"layer{i}": f"backbone.layer{i}.{len(stage) - 1}" for i, stage in enumerate(model.backbone.stages, 1)}
     places |= {"maxpool": "backbone.maxpool", "layer2.0": "backbone.layer2.0"}
@@ -175,6 +180,7 @@ def ap3d(golden: Golden) -> dict[str, Tensor]:
 
 
 def bicnet(golden: Golden) -> dict[str, Tensor]:
+    """Both branches' stages, cross-scale paths, TKS, DAO and its attentions."""
     model, clips = golden.model(), golden.clips(8)
     found, calls = {}, {}
     hooks = [
@@ -199,6 +205,7 @@ def bicnet(golden: Golden) -> dict[str, Tensor]:
 
 
 def psta(golden: Golden) -> dict[str, Tensor]:
+    """Backbone, the three levels and their attentions."""
     model = golden.model()
     places = {"backbone": "backbone", "down_channel": "reduce"}
     for level in range(3):
@@ -219,6 +226,7 @@ def psta(golden: Golden) -> dict[str, Tensor]:
 
 
 def stmn(golden: Golden) -> dict[str, Tensor]:
+    """The three last stages, both memories, and the feature with and without the mirror image."""
     places = {"layer3": "backbone.layer3", "layer4_val": "value", "layer4_key_s": "spatial_query"}
     places |= {"key_t": "temporal_query", "smem_read_after_bn": "spatial_memory.norm", "lstm": "temporal_memory.lstm"}
     found = {}
@@ -240,6 +248,7 @@ def stmn(golden: Golden) -> dict[str, Tensor]:
 
 
 def sinet(golden: Golden) -> dict[str, Tensor]:
+    """Every block of the second and third stage, and how near SBM's threshold a channel comes."""
     places = {"maxpool": "backbone.maxpool"}
     places |= {f"layer2.{i}": f"backbone.layer2.{i}" for i in range(6)}
     places |= {f"layer3.{i}": f"backbone.layer3.{i}" for i in range(9)}
@@ -276,7 +285,11 @@ ARRAYS: dict[str, Callable[[Golden], dict[str, Tensor]]] = {
 }
 
 
+# an unscaled softmax magnifies float32's rounding, by how much depends on the processor
+IN_FLOAT64 = ("ap3d_nl",)
+
+
 def compute(golden: Golden) -> dict[str, Tensor]:
     """Every array that our side can give."""
-    with torch.inference_mode():
+    with torch.inference_mode(), float64() if golden.name in IN_FLOAT64 else nullcontext():
         return ARRAYS.get(golden.name, features)(golden)

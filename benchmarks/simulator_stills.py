@@ -1,6 +1,8 @@
 """Renders the README's pictures of the simulator: one moment from three cameras, for each kind.
 
-.venv/bin/python benchmarks/simulator_stills.py --seed 4 --second 4.0      # writes docs/images/simulator-<kind>.jpg
+    .venv/bin/python benchmarks/simulator_stills.py --seed 4 --second 4.0
+
+It writes docs/images/simulator-<kind>.jpg.
 """
 
 import argparse

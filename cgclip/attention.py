@@ -1,9 +1,11 @@
-"""Cross-attention in the two forms that CG-CLIP needs, one set of weights.
+"""Cross-attention in the two forms that CG-CLIP needs, with one set of weights.
 
-attention = Attention(width=512, context_width=512, heads=8)
-attention(query, context)                      # projects the context: few contexts, many queries
-attention.absorbed(query, context, mask)       # folds the projections into the query: many contexts, few queries
-attention.weights(query, context)              # what `reidkit explain` draws
+    attention = Attention(width=512, context_width=512, heads=8)
+    attention(query, context)                      # projects the context: few contexts, many queries
+    attention.absorbed(query, context, mask)       # folds the projections into the query: many contexts, few queries
+    attention.weights(query, context)              # what `reidkit explain` draws
+
+`forward` and `absorbed` compute the same and differ in what they cost.
 """
 
 import torch

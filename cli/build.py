@@ -1,11 +1,9 @@
 """From raw footage to a dataset: `reidkit build-dataset RAW`."""
 
-import functools
 from pathlib import Path
 
 import click
 
-from ..datasets.cores import usable_cores
 from ..datasets.progress import say
 from .inspect import print_counts, print_scores
 from .options import JSON
@@ -63,17 +61,14 @@ def build_dataset(
     RAW/reidkit.toml may name cameras, time offsets and regions to ignore. Stopped work goes on when the same command is
     run again.
     """
-    from ..toolkit.build import BuildSettings, build
-    from ..toolkit.detect import load_detector
-    from ..toolkit.embed import load_embedder
+    from ..toolkit import use
+    from ..toolkit.build import BuildSettings
     from ..toolkit.linking import LinkSettings
     from ..toolkit.settings import EventSettings, FootageSettings
     from ..toolkit.split import SplitSettings
 
     if out is None:
-        resolved = raw.resolve()
-        out = resolved.with_name(f"{resolved.name}-dataset")
-        out = out.relative_to(Path.cwd()) if out.is_relative_to(Path.cwd()) else out
+        out = use.default_output(raw)
         say(f"The dataset goes to '{out}'; -o names another folder.")
     settings = BuildSettings(
         name=name,
@@ -83,13 +78,8 @@ def build_dataset(
         split=SplitSettings(by=by, test_share=test_share, seed=seed),
         max_loss=max_loss,
     )
-    outcome = build(
-        raw,
-        out,
-        settings,
-        functools.partial(_load, load_detector, detector, trust_weights=trust_weights),
-        functools.partial(_load, load_embedder, embedder),
-        workers or max(1, usable_cores() // 2),
+    outcome = use.build_dataset(
+        raw, out, detector=detector, embedder=embedder, settings=settings, workers=workers, trust_weights=trust_weights
     )
     manifest = outcome.manifest
     if as_json:
@@ -102,8 +92,3 @@ def build_dataset(
             click.echo(note)
         click.echo(f"Dataset: {out}\nContact sheet: {', '.join(str(page) for page in outcome.sheets)}")
     outcome.raise_for_loss(max_loss)
-
-
-def _load(load, name: str, threads: int | None, **options):
-    """A detector or embedder with so many threads; a module's function, so that other processes can be given it."""
-    return load(name, threads=threads, **options)

@@ -1,7 +1,9 @@
 """Use trained models: `reidkit evaluate`, `reidkit embed`.
 
-reidkit evaluate tfclip --weights TF-CLIP_MARS.pth --bench mars
-reidkit embed resnet50 --weights runs/mars/resnet50/seed0 demo/sports -o features.npz
+    reidkit evaluate tfclip --weights TF-CLIP_MARS.pth --bench mars
+    reidkit embed resnet50 --weights runs/mars/resnet50/seed0 demo/sports -o features.npz
+
+The weights are the folder of a run or a file that somebody else trained.
 """
 
 import sys

@@ -1,6 +1,8 @@
 """What CG-CLIP's tokens look at.
 
-reidkit explain runs/sports/cgclip/seed0 demo/sports --tracklet 0007-c2-1 -o tokens.png
+    reidkit explain runs/sports/cgclip/seed0 demo/sports --tracklet 0007-c2-1 -o tokens.png
+
+The picture has a row for each token and a column for each frame.
 """
 
 from pathlib import Path

@@ -1,8 +1,10 @@
 """What each model is, and what it costs.
 
-reidkit models
-reidkit models --measure cgclip,tfclip      # milliseconds and memory on this machine; `reidkit table complexity`
-reidkit models --measure all --size tiny --device cuda
+    reidkit models
+    reidkit models --measure cgclip,tfclip      # milliseconds and memory on this machine; `reidkit table complexity`
+    reidkit models --measure all --size tiny --device cuda
+
+The costs don't depend on the weights, so none are needed.
 """
 
 import dataclasses

@@ -1,6 +1,9 @@
 """Train and test models: `reidkit run`.
 
-reidkit run cgclip,resnet50 --bench mars,demo/sports --seeds 0,1,2
+    reidkit run cgclip,resnet50 --bench mars,demo/sports --seeds 0,1,2
+
+Every model is trained on every bench with every seed. The same command skips what is finished and goes on with what
+was stopped.
 """
 
 import dataclasses

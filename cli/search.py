@@ -1,8 +1,10 @@
 """Who else is this? The nearest tracklets of one tracklet, by a trained model.
 
-reidkit search resnet50 --weights runs/sports/resnet50/seed0 demo/sports --query sports02--cam1--00001 -o found.html
-reidkit search resnet50 --weights runs/sports/resnet50/seed0 crops/ --query someone --top 20
-reidkit search resnet50 --features features.npz demo/sports --query sports02--cam1--00001    # of `reidkit embed`
+    reidkit search resnet50 --weights runs/sports/resnet50/seed0 demo/sports --query sports02--cam1--00001 -o found.html
+    reidkit search resnet50 --weights runs/sports/resnet50/seed0 crops/ --query someone --top 20
+    reidkit search resnet50 --features features.npz demo/sports --query sports02--cam1--00001    # of `reidkit embed`
+
+The list goes to the terminal, and with `-o` to a page that shows the crops.
 """
 
 from pathlib import Path

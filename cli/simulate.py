@@ -1,7 +1,9 @@
 """Rendered footage with ground truth: `reidkit simulate OUT --kind sports|dance`.
 
-reidkit simulate raw --kind sports --events 2 --people 10 --cameras 3 --seconds 12 --seed 1
-reidkit simulate raw --from-mot sportsmot/train --frames 100
+    reidkit simulate raw --kind sports --events 2 --people 10 --cameras 3 --seconds 12 --seed 1
+    reidkit simulate raw --from-mot sportsmot/train --frames 100
+
+The second draws figures into the boxes of MOTChallenge annotation.
 """
 
 from pathlib import Path

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import click
 
-from ..datasets import UsageError
 from ..datasets.progress import say
 from .options import RESULTS
 from .terminal import print_json, show_results
@@ -20,17 +19,10 @@ FORMATS = ("rich", "markdown", "latex", "csv", "html")
 @click.option("--json", "as_json", is_flag=True, help="The tables as one JSON object.")
 def table(name: str, style: str, results: Path, intervals: bool, as_json: bool) -> None:
     """The paper's tables: main (MARS, iLIDS-VID, LS-VID), hard (SportsVReID, DanceVReID), ablation, complexity."""
-    from ..datasets.errors import choices
-    from ..leaderboard import complexity, formats, tables
-    from ..leaderboard.results import load_results
+    from ..leaderboard import formats
+    from ..leaderboard.use import tables_of
 
-    if name not in tables.NAMES:
-        raise UsageError(choices(name, tables.NAMES, "table"))
-    if name == "complexity":
-        made = complexity.table(results)
-    else:
-        found, problems = load_results(results)
-        made = tables.build(name, found, problems, intervals=intervals)
+    made = tables_of(name, results, intervals=intervals)
     if as_json:
         print_json(formats.as_object(made))
         return

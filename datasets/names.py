@@ -25,6 +25,9 @@ def check_name(name: str, what: str) -> str:
     Raises:
         UsageError: it is empty, over 100 letters or 200 bytes, begins with a dot or a dash, ends with a dot, has a
             blank at an end, holds a separator, a wildcard or an invisible letter, or is reserved.
+
+    >>> check_name("sports-vreid", "name of a dataset")
+    'sports-vreid'
     """
     reason = _fault(name)
     if reason:

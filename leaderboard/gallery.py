@@ -221,6 +221,9 @@ def nearest(features: np.ndarray, metric: str, top: int) -> tuple[list[int], lis
     """Rows of the `top` nearest to row 0 of `features` [1 + N, D] among the others (from 0), and their distances.
 
     Ties keep their order. "cosine" is 1 - cos, "euclidean" the plain distance.
+
+    >>> nearest(np.array([[0, 0], [3, 4], [0, 1]]), "euclidean", top=2)
+    ([1, 0], [1.0, 5.0])
     """
     rows = np.asarray(features, np.float64)
     if metric == "cosine":
@@ -238,6 +241,10 @@ def identity_of(tracklet: Tracklet) -> int | None:
 
 
 def camera_name(dataset: ReidDataset | None, camera: int) -> str:
-    """The name of a camera by its index; a number from 1 where the dataset is not at hand or gives no name."""
+    """The name of a camera by its index; a number from 1 where the dataset is not at hand or gives no name.
+
+    >>> camera_name(None, 0)
+    'camera 1'
+    """
     names = dataset.cameras if dataset else ()
     return names[camera] if 0 <= camera < len(names) else f"camera {camera + 1}"

@@ -1,7 +1,9 @@
 """Calibrated perspective cameras round a floor, each with its own look (colour cast, exposure, blur, noise).
 
-cameras = place("sports", count=3, size=(640, 360), half=(7.0, 4.5), rng=rng)
-pixels, depth = cameras[0].project(points)      # points [..., 3] in metres
+    cameras = place("sports", count=3, size=(640, 360), half=(7.0, 4.5), rng=rng)
+    pixels, depth = cameras[0].project(points)      # points [..., 3] in metres
+
+The floor's centre is the origin, z points up, and lengths are in metres.
 """
 
 from dataclasses import dataclass

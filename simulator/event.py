@@ -1,8 +1,10 @@
 """One event, simulated: who, what they do, where, and what every camera sees of it.
 
-event = make_event("sports", index=0, people=10, cameras=3, seconds=12, fps=15, size=(640, 360), seed=0)
-for pictures, truths in event.frames():      # one entry a camera
-    ...
+    event = make_event("sports", index=0, people=10, cameras=3, seconds=12, fps=15, size=(640, 360), seed=0)
+    for pictures, truths in event.frames():      # one entry a camera
+        ...
+
+Pictures and truths have one entry a camera, and all cameras see the same moment.
 """
 
 from collections.abc import Iterator

@@ -1,6 +1,8 @@
 """Walking, running, side steps, ready stance and jumps as joint angles over time.
 
-pose = locomotion(position, heading, people, fps)     # [T, N, 2], [T, N] -> [T, N, C]
+    pose = locomotion(position, heading, people, fps)     # [T, N, 2], [T, N] -> [T, N, C]
+
+Stride, arm swing and bounce follow from the speed, in metres a second, and from each person's height and manner.
 """
 
 import numpy as np

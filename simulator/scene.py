@@ -1,7 +1,9 @@
 """The place: textured planes (court, boards, stands; stage, curtains) seen by a calibrated camera, and its lights.
 
-scene = sports_scene(rng)
-picture = backdrop(scene, camera)      # uint8 [H, W, 3] BGR, everything but the people
+    scene = sports_scene(rng)
+    picture = backdrop(scene, camera)      # uint8 [H, W, 3] BGR, everything but the people
+
+A scene is drawn once from random numbers; its backdrop is rendered once for each camera.
 """
 
 from dataclasses import dataclass

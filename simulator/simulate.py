@@ -37,18 +37,18 @@ class Settings:
         shared_ids: an annotated id means one person in all clips of a video.
     """
 
-    kind: str
-    people: int
-    cameras: int
-    events: int
-    seconds: float
-    fps: float
-    width: int
-    height: int
-    seed: int
-    from_mot: str | None
-    frames: int | None
-    shared_ids: bool
+    kind: str = "sports"
+    people: int = 8
+    cameras: int = 3
+    events: int = 1
+    seconds: float = 12.0
+    fps: float = 15.0
+    width: int = 640
+    height: int = 360
+    seed: int = 0
+    from_mot: str | None = None
+    frames: int | None = None
+    shared_ids: bool = False
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -1,7 +1,9 @@
 """Writes H.264 video that browsers play (yuv420p, constant frame rate, index first); same frames, same bytes.
 
-with VideoWriter(path, size=(640, 360), fps=15) as video:
-    video.write(picture)      # uint8 [H, W, 3] BGR
+    with VideoWriter(path, size=(640, 360), fps=15) as video:
+        video.write(picture)      # uint8 [H, W, 3] BGR
+
+The file appears under its name when the block ends without an error.
 """
 
 import contextlib

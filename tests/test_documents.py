@@ -1,5 +1,6 @@
 """The commands that the README and the docs show exist as they are written, and examples in docstrings are true."""
 
+import ast
 import doctest
 import importlib
 import pkgutil
@@ -43,6 +44,52 @@ def test_a_command_in_the_documents_is_one(document, words):
     command.make_context(words[0], words[1:])  # raises on an unknown option, a missing one, or a value out of range
 
 
+# A command, or a statement of Python: an import, a block's head, an assignment, a call that fills the line.
+CODE = re.compile(
+    rf"""(?:\$\ )?(?:reidkit\ (?:{"|".join(cli.COMMANDS)})\b|make\ \w+$|torchrun\ -|\S*python3?\ \S+\.py)(?:.*[^.])?$
+    |(?:import|from\ \S+\ import)\ \S+
+    |(?:with|for|if|def|class)\ .*:(?:\ *\.\.\.)?$
+    |[\w.]+(?:,\ [\w.]+)*\ =\ \S
+    |[\w.]+\(.*\)(?:\ *(?:\#|->).*)?$""",
+    re.VERBOSE,
+)
+FILES = sorted(p for p in ROOT.rglob("*.py") if not {".venv", "build", "tests"} & set(p.relative_to(ROOT).parts))
+
+
+def flush_code(docstring: str) -> list[str]:
+    """The lines of code that stand at the margin of a docstring, where a reader takes them for a sentence."""
+    return [line for line in docstring.splitlines() if CODE.match(line)]
+
+
+def test_code_at_the_margin_is_found():
+    code = """\
+reidkit models
+reidkit embed resnet50 --weights runs/mars/resnet50/seed0 demo/sports -o features.npz
+.venv/bin/python benchmarks/simulator_stills.py --seed 4
+from machine import describe
+facts = summary(Path("dancers"))            # `reidkit inspect`
+self.a, b = rename(state, prefixes)
+follow(memory, videos, momentum=0.8)        # in place
+with claim(out):
+"""
+    words = """\
+`reidkit check DIR`: whether a dataset is whole.
+reidkit check reads every file again.
+from footage to a table, with the weights that
+for all models hold: they (or most of them)
+"""
+    assert flush_code(code) == code.splitlines()
+    assert not flush_code(words + "".join("    " + line for line in code.splitlines(keepends=True)))
+
+
+def test_examples_of_a_module_are_indented():
+    """`ruff format` takes the indent away from a docstring whose lines after the first are all indented: a sentence at
+    the margin, before the example or after it, keeps it."""
+    docstrings = {p: ast.get_docstring(ast.parse(p.read_text(encoding="utf-8")), clean=False) or "" for p in FILES}
+    found = [f"{p.relative_to(ROOT)}: {line}" for p, text in docstrings.items() for line in flush_code(text)]
+    assert not found, "code at the margin; indent it by four spaces, and let a sentence stand before or after it"
+
+
 def modules() -> list[str]:
     return sorted(
         info.name
@@ -59,4 +106,4 @@ def test_examples_in_docstrings_are_true():
             if test.examples:
                 runner.run(test)
     assert runner.failures == 0, "see the output above"
-    assert runner.tries >= 4, "the finder no longer finds them"
+    assert runner.tries >= 60, "the finder no longer finds them"

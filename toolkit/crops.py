@@ -1,8 +1,10 @@
 """Crops of tracked people: which boxes are worth one, how good each is, and the tar shards they lie in.
 
-chosen, small = choose(add_occlusion(tracks, take.width, take.height), min_height=48, stride=0.2)
-crop = cut(frame.image, (x1, y1, x2, y2))
-places = write_shard(path, [("00001/000012.jpg", jpeg), ...])       # (offset, length) of each JPEG
+    chosen, small = choose(add_occlusion(tracks, take.width, take.height), min_height=48, stride=0.2)
+    crop = cut(frame.image, (x1, y1, x2, y2))
+    places = write_shard(path, [("00001/000012.jpg", jpeg), ...])       # (offset, length) of each JPEG
+
+Boxes are x1, y1, x2, y2 in pixels of the source.
 """
 
 import tarfile
@@ -46,6 +48,9 @@ def occlusion(boxes: np.ndarray) -> np.ndarray:
 
     Args:
         boxes: [N, 4] corners in pixels.
+
+    >>> occlusion([[0, 0, 10, 10], [5, 0, 15, 20]]).tolist()
+    [0.5, 0.0]
     """
     boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
     low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
@@ -72,7 +77,11 @@ def _union(boxes: np.ndarray) -> float:
 
 
 def truncation(boxes: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Share [N] of each box [N, 4] that lies outside a frame of `width` x `height` pixels."""
+    """Share [N] of each box [N, 4] that lies outside a frame of `width` x `height` pixels.
+
+    >>> truncation([[-5, 0, 5, 10]], width=640, height=360).tolist()
+    [0.5]
+    """
     boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
     whole = np.clip(boxes[:, 2] - boxes[:, 0], 1e-9, None) * np.clip(boxes[:, 3] - boxes[:, 1], 1e-9, None)
     inside_x = np.clip(np.minimum(boxes[:, 2], width) - np.maximum(boxes[:, 0], 0), 0, None)
@@ -99,7 +108,11 @@ def choose(tracks: pl.DataFrame, *, min_height: float, stride: float) -> tuple[p
 
 
 def cut(image: np.ndarray, box: Sequence[float]) -> np.ndarray | None:
-    """The part of `image` [H, W, 3] inside `box` at native size, clipped to the frame; None if nothing is inside."""
+    """The part of `image` [H, W, 3] inside `box` at native size, clipped to the frame; None if nothing is inside.
+
+    >>> cut(np.zeros((360, 640, 3), np.uint8), (-4.0, 10.5, 20.0, 60.0)).shape
+    (50, 20, 3)
+    """
     height, width = image.shape[:2]
     x1, y1 = max(0, int(np.floor(box[0]))), max(0, int(np.floor(box[1])))
     x2, y2 = min(width, int(np.ceil(box[2]))), min(height, int(np.ceil(box[3])))

@@ -1,10 +1,14 @@
-"""Appearance embeddings of crops, for cutting and linking tracklets: `load_embedder("osnet.onnx").embed(images)`.
+"""Appearance embeddings of crops, for cutting and linking tracklets.
 
-embedder = load_embedder("weights/osnet_x0_25_msmt17.onnx")     # any re-ID model [N or 1, 3, H, W] -> [N or 1, D]
-embedder = load_embedder("clip")                                # CLIP ViT-B/16, image tower
-embedder = load_embedder("simulated")                           # ships with reidkit, for simulated footage
-embedder = load_embedder("runs/mars/resnet50/seed0")            # a model trained by `reidkit run`
-found = embed_source(extracted.frames, embedder, out, cache)
+An embedder is loaded by its name, file or folder:
+
+    embedder = load_embedder("weights/osnet_x0_25_msmt17.onnx")     # any re-ID model [N or 1, 3, H, W] -> [N or 1, D]
+    embedder = load_embedder("clip")                                # CLIP ViT-B/16, image tower
+    embedder = load_embedder("simulated")                           # ships with reidkit, for simulated footage
+    embedder = load_embedder("runs/mars/resnet50/seed0")            # a model trained by `reidkit run`
+    found = embed_source(extracted.frames, embedder, out, cache)
+
+The features are normalised, so that the product of two is their cosine similarity.
 """
 
 import hashlib
@@ -200,7 +204,11 @@ def to_batch(
 
 
 def normalise(rows: np.ndarray) -> np.ndarray:
-    """[N, D] with rows of length 1."""
+    """[N, D] with rows of length 1.
+
+    >>> normalise([[0, 2]]).tolist()
+    [[0.0, 1.0]]
+    """
     rows = np.asarray(rows, np.float32)
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 

@@ -1,9 +1,11 @@
 """The folder that a build writes to: whether it may, that no other build does, and what in it is the build's own.
 
-refuse_other(out)                       # before any work
-with claim(out):                        # marked as a build and locked
-    invalidate(out, key)                # the manifest of a build with other settings goes before anything changes
-    …
+    refuse_other(out)                       # before any work
+    with claim(out):                        # marked as a build and locked
+        invalidate(out, key)                # the manifest of a build with other settings goes before anything changes
+        …
+
+What somebody else put into the folder is neither overwritten nor deleted.
 """
 
 import re

@@ -1,8 +1,10 @@
 """Stage 10: the tables and the manifest, which is written last; and what a finished dataset holds.
 
-write_tables(out, tracklets, frames)
-manifest = write_manifest(out, {"name": "dancers", …})
-facts = summary(Path("dancers"))            # `reidkit inspect`
+    write_tables(out, tracklets, frames)
+    manifest = write_manifest(out, {"name": "dancers", …})
+    facts = summary(Path("dancers"))            # `reidkit inspect`
+
+A folder without a manifest isn't a dataset: a build that was stopped leaves none.
 """
 
 import re

@@ -64,7 +64,8 @@ def load(path: Path) -> ModuleType:
     content = read_bytes(path, fix)
     place, digest = path.resolve(), hashlib.sha256(content).hexdigest()
     if (place, digest) not in _loaded:
-        _loaded[place, digest] = _execute(place, content, f"reidkit_user_{path.stem}_{digest[:12]}")
+        own = hashlib.sha256(f"{place} {digest}".encode()).hexdigest()[:12]
+        _loaded[place, digest] = _execute(place, content, f"reidkit_user_{path.stem}_{own}")
     return _loaded[place, digest]
 
 

@@ -4,6 +4,7 @@ In float64: a gradient that is zero in exact arithmetic is some 1e-16 of the lar
 above. In float32 both are rounding now and then, and which depends on the processor.
 """
 
+import importlib
 from collections.abc import Callable
 
 import pytest
@@ -40,13 +41,10 @@ HOLDING = ["cgclip", "tfclip", "ap3d_nl", "bicnet", "stmn", "stmn/by-place"]
 
 
 @pytest.fixture
-def float64(monkeypatch):
+def float64(parity):
     """What the models cast to float32 for mixed precision's sake stays float64, too."""
-    before = torch.get_default_dtype()
-    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(before)
+    with importlib.import_module("golden").float64():
+        yield
 
 
 def model_and_loss(name: str) -> tuple[torch.nn.Module, Recipe, Callable[[], torch.Tensor]]:

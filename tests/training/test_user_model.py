@@ -129,6 +129,10 @@ def test_files_of_one_name_in_two_folders_are_two_models(file, tmp_path):
     assert zoo.recipe(str(first), "tiny").channels == 4
     assert zoo.recipe(str(second), "tiny").channels == 5
     assert zoo.recipe(str(first), "tiny").channels == 4
+    same = file(name="a/my_model.py")
+    marks = [source_of(zoo.module(str(path))) for path in (first, same, first)]
+    assert len({mark.mark for mark in marks}) == 1
+    assert [mark.file for mark in marks] == [first, same, first]
 
 
 def test_what_the_file_imports_from_its_folder_belongs_to_its_source(file, tmp_path, monkeypatch):

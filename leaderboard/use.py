@@ -1,0 +1,42 @@
+"""Tables of a result store in one call: what `reidkit table` does.
+
+    print(table("hard", results="demo/results"))        # Markdown
+
+`tables.py` makes them, `formats.py` writes them.
+"""
+
+from pathlib import Path
+
+from ..datasets import UsageError
+from ..datasets.errors import choices
+from . import complexity, formats, tables
+from .results import load_results
+
+
+def table(name: str = "main", results: Path | str = "results", style: str = "markdown", intervals: bool = False) -> str:
+    """The paper's table as text, ours beside the published figures.
+
+    Args:
+        name: "main" (MARS, iLIDS-VID, LS-VID), "hard" (sports and dance), "ablation" or "complexity".
+        results: folder of the result store.
+        style: "markdown", "latex", "csv" or "html".
+        intervals: whether to give half the 95 % bootstrap interval over identities.
+
+    Raises:
+        UsageError: no such table or style.
+    """
+    return formats.render(tables_of(name, results, intervals=intervals), style)
+
+
+def tables_of(name: str, results: Path | str, *, intervals: bool = False) -> list[tables.Table]:
+    """The tables behind a name, rebuilt from the stored results; what can't be read stands in their notes.
+
+    Raises:
+        UsageError: no such table.
+    """
+    if name not in tables.NAMES:
+        raise UsageError(choices(name, tables.NAMES, "table"))
+    if name == "complexity":
+        return complexity.table(Path(results))
+    found, problems = load_results(results)
+    return tables.build(name, found, problems, intervals=intervals)
