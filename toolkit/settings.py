@@ -21,7 +21,7 @@ class FootageSettings:
     """What decides which crops come out of a take.
 
     Attributes:
-        tracker: bytetrack, ocsort or botsort.
+        tracker: looks (`tracking`: boxes, motion and looks), bytetrack, ocsort or botsort.
         confidence: of the boxes that a track may start from. None: the detector's own (`Detector.track_confidence`).
         min_height: pixels; smaller boxes give no crop.
         min_length: seconds; shorter tracks are dropped.
@@ -35,7 +35,7 @@ class FootageSettings:
         jpeg_quality: of crops.
     """
 
-    tracker: Literal["bytetrack", "ocsort", "botsort"] = "bytetrack"
+    tracker: Literal["looks", "bytetrack", "ocsort", "botsort"] = "looks"
     confidence: Share | None = None
     min_height: Annotated[float, Meta(ge=0, le=100_000)] = 48.0
     min_length: Seconds = 0.5

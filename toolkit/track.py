@@ -20,7 +20,7 @@ TRACK_COLUMNS = {
     "y1": pl.Float32,
     "x2": pl.Float32,
     "y2": pl.Float32,
-    "confidence": pl.Float32,
+    "confidence": pl.Float32,  # null for a box that fills a gap: nobody saw it
     "truth": pl.Int64,  # the annotated id; null for tracks that a tracker made
 }
 BOX = ("x1", "y1", "x2", "y2")
