@@ -12,6 +12,7 @@ at an intersection over union of 0.5, summed over the clips by `trackers.eval`.
 import argparse
 import json
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ import supervision as sv
 from machine import describe
 
 from reidkit.datasets.mot import read_people, read_seqinfo
-from reidkit.toolkit.track import BOX, REFERENCE_RATE, track_boxes
+from reidkit.toolkit.track import BOX, track_boxes
 from reidkit.toolkit.tracking import FollowSettings, track_people
 
 RESULTS = Path(__file__).resolve().parent / "results" / "tracking.md"
@@ -70,35 +71,21 @@ def degraded(boxes: pl.DataFrame, seed: int) -> pl.DataFrame:
     return empty.filter(pl.col("x1").is_not_null() | alone)
 
 
-def _of_library(name: str):
-    def run(boxes: pl.DataFrame, fps: float) -> pl.DataFrame:
-        if name != "cbiou":
-            return track_boxes(boxes, fps=fps, tracker=name, confidence=0.5, max_gap=GAP)
-        from trackers import CBIoUTracker
-
-        from reidkit.toolkit import track
-
-        track.TRACKERS["cbiou"] = lambda fps, confidence, buffer: CBIoUTracker(
-            lost_track_buffer=buffer,
-            frame_rate=fps,
-            track_activation_threshold=confidence,
-            high_conf_det_threshold=confidence,
-        )
-        assert REFERENCE_RATE
-        return track_boxes(boxes, fps=fps, tracker=name, confidence=0.5, max_gap=GAP)
-
-    return run
+def of_library(name: str) -> Callable[[pl.DataFrame, float], pl.DataFrame]:
+    """A tracker of `trackers` as the builder sets it."""
+    return lambda boxes, fps: track_boxes(boxes, fps=fps, tracker=name, confidence=0.5, max_gap=GAP)
 
 
 def ours(boxes: pl.DataFrame, fps: float) -> pl.DataFrame:
+    """Our tracker without looks."""
     return track_people(boxes, None, FollowSettings(fps=fps, confidence=0.5, max_gap=GAP))[0]
 
 
 TRACKERS = {
-    "ByteTrack": _of_library("bytetrack"),
-    "OC-SORT": _of_library("ocsort"),
-    "BoT-SORT": _of_library("botsort"),
-    "C-BIoU": _of_library("cbiou"),
+    "ByteTrack": of_library("bytetrack"),
+    "OC-SORT": of_library("ocsort"),
+    "BoT-SORT": of_library("botsort"),
+    "C-BIoU": of_library("cbiou"),
     "ours": ours,
 }
 

@@ -194,9 +194,7 @@ class Detected:
         return pl.concat(tables), boxes, decoded
 
 
-def _follow_by_boxes(
-    take: Take, found: pl.DataFrame, settings: FootageSettings
-) -> tuple[pl.DataFrame, dict[str, int]]:
+def _follow_by_boxes(take: Take, found: pl.DataFrame, settings: FootageSettings) -> tuple[pl.DataFrame, dict[str, int]]:
     """The tracks of one of the trackers of `trackers`, cut where they may have gone astray, and counts."""
     tracks = track_boxes(
         found, fps=take.fps, tracker=settings.tracker, confidence=settings.confidence, max_gap=settings.max_gap

@@ -30,6 +30,8 @@ def pan(frames: list[np.ndarray]) -> np.ndarray:
         if len(moved) >= FEWEST:
             steps[k] = np.median(moved, 0)
             spread[k] = np.median(np.abs(moved - steps[k]), 0)
+    if not len(frames):
+        return steps
     # A shift of less than people's own motion beside it, at most times, is chance: the camera stands.
     if np.median(np.hypot(*steps.T)) < 0.5 * np.median(np.hypot(*spread.T)):
         return np.zeros((len(frames), 2))

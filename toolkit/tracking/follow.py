@@ -34,6 +34,7 @@ class FollowSettings:
         expanded: by which share of their sides boxes are made larger, in one round of the cascade after the other.
         least: fit, 0 to 1, that a pair must have in each round.
         least_weak: overlap that a weak box must have with the expected one.
+        least_looks: fit that a pair with looks must have in any round.
         looks: weight of the looks beside the overlap, 0 to 1.
         strangers: likeness, 0 (two people, in the mean) to 1 (one person), under which nobody goes on.
         memory: share of a person's looks that stays when a new box is seen.
@@ -42,6 +43,8 @@ class FollowSettings:
         inside: share of a box inside a found person's from which it may be a second one on that person.
         lower: it is one if it has at most this share of the person's height,
         twin: or if the two overlap by this.
+        same: likeness from which a box is a second one on a person
+        touching: if this share of it lies inside that person's.
     """
 
     fps: float
@@ -50,6 +53,7 @@ class FollowSettings:
     expanded: tuple[float, ...] = (0.0, 0.5)
     least: tuple[float, ...] = (0.3, 0.2)
     least_weak: float = 0.3
+    least_looks: float = 0.5
     looks: float = 0.6
     strangers: float = 0.3
     memory: float = 0.9
@@ -58,6 +62,8 @@ class FollowSettings:
     inside: float = 0.85
     lower: float = 0.75
     twin: float = 0.75
+    same: float = 0.3
+    touching: float = 0.4
 
 
 @dataclass(frozen=True)
@@ -175,7 +181,7 @@ def _cascade(
         overlap = expanded_overlap(expected[free], box[open_], by)
         alike = likeness[np.ix_(free, open_)]
         fit = np.where(np.isnan(alike), overlap, (1 - settings.looks) * overlap + settings.looks * alike)
-        fit[(overlap <= 0) | (alike < settings.strangers)] = 0.0
+        fit[(overlap <= 0) | (alike < settings.strangers) | (~np.isnan(alike) & (fit < settings.least_looks))] = 0.0
         for i, j in assign(fit, least):
             mine[open_[j]] = free[i]
     return mine
@@ -210,24 +216,28 @@ def _go_on(
     people.looks[rows[take]] = mixed[take]
 
 
-def _second(
-    box: np.ndarray, looks: np.ndarray, found: np.ndarray, seen: Seen, settings: FollowSettings
-) -> np.ndarray:
+def _second(box: np.ndarray, looks: np.ndarray, found: np.ndarray, seen: Seen, settings: FollowSettings) -> np.ndarray:
     """[n] whether a box is a second one on a person that another box of the frame shows.
 
-    That is: most of it lies inside a found person's box and it shows a part of a body, or it is about the same box; and
-    it does not look like somebody else.
+    That is: most of it lies inside a found person's box and it looks like that person. Where looks aren't known: it
+    shows a part of a body, or is about the same box.
     """
     second = np.zeros(len(box), bool)
-    if not found.any() or found.all():
+    if found.all():
         return second
-    inside = nested(box, box[found]) >= settings.inside
+    share, alike = nested(box, box), seen.likeness(looks, looks)
     height = box[:, 3] - box[:, 1]
-    part = height[:, None] <= settings.lower * height[found][None]
-    twin = expanded_overlap(box, box[found], 0.0) >= settings.twin
-    stranger = seen.likeness(looks, looks[found]) < settings.strangers
-    second = (((inside & part) | twin) & ~stranger).any(1)
-    return second & ~found
+    part = height[:, None] <= settings.lower * height[None]
+    by_place = ((share >= settings.inside) & part) | (expanded_overlap(box, box, 0.0) >= settings.twin)
+    by_looks = (share >= settings.touching) & (alike >= settings.same)
+    of = np.where(np.isnan(alike), by_place, by_looks)
+    shown = found.copy()
+    # The larger of two boxes on one person is the person's; a box that founds a track shows somebody to the next ones.
+    for row in np.lexsort((np.arange(len(box)), -(box[:, 2:] - box[:, :2]).prod(1))):
+        if not found[row]:
+            second[row] = (of[row] & shown).any()
+            shown[row] = not second[row]
+    return second
 
 
 def _without_weak(seen: Seen, track: np.ndarray, fate: np.ndarray, settings: FollowSettings) -> Followed:

@@ -1,8 +1,8 @@
 """Tracks made better with hindsight: cut where somebody may have been taken for somebody else, and joined across gaps.
 
-    track, cuts = cut_changes(seen, track, MendSettings())
-    track, joins = bridge(seen, track, MendSettings())
-    gaps = fill(seen, track, MendSettings())
+track, cuts = cut_changes(seen, track, MendSettings())
+track, joins = bridge(seen, track, MendSettings())
+gaps = fill(seen, track, MendSettings())
 """
 
 import itertools
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .follow import Seen, assign
-from .geometry import expanded_overlap
+from .geometry import expanded_overlap, nested
 
 NEAR = 8  # boxes at a track's end from which its motion is read
 
@@ -28,7 +28,9 @@ class MendSettings:
         reach: seconds between the parts of a person that are joined.
         expanded, fits: share by which the boxes are made larger that a join expects, and their least overlap.
         alike: likeness that two parts with looks must have to be joined.
-        gap: seconds; shorter gaps are filled.
+        gap: seconds; shorter gaps are filled,
+        hidden: but not where a box that fills one lies inside another person's by this share: too little of who
+            stands there can be seen.
     """
 
     rival: float = 0.3
@@ -40,6 +42,7 @@ class MendSettings:
     fits: float = 0.3
     alike: float = 0.7
     gap: float = 1.0
+    hidden: float = 0.7
 
 
 def rows_of(track: np.ndarray) -> dict[int, np.ndarray]:
@@ -50,9 +53,7 @@ def rows_of(track: np.ndarray) -> dict[int, np.ndarray]:
     return {int(track[rows[0]]): rows for rows in np.split(order, bounds) if len(rows)}
 
 
-def cut_changes(
-    seen: Seen, track: np.ndarray, crowd: np.ndarray, settings: MendSettings
-) -> tuple[np.ndarray, int]:
+def cut_changes(seen: Seen, track: np.ndarray, crowd: np.ndarray, settings: MendSettings) -> tuple[np.ndarray, int]:
     """Cuts tracks where a rival stands and the looks before and after differ; and says how many cuts that is.
 
     Args:
@@ -92,10 +93,8 @@ def mean_looks(looks: np.ndarray) -> np.ndarray:
     return mean / max(float(np.linalg.norm(mean)), 1e-12)
 
 
-def bridge(
-    seen: Seen, track: np.ndarray, crowd: np.ndarray, settings: MendSettings
-) -> tuple[np.ndarray, int]:
-    """Joins a track that ends to one that begins soon after where it would be by then and, with looks, that looks alike.
+def bridge(seen: Seen, track: np.ndarray, crowd: np.ndarray, settings: MendSettings) -> tuple[np.ndarray, int]:
+    """Joins a track that ends to one that begins soon after, where it would be by then, and looks like it.
 
     Of all possible joins those are made that fit best together. It's repeated until none is left, as a part that is
     joined is known better.
@@ -107,14 +106,9 @@ def bridge(
             return track, joins
         joins += len(found)
         name = np.arange(int(track.max()) + 1)
-        for a, b in sorted(found, key=lambda pair: seen.start[0] + rows_first(track, pair[1])):
+        for a, b in sorted(found, key=lambda pair: int(np.argmax(track == pair[1]))):  # by birth of the later part
             name[b] = name[a]
         track = name[track]
-
-
-def rows_first(track: np.ndarray, number: int) -> int:
-    """The first row of a track."""
-    return int(np.argmax(track == number))
 
 
 def _joins(seen: Seen, track: np.ndarray, crowd: np.ndarray, settings: MendSettings) -> list[tuple[int, int]]:
@@ -169,5 +163,11 @@ def fill(seen: Seen, track: np.ndarray, settings: MendSettings) -> list[tuple[in
             span = seen.time[frame[b]] - seen.time[frame[a]]
             if span <= settings.gap + 1e-6:
                 for k in range(frame[a] + 1, frame[b]):
-                    missing.append((k, int(a), int(b), float((seen.time[k] - seen.time[frame[a]]) / span)))
+                    way = float((seen.time[k] - seen.time[frame[a]]) / span)
+                    others = slice(seen.start[k], seen.start[k + 1])
+                    inside = nested(
+                        ((1 - way) * seen.box[a] + way * seen.box[b])[None], seen.box[others][track[others] > 0]
+                    )
+                    if not (inside >= settings.hidden).any():
+                        missing.append((k, int(a), int(b), way))
     return missing

@@ -1,5 +1,6 @@
 """A take's detections to tracks, with the camera's motion taken out: `track_people(detections, None, settings)`."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -38,7 +39,7 @@ def track_people(
     box = found.select(BOX).to_numpy().astype(np.float64).reshape(-1, 4)
     start = np.searchsorted(found["frame"].to_numpy(), frames["frame"].to_numpy())
     start = np.append(start, len(found)).astype(np.int64)
-    per_frame = [box[a:b] for a, b in zip(start[:-1], start[1:], strict=True)]
+    per_frame = [box[a:b] for a, b in itertools.pairwise(start)]
     shift = np.repeat(pan(per_frame), np.diff(start), axis=0)
     crowd = np.concatenate([crowding(boxes) for boxes in per_frame]) if per_frame else np.zeros(0)
     seen = Seen(
@@ -71,7 +72,7 @@ def _measured(seen: Seen, crowd: np.ndarray) -> Seen:
     known = seen.looks.any(1) & (crowd < ALONE)
     different, same = [], []
     last = np.zeros(0, np.int64)
-    for a, b in zip(seen.start[:-1], seen.start[1:], strict=True):
+    for a, b in itertools.pairwise(seen.start):
         here = np.arange(a, b)[known[a:b]]
         if not len(here):
             continue
