@@ -25,6 +25,7 @@ class MendSettings:
         changed: likeness, 0 (two people) to 1 (one), under which the looks before and after a meeting differ.
         clean: number of boxes that the looks before and after are the mean of; `clear` is their highest overlap with
             another box.
+        touching, double: share of a box inside another, and likeness, from which both show one person.
         reach: seconds between the parts of a person that are joined.
         expanded, fits: share by which the boxes are made larger that a join expects, and their least overlap.
         alike: likeness that two parts with looks must have to be joined.
@@ -37,6 +38,8 @@ class MendSettings:
     changed: float = 0.6
     clean: int = 8
     clear: float = 0.3
+    touching: float = 0.4
+    double: float = 0.3
     reach: float = 1.0
     expanded: float = 0.5
     fits: float = 0.3
@@ -91,6 +94,26 @@ def mean_looks(looks: np.ndarray) -> np.ndarray:
     """[D] direction of the mean of looks [n, D]."""
     mean = looks.mean(0) if len(looks) else np.zeros(looks.shape[1])
     return mean / max(float(np.linalg.norm(mean)), 1e-12)
+
+
+def second_tracks(seen: Seen, track: np.ndarray, settings: MendSettings) -> np.ndarray:
+    """[N] whether a box is in a track that in most of its frames shows a person whom a longer track shows, too.
+
+    A box does where it touches another one of its frame and looks like that person: a part of a body, or a second
+    opinion. Taken for somebody else, it would forbid the very links that are right.
+    """
+    length = np.bincount(track)
+    met: dict[tuple[int, int], int] = {}
+    for a, b in itertools.pairwise(seen.start):
+        rows = a + np.flatnonzero(track[a:b] > 0)
+        box, looks = seen.box[rows], seen.looks[rows]
+        alike = seen.likeness(looks, looks) if looks.shape[1] else np.zeros((len(rows), len(rows)))
+        for i, j in np.argwhere((nested(box, box) >= settings.touching) & (alike >= settings.double)):
+            if i != j:
+                pair = int(track[rows[i]]), int(track[rows[j]])
+                met[pair] = met.get(pair, 0) + 1
+    second = {i for (i, j), times in met.items() if times >= 0.5 * length[i] and (length[i], -i) < (length[j], -j)}
+    return np.isin(track, sorted(second))
 
 
 def bridge(seen: Seen, track: np.ndarray, crowd: np.ndarray, settings: MendSettings) -> tuple[np.ndarray, int]:

@@ -10,7 +10,7 @@ from ..track import BOX, TRACK_COLUMNS, renumber
 from .camera import pan
 from .follow import Fate, FollowSettings, Seen, follow
 from .geometry import crowding, expanded_overlap
-from .mending import MendSettings, bridge, cut_changes, fill
+from .mending import MendSettings, bridge, cut_changes, fill, second_tracks
 
 ALONE, LEAST_PAIRS = 0.1, 30
 
@@ -53,10 +53,12 @@ def track_people(
     followed = follow(seen, settings)
     track, cuts = cut_changes(seen, followed.track, crowd, mending)
     track, joins = bridge(seen, track, crowd, mending)
+    second = second_tracks(seen, track, mending)
+    track = np.where(second, 0, track)
     gaps = fill(seen, track, mending)
     tracks = _table(frames, found, box, track, gaps)
     counts = {
-        "boxes_second": int((followed.fate == Fate.SECOND).sum()),
+        "boxes_second": int((followed.fate == Fate.SECOND).sum() + second.sum()),
         "boxes_weak": int((followed.fate == Fate.WEAK).sum()),
         "boxes_filled": len(gaps),
         "cuts_changed": cuts,
