@@ -323,9 +323,11 @@ class ByMeanColour:
 def test_looks_are_kept_and_damaged_ones_made_again_with_the_same_bytes(filmed, tmp_path):
     """A stop leaves some segments' embeddings; the tracks are then the same as without a stop."""
 
+    settings = replace(SETTINGS, tracker="looks")
+
     def run(embedder):
         boxes = box_source(filmed, ByColour, lambda: embedder)
-        return extract_take(probe(filmed), boxes, SETTINGS, tmp_path / "work", tmp_path / "crops")
+        return extract_take(probe(filmed), boxes, settings, tmp_path / "work", tmp_path / "crops")
 
     def stored() -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in sorted(tmp_path.glob("work/*/looks-*/*"))}
