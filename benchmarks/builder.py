@@ -106,8 +106,7 @@ def main() -> None:
                 if not raw.exists():
                     reidkit("simulate", raw, *arguments)
                 if options.ladder:
-                    out = raw.with_name(f"{raw.name}-ladder")
-                    rows += ladder.ladder(title, raw, out, options.detector, options.embedder)
+                    rows += ladder.ladder(title, raw, options.detector, options.embedder)
                 else:
                     rows.append(row(title, raw, options.detector, options.embedder))
     write(rows, is_ladder=options.ladder)

@@ -6,6 +6,7 @@ Each rung is scored alike (`toolkit.truth.event_figures`). The last one is the b
 what the stage that the lower one has and the upper one hasn't costs.
 """
 
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -80,12 +81,8 @@ class _TrueTracks(_TrueBoxes):
         return Followed(tracks, detections, {"boxes": boxes, **decoded.named()}, decoded, self._basis)
 
 
-def ladder(title: str, raw: Path, out: Path, detector: str, embedder: str) -> list[tuple[str, ...]]:
-    """The rows of one set of simulated footage, from the truth down to the build.
-
-    Args:
-        out: folder for crops and for the work that a second run takes up.
-    """
+def ladder(title: str, raw: Path, detector: str, embedder: str) -> list[tuple[str, ...]]:
+    """The rows of one set of simulated footage, from the truth down to the build; nothing of an earlier run is used."""
     load, embed = cache(lambda: load_detector(detector)), load_embedder(embedder)
     takes = [probe(source) for source in discover(raw).sources]
     truth = {take.source.key: truth_boxes(take.source.truth) for take in takes if take.source.truth}
@@ -95,12 +92,13 @@ def ladder(title: str, raw: Path, out: Path, detector: str, embedder: str) -> li
         "true boxes, our tracking": lambda key: _TrueBoxes(load, visible[key], "true-boxes"),
         "the build": lambda key: Detected(load),
     }
+    confidence = Detected(load).settle(FootageSettings()).confidence
     rows, works = {}, []
     for rung, boxes in ways.items():
         started = time.monotonic()
-        works = [_extract(take, boxes(take.source.key), embed, out / rung.replace(" ", "-")) for take in takes]
-        rows[rung] = _row(title, rung, _linked(works, truth, load()), time.monotonic() - started)
-    confidence = Detected(load).settle(FootageSettings()).confidence
+        with tempfile.TemporaryDirectory() as out:
+            works = [_extract(take, boxes(take.source.key), embed, Path(out)) for take in takes]
+            rows[rung] = _row(title, rung, _linked(works, truth, confidence), time.monotonic() - started)
     found = {w.take.source.key: w.extracted.detections.drop_nulls("x1") for w in works}
     found = {key: table.filter(pl.col("confidence") >= confidence) for key, table in found.items()}
     rows["our detections, true ids"] = _row(title, "our detections, true ids", _known(works, truth, found))
@@ -117,7 +115,7 @@ def _extract(take: Take, boxes: Detected, embedder: Embedder, out: Path) -> Sour
     return SourceWork(take, extracted, embed_source(extracted.frames, embedder, out, stored, take.source.key))
 
 
-def _linked(works: list[SourceWork], truth: Mapping[str, pl.DataFrame], detector: Detector) -> dict:
+def _linked(works: list[SourceWork], truth: Mapping[str, pl.DataFrame], confidence: float) -> dict:
     """The build's scores."""
     tables, most = [], 0
     for event in dict.fromkeys(work.take.source.event for work in works):
@@ -125,7 +123,6 @@ def _linked(works: list[SourceWork], truth: Mapping[str, pl.DataFrame], detector
         numbered = pl.when(pl.col("cluster") >= 0).then(pl.col("cluster") + most).otherwise(pl.col("cluster"))
         tables.append(table.with_columns(identity=numbered))
         most += int(table["cluster"].max() or 0) + 1
-    confidence = Detected(lambda: detector).settle(FootageSettings()).confidence
     return score_build(works, pl.concat(tables), truth, confidence, shared_ids=True).total
 
 

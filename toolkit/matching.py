@@ -11,6 +11,7 @@ AI City Challenge's (arXiv 2404.09432). Time and memory grow linearly with frame
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -32,7 +33,7 @@ PAIR_COLUMNS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Matched:
     """One camera's boxes beside its annotated people, frame by frame.
 
@@ -49,6 +50,13 @@ class Matched:
     overlap: list[np.ndarray]
     seconds: np.ndarray
     pairs: pl.DataFrame
+
+    @cached_property
+    def hota(self) -> dict:
+        """HOTA (arXiv 2009.07736) and its parts, as `trackers` computes and adds them up."""
+        from trackers.eval import compute_hota_metrics
+
+        return compute_hota_metrics(self.people, self.ids, self.overlap)
 
 
 def match_boxes(truth: pl.DataFrame, boxes: pl.DataFrame, times: Mapping[int, float]) -> Matched:
@@ -67,22 +75,27 @@ def match_boxes(truth: pl.DataFrame, boxes: pl.DataFrame, times: Mapping[int, fl
         here, persons, visibility = true.get(frame, nothing)
         mine, names, rows = found.get(frame, nothing)
         visible = visibility >= VISIBLE
-        lies = match(here, mine, visible)
+        lap = box_iou_batch(here, mine).astype(np.float64)
+        lies = match(lap, visible)
         pairs += [(frame, time, int(rows[j]), int(names[j]), int(persons[i]), bool(visible[i])) for i, j in lies]
         keep = np.ones(len(mine), bool)
         keep[[j for i, j in lies if not visible[i]]] = False
         people.append(persons[visible])
         ids.append(names[keep])
-        overlap.append(box_iou_batch(here[visible], mine[keep]).astype(np.float64))
+        overlap.append(lap[np.ix_(visible, keep)])
     seconds = np.floor(np.fromiter(times.values(), float, len(times)) + SLACK).astype(np.int64)
     return Matched(people, ids, overlap, seconds, pl.DataFrame(pairs, schema=PAIR_COLUMNS, orient="row"))
 
 
-def match(truth: np.ndarray, found: np.ndarray, visible: np.ndarray) -> list[tuple[int, int]]:
-    """One-to-one pairs (truth, found) at IoU >= 0.5 with the greatest sum; the well visible people choose first."""
-    if not len(truth) or not len(found):
+def match(overlap: np.ndarray, visible: np.ndarray) -> list[tuple[int, int]]:
+    """One-to-one pairs (person, box) at IoU >= 0.5 with the greatest sum; the well visible people choose first.
+
+    Args:
+        overlap: [P, B] intersections over union.
+        visible: [P] bool.
+    """
+    if not overlap.size:
         return []
-    overlap = box_iou_batch(truth, found).astype(np.float64)
     # + 1 for an admissible pair: as many as can be; + 1 for a visible person.
     worth = np.where(overlap >= IOU, overlap + 1 + visible[:, None], 0.0)
     rows, columns = linear_sum_assignment(-worth)

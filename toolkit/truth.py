@@ -5,7 +5,7 @@
 
 The figures that count are those of the dataset: every box of the kept tracks under its tracklet's *final* identity.
 Those of the raw tracklets, before they were cut and linked, are named `raw_`: there, every fragment is an id of its
-own. How boxes and people are matched: `matching`. HOTA (arXiv 2009.07736) comes from `trackers`.
+own. How boxes and people are matched: `matching`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -215,10 +215,9 @@ def mean_idf1(sequences: Sequence[Sequence[Matched]]) -> float:
 
 def mean_hota(cameras: Sequence[Matched]) -> float:
     """HOTA over all cameras, each a sequence of its own."""
-    from trackers.eval import aggregate_hota_metrics, compute_hota_metrics
+    from trackers.eval import aggregate_hota_metrics
 
-    each = [compute_hota_metrics(one.people, one.ids, one.overlap) for one in cameras]
-    return round(float(aggregate_hota_metrics(each)["HOTA"]), 4)
+    return round(float(aggregate_hota_metrics([one.hota for one in cameras])["HOTA"]), 4)
 
 
 def score_links(
