@@ -1,15 +1,13 @@
 """Who else is this? The gallery of one tracklet, and the nearest in it.
 
-    for match in search("demo/sports", "sports02--cam1--00001", "features.npz", top=5):     # of `reidkit embed`
+    gallery = open_gallery("demo/sports", "sports02--cam1--00001")
+    features = stored_features(Path("features.npz"), gallery)       # of `reidkit embed`, or made on the way
+    for match in rank(gallery, features, metric="cosine", top=10):
         match.rank, match.tracklet.id, match.distance, match.verdict
 
-In steps, where the features are made on the way (of `gallery.tracklets`, the query first):
-
-    gallery = open_gallery("demo/sports", "sports02--cam1--00001")
-    matches = rank(gallery, features, metric="cosine", top=10)
+Features are those of `gallery.tracklets`, the query first. `training/use.py: search` does all of it for a model.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -68,35 +66,6 @@ class Match:
     tracklet: Tracklet
     distance: float
     verdict: Verdict
-
-
-def search(
-    source: str,
-    wanted: str,
-    features: Path | str | Callable[[tuple[Tracklet, ...]], np.ndarray],
-    *,
-    metric: str = "cosine",
-    top: int = 10,
-    data: Path | None = None,
-) -> tuple[Match, ...]:
-    """The nearest tracklets of one tracklet.
-
-    Args:
-        source: a bench's name, or the path of a dataset or of a folder of crops.
-        wanted: the tracklet's id.
-        features: an `.npz` that `reidkit embed` made of that source, or a function that embeds N tracklets as [N, D].
-        metric: "cosine" or "euclidean".
-        top: how many to return.
-        data: where benches lie; None: $REIDKIT_DATA or data/.
-
-    Raises:
-        UsageError: no such source, tracklet, file or metric; nothing to rank; features of which no distance can be
-            taken.
-    """
-    gallery = open_gallery(source, wanted, data)
-    if callable(features):
-        return rank(gallery, features(gallery.tracklets), metric, top)
-    return rank(gallery, stored_features(Path(features), gallery), metric, top)
 
 
 def open_source(

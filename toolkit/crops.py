@@ -43,8 +43,7 @@ def add_occlusion(tracks: pl.DataFrame, width: int, height: int) -> pl.DataFrame
 
 
 def occlusion(boxes: np.ndarray) -> np.ndarray:
-    """Share [N] of each box of one frame that is covered by boxes standing nearer: those whose lower edge is further
-    down.
+    """The share [N] of each box of one frame that nearer boxes cover: those whose lower edge is further down.
 
     Args:
         boxes: [N, 4] corners in pixels.
@@ -68,7 +67,7 @@ def occlusion(boxes: np.ndarray) -> np.ndarray:
 
 
 def _union(boxes: np.ndarray) -> float:
-    """Area of the union of boxes [N, 4]: the cells of the grid that their edges span, each counted once."""
+    """The area of the union of boxes [N, 4]: the cells of the grid that their edges span, each counted once."""
     xs, ys = np.unique(boxes[:, [0, 2]]), np.unique(boxes[:, [1, 3]])
     inside_x = (boxes[:, None, 0] <= xs[None, :-1]) & (xs[None, 1:] <= boxes[:, None, 2])
     inside_y = (boxes[:, None, 1] <= ys[None, :-1]) & (ys[None, 1:] <= boxes[:, None, 3])
@@ -77,7 +76,7 @@ def _union(boxes: np.ndarray) -> float:
 
 
 def truncation(boxes: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Share [N] of each box [N, 4] that lies outside a frame of `width` x `height` pixels.
+    """The share [N] of each box [N, 4] that lies outside a frame of `width` x `height` pixels.
 
     >>> truncation([[-5, 0, 5, 10]], width=640, height=360).tolist()
     [0.5]
@@ -120,7 +119,7 @@ def cut(image: np.ndarray, box: Sequence[float]) -> np.ndarray | None:
 
 
 def sharpness(crop: np.ndarray) -> float:
-    """Variance of the Laplacian of a crop (uint8 RGB) at 128 pixels height (Pech-Pacheco et al., ICPR 2000)."""
+    """The variance of the Laplacian of a crop (uint8 RGB) at 128 pixels height (Pech-Pacheco et al., ICPR 2000)."""
     grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
     height, width = grey.shape
     size = max(2, round(width * SHARPNESS_HEIGHT / height)), SHARPNESS_HEIGHT
@@ -129,18 +128,18 @@ def sharpness(crop: np.ndarray) -> float:
 
 
 def thumbnail(crop: np.ndarray) -> np.ndarray:
-    """Grey values int16 [32, 16] by which near-duplicates are told."""
+    """The grey values, int16 [32, 16], by which near-duplicates are told."""
     small = cv2.resize(crop, THUMBNAIL, interpolation=cv2.INTER_AREA)
     return cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.int16)
 
 
 def difference(one: np.ndarray, other: np.ndarray) -> float:
-    """Mean absolute difference of two thumbnails in grey levels, 0 to 255."""
+    """The mean absolute difference of two thumbnails in grey levels, 0 to 255."""
     return float(np.abs(one - other).mean())
 
 
 def encode(crop: np.ndarray, quality: int) -> bytes:
-    """JPEG bytes of a crop (uint8 RGB)."""
+    """The JPEG bytes of a crop (uint8 RGB)."""
     done, data = cv2.imencode(".jpg", cv2.cvtColor(crop, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not done:
         raise ReidkitError(f"OpenCV could not encode a crop of {crop.shape[1]} x {crop.shape[0]} pixels as JPEG.")

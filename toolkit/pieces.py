@@ -67,7 +67,7 @@ class Piece:
 
     @property
     def quality(self) -> float:
-        """Mean quality of its embedded crops, 0 to 1."""
+        """The mean quality of its embedded crops, 0 to 1."""
         return float(self.work.crops.quality[self.crops].mean())
 
     @property
@@ -92,7 +92,7 @@ def cut_event(works: list[SourceWork], settings: EventSettings, views: int = 1) 
 
 
 def second_boxes(work: SourceWork, settings: EventSettings) -> set[str]:
-    """Local ids of tracklets that follow a person whom a better tracklet follows at the same time.
+    """The local ids of the tracklets that follow a person whom a better tracklet follows at the same time.
 
     Detectors put a second box on legs or on a torso; its tracklet lies inside the whole person's. Taken for somebody
     else, it would forbid the very links that are right.

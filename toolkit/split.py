@@ -139,7 +139,7 @@ def train_identities(people: pl.DataFrame, settings: SplitSettings) -> list[int]
 
 
 def queries(people: pl.DataFrame) -> list[str]:
-    """Ids of the best tracklet of each (identity, camera) whose identity another camera saw too."""
+    """The ids of the best tracklet of each (identity, camera) whose identity another camera saw too."""
     seen = people.with_columns(cameras=pl.col("camera").n_unique().over("event", "identity"))
     best = (
         seen.filter(pl.col("cameras") > 1)
@@ -150,7 +150,7 @@ def queries(people: pl.DataFrame) -> list[str]:
 
 
 def leakage(table: pl.DataFrame) -> dict[str, list]:
-    """Identities (of persons) and sources that are in train and in test.
+    """The identities (of persons) and the sources that are both in train and in test.
 
     >>> table = pl.DataFrame({"kind": "person", "identity": [1, 1], "split": ["train", "test"], "source": ["a", "b"]})
     >>> leakage(table)

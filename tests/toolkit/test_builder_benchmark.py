@@ -42,3 +42,18 @@ def test_a_run_replaces_its_own_rows_only(builder):
         ("sports", "the build", "4.0"),
     ]
     assert text.count("Where people are lost") == text.count("Machine of the last run") == 1
+
+
+def test_several_sets_give_a_mean_and_the_worst_of_each_column(builder):
+    def figures(share, identities, junk):
+        of = dict.fromkeys(builder.KEYS.values(), share)
+        return {**of, "HOTA": None, "identities": identities, "true": 10, "tracklets": 50, "junk": junk, "seconds": 7.0}
+
+    mean, worst = builder.summary("dance", "a + b", [figures(0.9, 12, 3), figures(0.8, 8, 1), figures(0.7, 10, 2)])
+    assert mean[:5] == ("dance, mean of 3", "a + b", "80.0", "80.0", "-")
+    assert worst[:5] == ("dance, worst of 3", "a + b", "70.0", "70.0", "-")
+    assert mean[-4:] == ("1.00", "50", "2", "7")
+    assert worst[-4:] == ("0.80", "50", "3", "7"), "8 of 10 is farther off than 12 of 10"
+    row = builder.row("set", "a + b", figures(0.5, 12, 3))
+    assert len(row) == len(mean) == len(worst)
+    assert row[-4:] == ("12 / 10", "50", "3", "7")

@@ -13,7 +13,8 @@ SHORTEST, REPEATED = 4, 3  # words; times one run of three words may stand
 
 QUOTES = str.maketrans(dict.fromkeys("‘’‛ʼ´′＇", "'") | dict.fromkeys("“”„‟″＂", '"'))  # before NFKC, which splits ´
 REFUSAL = re.compile(
-    r"\b(i(?:'m| am) sorry|i apologi[sz]e|i (?:can't|can ?not|won't|will not)\b|i(?:'m| am) (?:unable|not able)|"
+    r"\b(i(?:'m| am) (?:\w+ )?sorry|i apologi[sz]e|i (?:can't|can ?not|could(?:n't| not)|won't|will not)\b|"
+    r"i(?:'m| am) (?:unable|not able)|"
     r"unable to (?:assist|comply|describe|determine|help|identify|provide)|as an ai\b|as a language model|"
     r"can(?:'t| ?not) (?:assist|identify|describe|help)|no (?:image|picture)s? (?:was|were|is|are))",
     re.IGNORECASE,

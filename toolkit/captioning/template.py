@@ -49,7 +49,7 @@ def caption(attributes: dict[str, str], variant: int) -> str:
 
 
 def template_sha256() -> str:
-    """Hash of the wording, kept with each caption as a prompt's hash is."""
+    """The hash of the wording, kept with each caption as a prompt's hash is."""
     return hashlib.sha256(repr((OPENINGS, TELLING_FIRST)).encode()).hexdigest()
 
 
