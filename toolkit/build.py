@@ -42,14 +42,14 @@ from .pieces import SourceWork
 from .settings import EventSettings, FootageSettings
 from .sheets import write_sheets
 from .split import SplitSettings, assign
-from .truth import score_build, truth_boxes
+from .truth import Figures, score_build, truth_boxes
 from .video import Take, probe
 from .work import source_slug, work_key
 
 SHEET = "contact-sheet.jpg"
 SINGLE, MULTI = "single-camera-views", "video-reid"
 # Raised when the same footage and settings give another dataset than before.
-REVISION = 2
+REVISION = 3
 # An only camera's take is divided into views of about so many seconds.
 VIEW_SECONDS, FEWEST_VIEWS, MOST_VIEWS = 10.0, 2, 6
 
@@ -162,10 +162,10 @@ def build(
         single = _is_single_camera(found, settings.protocol)
         proposals = _link(works, settings.event, divide=single)
         tracklets = _number(pl.concat([one.tracklets for one in proposals.values()]))
-        scores, truth = score_build(
+        scored = score_build(
             works, tracklets, annotated, settings.footage.confidence, shared_ids=found.identities is not None
         )
-        tracklets, by = assign(_with_truth(tracklets, truth), settings.split)
+        tracklets, by = assign(_with_truth(tracklets, scored.truth), settings.split)
 
         write_tables(out, tracklets, pl.concat([one.frames for one in proposals.values()]))
         own = write_attributes(out, of_identities(known, tracklets))
@@ -181,10 +181,10 @@ def build(
                 "counts": counts(tracklets),
                 "losses": losses | _sum(one.counts for one in proposals.values()),
                 "split": {"by": by, "test_share": settings.split.test_share, "seed": settings.split.seed},
-                "scores": scores,
+                "scores": scored.total,
                 "linking": {event: _rounded(asdict(one.calibration)) for event, one in proposals.items()},
                 "settings": _settings_facts(settings, detector, embedder),
-                "sources": [_source_facts(work) for work in works],
+                "sources": [_source_facts(work, scored.by_source) for work in works],
                 "notes": [*found.notes, *_empty_notes(works), *_split_notes(tracklets, by, single), *_own_notes(own)],
                 "build": key,
             },
@@ -358,7 +358,8 @@ def _own_notes(own: bool) -> list[str]:
     return [] if own else ["attributes.csv is not of this build and was kept: its identities may be those of another."]
 
 
-def _source_facts(work: SourceWork) -> dict:
+def _source_facts(work: SourceWork, scores: Mapping[str, Figures]) -> dict:
+    """For the manifest; `scores` are those of the annotated sources by their keys."""
     take, source = work.take, work.take.source
     return {
         "event": source.event,
@@ -372,6 +373,7 @@ def _source_facts(work: SourceWork) -> dict:
         "seconds": round(take.duration, 3),
         "offset": source.offset,
         **work.extracted.counts,
+        **({"scores": scores[source.key]} if source.key in scores else {}),
     }
 
 
