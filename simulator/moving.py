@@ -40,7 +40,9 @@ def _turned(camera: Camera, pan: float, tilt: float, zoom: float) -> Camera:
     across = np.array([[np.cos(pan), 0, -np.sin(pan)], [0, 1, 0], [np.sin(pan), 0, np.cos(pan)]])
     up = np.array([[1, 0, 0], [0, np.cos(tilt), -np.sin(tilt)], [0, np.sin(tilt), np.cos(tilt)]])
     rotation = up @ across @ camera.R
-    return replace(camera, K=camera.K * [[zoom, 1, 1], [1, zoom, 1], [1, 1, 1]], R=rotation, t=-rotation @ camera.position)
+    return replace(
+        camera, K=camera.K * [[zoom, 1, 1], [1, zoom, 1], [1, 1, 1]], R=rotation, t=-rotation @ camera.position
+    )
 
 
 def homography(before: Camera, after: Camera) -> np.ndarray:

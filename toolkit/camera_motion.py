@@ -15,6 +15,20 @@ from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
+import polars as pl
+
+from .camera_path import IDENTITY, moved
+
+STEP = ("xx", "xy", "x", "yx", "yy", "y")
+STEP_COLUMNS = {
+    "frame": pl.Int64,
+    **dict.fromkeys(STEP, pl.Float64),  # source pixels; NaN where another shot begins
+    # Of a stretch's first and last frame: the picture as PNG, its people's boxes as bytes of float64, and how many
+    # source pixels make one of its.
+    "picture": pl.Binary,
+    "people": pl.Binary,
+    "scale": pl.Float64,
+}
 
 WIDTH = 320  # pixels of the pictures that are compared
 BLOCK = 12  # frames: how long a camera may stand unchecked
@@ -25,9 +39,9 @@ RETURN = 0.5  # pixels; a corner followed forwards and backwards must come back 
 AGREE = 2.0  # pixels from the common motion: a pan isn't quite a similarity
 LEAST_SHARE = 0.35  # of the corners must agree on it
 MARGIN = 0.1  # share of a person's box by which it is masked out on every side
-ALIKE = 0.7  # correlation of two tiny pictures from which they are one shot
+ALIKE = 0.7  # correlation of the backgrounds of two tiny pictures from which they are one shot,
+LEAST_CHANGE = 6.0  # and so they are where these differ by fewer grey levels in the mean: a bare wall's are noise
 TINY = (32, 18)
-IDENTITY = np.eye(2, 3)
 UNKNOWN = np.full((2, 3), np.nan)
 
 
@@ -115,7 +129,7 @@ def step_between(before: Picture, after: Picture) -> np.ndarray | None:
             matrix, agree = cv2.estimateAffinePartial2D(start, end, method=cv2.RANSAC, ransacReprojThreshold=AGREE)
             if matrix is not None and agree.sum() >= max(FEWEST, LEAST_SHARE * len(found)):
                 return _cornered(matrix)
-    return None if _correlation(before.grey, after.grey) >= ALIKE else UNKNOWN
+    return None if _one_shot(before, after) else UNKNOWN
 
 
 def stands(step: np.ndarray | None, picture: Picture) -> bool:
@@ -127,11 +141,7 @@ def stands(step: np.ndarray | None, picture: Picture) -> bool:
 
 def _background(picture: Picture) -> np.ndarray:
     """float32 [n, 1, 2] corners where nobody stands."""
-    mask = np.full(picture.grey.shape, 255, np.uint8)
-    sides = picture.people[:, 2:] - picture.people[:, :2]
-    wider = np.concatenate([picture.people[:, :2] - MARGIN * sides, picture.people[:, 2:] + MARGIN * sides], 1)
-    for x1, y1, x2, y2 in wider:
-        mask[max(0, int(y1)) : max(0, int(np.ceil(y2))), max(0, int(x1)) : max(0, int(np.ceil(x2)))] = 0
+    mask = _nobody(picture)
     found = cv2.goodFeaturesToTrack(picture.grey, CORNERS, QUALITY, LEAST_DISTANCE, mask=mask)
     return np.zeros((0, 1, 2), np.float32) if found is None else found
 
@@ -149,19 +159,69 @@ def _cornered(matrix: np.ndarray) -> np.ndarray:
     return np.concatenate([matrix[:, :2], matrix[:, 2:] + 0.5 - 0.5 * matrix[:, :2].sum(1, keepdims=True)], 1)
 
 
-def _correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """Pearson's, of the two pictures made tiny."""
-    tiny = [cv2.resize(grey, TINY, interpolation=cv2.INTER_AREA).astype(np.float64) for grey in (one, other)]
-    tiny = [picture - picture.mean() for picture in tiny]
-    spread = np.sqrt((tiny[0] ** 2).sum() * (tiny[1] ** 2).sum())
-    return float((tiny[0] * tiny[1]).sum() / spread) if spread > 0 else 1.0
+def _nobody(picture: Picture) -> np.ndarray:
+    """uint8 [h, w] 255 where nobody stands, 0 in people's boxes and near them."""
+    mask = np.full(picture.grey.shape, 255, np.uint8)
+    sides = picture.people[:, 2:] - picture.people[:, :2]
+    wider = np.concatenate([picture.people[:, :2] - MARGIN * sides, picture.people[:, 2:] + MARGIN * sides], 1)
+    for x1, y1, x2, y2 in wider:
+        mask[max(0, int(y1)) : max(0, int(np.ceil(y2))), max(0, int(x1)) : max(0, int(np.ceil(x2)))] = 0
+    return mask
+
+
+def _one_shot(before: Picture, after: Picture) -> bool:
+    """Whether the backgrounds are alike, made tiny."""
+    bare = cv2.resize(np.minimum(_nobody(before), _nobody(after)), TINY, interpolation=cv2.INTER_AREA) == 255
+    if bare.sum() < FEWEST:
+        return True
+    one, other = (
+        cv2.resize(picture.grey, TINY, interpolation=cv2.INTER_AREA)[bare].astype(np.float64)
+        for picture in (before, after)
+    )
+    one, other = one - one.mean(), other - other.mean()
+    if np.abs(one - other).mean() < LEAST_CHANGE:
+        return True
+    return bool((one * other).sum() >= ALIKE * np.sqrt((one**2).sum() * (other**2).sum()))
 
 
 def scaled(steps: np.ndarray, scale: float) -> np.ndarray:
-    """[n, 2, 3] the same steps in pictures that are `scale` times as large."""
+    """[..., 2, 3] the same steps in pictures that are `scale` times as large."""
     return steps * np.array([1.0, 1.0, scale])
 
 
-def moved(step: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """[n, 2] points [n, 2] by a step [2, 3], or each by its own [n, 2, 3]."""
-    return (step[..., :, :2] @ points[..., None])[..., 0] + step[..., :, 2]
+def steps_table(finder: MotionFinder, frames: list[int], scale: float) -> pl.DataFrame:
+    """STEP_COLUMNS of the frames that a finder was given; `scale` of the source's pixels make one of their images'."""
+    steps = scaled(finder.finish(), scale).reshape(-1, 6)
+    table = pl.DataFrame({"frame": frames} | dict(zip(STEP, steps.T, strict=True)))
+    ends = {0: finder.first, len(frames) - 1: finder.last} if frames else {}
+    rows = [ends.get(k) for k in range(len(frames))]
+    return table.with_columns(
+        picture=pl.Series([row and cv2.imencode(".png", row.grey)[1].tobytes() for row in rows], dtype=pl.Binary),
+        people=pl.Series([row and row.people.tobytes() for row in rows], dtype=pl.Binary),
+        scale=pl.Series([row and finder.scale * scale for row in rows], dtype=pl.Float64),
+    ).cast(STEP_COLUMNS)
+
+
+def joined(tables: list[pl.DataFrame], frames: np.ndarray) -> np.ndarray:
+    """[F, 2, 3] the steps of a take's frames [F] (numbers, increasing), from the tables of its stretches in order.
+
+    The first frame's step is the identity, as is that of a frame which no table knows.
+    """
+    steps, last = np.tile(IDENTITY, (len(frames), 1, 1)), None
+    for table in tables:
+        if not len(table):
+            continue
+        own = table.select(STEP).to_numpy().reshape(-1, 2, 3)
+        if last is not None:
+            first = _stored(table.row(0, named=True))
+            step = step_between(last, first)
+            own[0] = IDENTITY if step is None or stands(step, first) else scaled(step, table["scale"][0])
+        last = _stored(table.row(-1, named=True))
+        places = np.searchsorted(frames, table["frame"].to_numpy())
+        steps[places] = own
+    return steps
+
+
+def _stored(row: dict) -> Picture:
+    grey = cv2.imdecode(np.frombuffer(row["picture"], np.uint8), cv2.IMREAD_GRAYSCALE)
+    return Picture(grey, np.frombuffer(row["people"], np.float64).reshape(-1, 4))
