@@ -12,7 +12,7 @@ from .terminal import print_json
 SPLITS = ("auto", "event", "identity", "test")
 PROTOCOLS = ("auto", "video-reid", "single-camera-views")
 FLOORS = ("auto", "off")
-TRACKERS = ("bytetrack", "ocsort", "botsort")
+TRACKERS = ("looks", "bytetrack", "ocsort", "botsort", "cbiou")
 
 
 @click.command()

@@ -13,12 +13,13 @@ import polars as pl
 from ..linking.observations import Observations, camera_centred
 from ..pieces import Piece, SourceWork
 from ..video import FrameReader
-from .feet import STEP, Feet, FootTrack, foot_track, resample, stands
+from .feet import STEP, Feet, FootTrack, foot_track, none_of, resample, stands
 from .find import Floor, find_floor
 from .picture import Scene, View, moment
 from .settings import FloorSettings
 from .sound import loudness
 
+MOVES = 0.02  # share of a take's frames in which a camera that stands may move: somebody bumped into it
 PICTURE = (960, 960)  # pixels that a view's picture is shrunk to fit within
 
 
@@ -46,14 +47,24 @@ def event_floor(
     names = [work.take.source.camera for work in works]
     if settings.use == "off" or len(works) < 2 or not len(pieces):
         return EventFloor(find_floor(names, [], np.zeros((0, 1)), {}, [], [], settings), None)
+    moving = {k for k, work in enumerate(works) if _moves(work)}
     tracks = foot_tracks(works, pieces)
+    tracks = [none_of(track) if track.camera in moving else track for track in tracks]
     given = {k: np.array(work.take.source.floor) for k, work in enumerate(works) if work.take.source.floor}
     sources = [work.take.source for work in works]
     sounds = [loudness(source.path) if source.images is None else None for source in sources]
     offsets = [source.offset for source in sources]
     floor = find_floor(names, tracks, camera_centred(seen), given, sounds, offsets, settings)
     frame = floor.frame
+    if moving:
+        floor.facts["moving"] = [names[k] for k in sorted(moving)]
     return EventFloor(floor, resample(floor.tracks, frame.offset, frame.drift) if frame else None)
+
+
+def _moves(work: SourceWork) -> bool:
+    """Whether the camera moves: no one homography holds then."""
+    counts = work.extracted.counts
+    return counts.get("frames_camera_moved", 0) > MOVES * counts.get("frames_read", 0)
 
 
 def foot_tracks(works: Sequence[SourceWork], pieces: Sequence[Piece]) -> list[FootTrack]:

@@ -135,6 +135,12 @@ def foot_track(camera: int, stand: pl.DataFrame, start: float, end: float, offse
     )
 
 
+def none_of(track: FootTrack) -> FootTrack:
+    """The track without its feet."""
+    nothing = np.zeros((0, 2))
+    return FootTrack(track.camera, np.zeros(0), nothing, nothing, np.zeros(0))
+
+
 def resample(tracks: Sequence[FootTrack], offset: np.ndarray | None = None, drift: np.ndarray | None = None) -> Feet:
     """The feet of all tracklets at the common steps of time.
 
@@ -152,7 +158,7 @@ def resample(tracks: Sequence[FootTrack], offset: np.ndarray | None = None, drif
         at = steps * STEP
         before = np.clip(np.searchsorted(time, at, side="right") - 1, 0, len(time) - 1)
         after = np.minimum(before + 1, len(time) - 1)
-        near = (at - time[before] <= GAP) & (time[after] - time[before] <= GAP)
+        near = (time[after] - time[before] <= GAP) | (np.abs(at - time[before]) < STRETCH)
         steps, at = steps[near], at[near]
         values = np.column_stack([track.point, track.spread, track.height])
         if len(time) > 1:
@@ -165,7 +171,8 @@ def resample(tracks: Sequence[FootTrack], offset: np.ndarray | None = None, drif
         parts.append((np.full(len(at), number), np.full(len(at), track.camera), steps, found))
     if not parts:
         none = np.zeros(0, np.int64)
-        return Feet(len(tracks), none, none, none, *(np.zeros((0, 2)) for _ in range(3)), np.zeros(0))
+        pair = np.zeros((0, 2))
+        return Feet(len(tracks), none, none, none, pair, pair, pair, np.zeros(0))
     tracklet, camera, step, values = (np.concatenate(part) for part in zip(*parts, strict=True))
     order = np.lexsort((tracklet, camera, step))
     tracklet, camera, step, values = tracklet[order], camera[order], step[order], values[order]

@@ -14,8 +14,8 @@ import numpy as np
 
 from ..linking import Evidence
 from .clocks import checked
-from .evidence import Distances, fit_distances, weigh
-from .feet import STEP, Feet, FootTrack, beside, resample
+from .evidence import fit_distances, weigh
+from .feet import STEP, Feet, FootTrack, beside, none_of, resample
 from .frame import Frame, common_floor
 from .homography import agreeing, disagreement
 from .pairs import LEAST_SHARE, Pair, join, moments_of
@@ -82,7 +82,8 @@ def find_floor(
     wrong = _contradicted(feet, pairs, known)
     known = {} if wrong else known
     # The first camera with sound is the clock of those whose sound agrees with it.
-    heard_well = {*by_sound, _loud(sounds)[0]} if by_sound else set()
+    first = next((camera for camera, sound in enumerate(sounds) if sound is not None), 0)
+    heard_well = {*by_sound, first} if by_sound else set()
     movable = set(range(cameras)) - heard_well if longest else set()
     frame = common_floor(some, pairs, known, cameras, movable, min(heard_well, default=None))
     if frame is None:
@@ -96,7 +97,7 @@ def find_floor(
     feet = resample(tracks, frame.offset, frame.drift)
     model = fit_distances(feet, frame)
     clocks = {camera: _total(by_sound.get(camera, (0.0, 0.0)), frame, camera) for camera in frame.on_floor}
-    says = {camera: "sound" for camera in by_sound} | {c: note or "feet" for c, note in notes.items()}
+    says = dict.fromkeys(by_sound, "sound") | {c: note or "feet" for c, note in notes.items()}
     facts |= {"note": wrong, "cameras": _camera_facts(names, frame, known, clocks, says | {frame.home: "reference"})}
     if model is None:
         return Floor(frame, None, facts | {"note": wrong or "nobody is seen beside anybody"}, tracks, clocks)
@@ -105,17 +106,15 @@ def find_floor(
     return Floor(frame, evidence, facts, tracks, clocks)
 
 
-def _loud(sounds: Sequence[np.ndarray | None]) -> list[int]:
-    return [camera for camera, sound in enumerate(sounds) if sound is not None]
-
-
 def _heard(sounds: Sequence[np.ndarray | None], offsets: Sequence[float]) -> dict[int, SoundClock]:
-    """Camera -> its clock beside the first camera that has sound, on the event's clock; that camera is not among them."""
+    """Camera -> its clock beside the first camera that has sound, on the event's clock; without that camera."""
+    loud = {camera: sound for camera, sound in enumerate(sounds) if sound is not None}
+    first = min(loud, default=0)
     found = {}
-    for camera in _loud(sounds)[1:]:
-        clock = sound_clock(sounds[home := _loud(sounds)[0]], sounds[camera])
+    for camera, sound in loud.items():
+        clock = sound_clock(loud[first], sound) if camera != first else None
         if clock is not None:  # of the recordings' own times
-            offset = clock.offset + offsets[home] - offsets[camera] * (1 + clock.drift)
+            offset = clock.offset + offsets[first] - offsets[camera] * (1 + clock.drift)
             found[camera] = replace(clock, offset=offset)
     return found
 
@@ -143,11 +142,7 @@ def _spread(tracks: Sequence[FootTrack]) -> list[FootTrack]:
     share = MOST_TRACKLETS / len(tracks)
     place = (middle - begin) / max(end - begin, 1e-9) * STRETCHES
     kept = (place % 1.0) < share
-    none = np.zeros((0, 2))
-    return [
-        track if keep else FootTrack(track.camera, np.zeros(0), none, none, np.zeros(0))
-        for track, keep in zip(tracks, kept.tolist(), strict=True)
-    ]
+    return [track if keep else none_of(track) for track, keep in zip(tracks, kept.tolist(), strict=True)]
 
 
 def _contradicted(feet: Feet, pairs: Sequence[Pair], known: Mapping[int, np.ndarray]) -> str:

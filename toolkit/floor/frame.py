@@ -24,10 +24,13 @@ from .pairs import Pair, moments_of
 BODY = 1.7  # metres
 RULER = 0.3  # standard deviation of the logarithm of a body's height, poses included
 RULERS = 80  # boxes of each camera that measure
+STIFF = 100.0  # weight of the mean of a camera's rulers
 SLANT = 0.4  # of the floor's depth in the picture, to begin with: as seen from 24 degrees above
+STEEPEST = 0.9  # sine of the angle under which cameras look down
 MODEL = 0.1  # metres that feet lie apart however well they are seen
-MOMENTS = 12  # of a match that the refinement looks at
-MOST_MOMENTS = 1_500
+EVERY = 3  # steps between the moments that the refinement looks at
+MOST_MOMENTS = 2_000
+LASTING = 1.0  # seconds for which a foot's error lasts
 ROUNDS = 3
 DRIFT_FROM = 60.0  # seconds of footage from which a drift can be told from an offset
 FAR = 1e3  # metres
@@ -164,10 +167,14 @@ def _oriented(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def _ruler_errors(matrix: np.ndarray, points: np.ndarray, tall: np.ndarray) -> np.ndarray:
-    """[M] by how many standard deviations a step to the side of a body's height isn't `BODY` long on the floor."""
+    """[M] by how many standard deviations a step to the side of a body's height isn't `BODY` long on the floor.
+
+    Seen from above a body appears shorter, by the cosine of the angle of which the floor's depth shows the sine.
+    """
     with np.errstate(all="ignore"):
-        across = derivative(matrix, points)[:, :, 0] * tall[:, None]
-        error = np.log(np.linalg.norm(across, axis=1) / BODY) / RULER
+        step = np.linalg.norm(derivative(matrix, points), axis=1)
+        sine = np.clip(step[:, 0] / step[:, 1], 0, STEEPEST)
+        error = np.log(step[:, 0] * tall / (BODY * np.sqrt(1 - sine**2))) / RULER
     return np.nan_to_num(np.clip(error, -20, 20), nan=20.0)
 
 
@@ -189,10 +196,11 @@ def refined(
         if pair.a in on_floor and pair.b in on_floor:
             kept = pair.matches.rows(np.flatnonzero(pair.agrees))
             moments = moments_of(feet, kept, *beside(feet, pair.a, pair.b))
-            some = _thinned(moments.match)
+            some = feet.step[moments.one] % EVERY == 0
             parts.append((moments.one[some], moments.other[some]))
     one, other = (np.concatenate(side) for side in zip(*parts, strict=True))
-    some = _spread(np.arange(len(one)), MOST_MOMENTS)
+    every = len(one)
+    some = _spread(np.arange(every), MOST_MOMENTS)
     one, other = one[some], other[some]
     free = [camera for camera in on_floor if camera not in fixed]
     if not len(one) or not (free or late):
@@ -205,7 +213,9 @@ def refined(
     normal = [(on_floor[camera] @ np.linalg.inv(scales[camera])).ravel() for camera in free]
     clocks = np.zeros(len(late) + len(drifting))
     start = np.concatenate([*(values / np.linalg.norm(values) for values in normal), clocks])
-    rulers = {camera: _spread(np.flatnonzero(feet.camera == camera), RULERS) for camera in free}
+    # A known camera says what a metre is.
+    measuring = [] if fixed else free
+    rulers = {camera: _spread(np.flatnonzero(feet.camera == camera), RULERS) for camera in measuring}
     spread = spread_on_floor(feet, one, on_floor) + spread_on_floor(feet, other, on_floor) + np.eye(2) * MODEL**2
     whiten = np.linalg.inv(np.linalg.cholesky(spread))
 
@@ -229,7 +239,9 @@ def refined(
             places.append(_places(matrices, camera, moved))
         apart = np.einsum("mij,mj->mi", whiten, places[0] - places[1])
         parts = [np.nan_to_num(np.clip(apart, -50, 50), nan=50.0).ravel()]
-        parts += [_ruler_errors(matrices[c], feet.point[rows], feet.height[rows]) for c, rows in rulers.items()]
+        measured = [_ruler_errors(matrices[c], feet.point[rows], feet.height[rows]) for c, rows in rulers.items()]
+        # Feet lie nearer on a smaller floor: the mean of each camera's rulers is held against that.
+        parts += [*measured, STIFF * np.array([np.mean(errors) for errors in measured])]
         parts.append(np.array([np.linalg.norm(values[9 * k : 9 * k + 9]) - 1 for k in range(len(free))]))
         return np.concatenate(parts)
 
@@ -240,8 +252,9 @@ def refined(
     if late:
         covariance = np.linalg.pinv(found.jac.T @ found.jac)
         deviation = np.sqrt(np.maximum(np.diag(covariance)[9 * len(free) :], 0))
-        # Moments of one match follow each other too closely to count each.
-        deviation *= np.sqrt(max(1.0, MOMENTS / 3))
+        # Moments of one match that follow each other closely say no more than one.
+        step = EVERY * STEP * every / len(one)
+        deviation *= np.sqrt(max(1.0, LASTING / step))
         errors[0, late], errors[1, drifting] = deviation[: len(late)], deviation[len(late) :] / max(span, 1.0)
     return matrices, change, errors
 
@@ -273,14 +286,6 @@ def _normal(points: np.ndarray) -> np.ndarray:
     """[3, 3] that takes a camera's feet to about -1 to 1."""
     centre, scale = points.mean(0), points.std() + 1e-9
     return np.array([[1 / scale, 0, -centre[0] / scale], [0, 1 / scale, -centre[1] / scale], [0, 0, 1]])
-
-
-def _thinned(match: np.ndarray) -> np.ndarray:
-    """Rows of up to MOMENTS moments of each match."""
-    if not len(match):
-        return np.zeros(0, np.int64)
-    groups = np.split(np.arange(len(match)), np.flatnonzero(np.diff(match)) + 1)
-    return np.concatenate([_spread(rows, MOMENTS) for rows in groups])
 
 
 def _spread(rows: np.ndarray, most: int) -> np.ndarray:

@@ -18,8 +18,8 @@ EACH = 2  # moments of each
 THIN = 8  # moments of a match that hypotheses are judged by
 AGREES = 0.3  # body heights; about half a metre
 SOFT = 0.1  # body heights from which errors count less than by their square
-# A step to the side as long as a body is high appears this long in the other picture, in heights of the body there: never
-# much longer, and short where the other camera looks along it from low down.
+# A step to the side as long as a body is high appears this long in the other picture, in heights of the body there:
+# never much longer, and short where the other camera looks along it from low down.
 SHORTEST, LONGEST = 0.05, 1.6
 MOST_FITTED = 600  # pairs of feet that a refinement looks at, spread evenly
 NEVER = 10.0  # disagreement of what lies behind the other camera

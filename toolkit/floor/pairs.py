@@ -30,7 +30,7 @@ class Pair:
 
     Attributes:
         a, b: numbers of the cameras.
-        matrix: [3, 3] from a's picture to b's; None where there is none.
+        matrix: [3, 3] from a's picture to b's; the identity where there is none.
         shift: steps of time to add to b's clock.
         matches: those of looks; agrees: [P] whether the feet of each agree.
         tried, agreed: number of held-out matches, and of those that agree.
@@ -39,7 +39,7 @@ class Pair:
 
     a: int
     b: int
-    matrix: np.ndarray | None
+    matrix: np.ndarray
     shift: int
     matches: Matches
     agrees: np.ndarray
@@ -51,8 +51,7 @@ class Pair:
     def holds(self) -> bool:
         """Whether enough of the held-out matches agree, and more than chance lets agree."""
         return (
-            self.matrix is not None
-            and self.agreed >= max(FEWEST, LEAST_SHARE * self.tried)
+            self.agreed >= max(FEWEST, LEAST_SHARE * self.tried)
             and float(binom.sf(self.agreed - 1, self.tried, max(self.chance, 0.01))) < BY_CHANCE
         )
 
@@ -95,20 +94,16 @@ def join(feet: Feet, features: np.ndarray, a: int, b: int, longest_shift: int, s
 def _at(feet: Feet, features: np.ndarray, a: int, b: int, shift: int, longest: int, seed: int) -> Pair:
     """The best homography near a shift."""
     rng = np.random.default_rng([seed, a, b])
-    matrix = None
-    for _ in range(3):
+    for search in (*[longest > 0] * 3, False):
         matches, moments = matched(feet, features, a, b, shift)
         matrix = _fit(feet, moments, rng)
         if matrix is None:
-            return Pair(a, b, None, shift, matches, np.zeros(len(matches), bool), 0, 0, 0.0)
-        better = _best_shift(feet, a, b, matches, matrix, shift, longest)
+            return Pair(a, b, np.eye(3), shift, matches, np.zeros(len(matches), bool), 0, 0, 0.0)
+        better = _best_shift(feet, a, b, matches, matrix, shift, longest) if search else shift
         if better == shift:
             break
         shift = better
-    else:
-        matches, moments = matched(feet, features, a, b, shift)
-        matrix = _fit(feet, moments, rng)
-    agrees = agreeing(moments.match, _error(feet, matrix, moments)) if matrix is not None else np.zeros(0, bool)
+    agrees = agreeing(moments.match, _error(feet, matrix, moments))
     tried, agreed, chance = _held_out(feet, moments, beside(feet, a, b, shift), rng)
     return Pair(a, b, matrix, shift, matches, agrees, tried, agreed, chance)
 

@@ -1,4 +1,4 @@
-"""The picture of the floors: each camera's view of one moment with the floor and the people on it, and the floor's plan.
+"""The picture of the floors: each camera's view of one moment with the floor and the people on it, and its plan.
 
     write_picture(Path("out/floor.jpg"), [Scene("final", frame, views, people), …])
 
@@ -142,7 +142,7 @@ def _view(
         near = (feet.tracklet == tracklet) & (np.abs(feet.step - scene.step) * STEP <= TRAIL)
         trail = [tuple(point) for point in (feet.point[near] * scale).tolist()]
         if len(trail) > 1:
-            draw.line(trail, fill=_colour(scene.identity[tracklet]), width=2)
+            draw.line(trail, fill=_colour(int(scene.identity[tracklet])), width=2)
     for row in now:
         who = int(scene.identity[feet.tracklet[row]])
         colour = _colour(who)

@@ -59,11 +59,13 @@ def loudness(path: Path) -> np.ndarray | None:
             if not container.streams.audio:
                 return None
             video = container.streams.video[0] if container.streams.video else None
-            begin = float(video.start_time * video.time_base) if video and video.start_time is not None else 0.0
+            begin = 0.0
+            if video and video.start_time is not None and video.time_base:
+                begin = float(video.start_time * video.time_base)
             resampler = av.AudioResampler(format="fltp", layout="mono", rate=HEARD)
             for frame in container.decode(container.streams.audio[0]):
                 for part in resampler.resample(frame):
-                    if part.pts is None:
+                    if part.pts is None or part.time_base is None:
                         continue
                     samples = np.diff(part.to_ndarray()[0].astype(np.float64))
                     place = (float(part.pts * part.time_base) - begin) * RATE + np.arange(len(samples)) * RATE / HEARD
@@ -77,7 +79,7 @@ def loudness(path: Path) -> np.ndarray | None:
                     first = int(place[inside].min())
                     added = np.bincount(place[inside] - first, samples[inside] ** 2)
                     energy[first : first + len(added)] += added
-    except (av.error.FFmpegError, OSError, ValueError):
+    except (av.FFmpegError, OSError, ValueError):
         pass  # a damaged soundtrack counts as far as it can be heard
     if last < SHORTEST * RATE:
         return None
@@ -111,7 +113,8 @@ def sound_clock(one: np.ndarray, other: np.ndarray) -> SoundClock | None:
     time, apart = np.array(times), np.array(lags)
     offset, drift = float(np.median(apart)), 0.0
     if np.ptp(time) >= DRIFT_FROM:
-        drift, offset = (float(value) for value in theilslopes(apart, time)[:2])
+        slope, offset = np.asarray(theilslopes(apart, time))[:2].tolist()
+        drift = slope
     off = np.abs(apart - offset - drift * time)
     near = off <= ON_LINE
     error = float(1.4826 * np.median(off))

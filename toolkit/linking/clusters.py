@@ -107,15 +107,13 @@ class Clusters:
                 mass[own] -= self.nodes.mass[other]
                 size[own] -= 1
         fit = np.where(size > 0, total / np.maximum(mass, 1e-12), -np.inf)
-        return fit if self.nodes.pull is None else fit + self._pull(unit, without)
-
-    def _pull(self, unit: int, without: int | None) -> np.ndarray:
-        """[K] what else than looks speaks for the unit and each cluster, without a second unit."""
+        if self.nodes.pull is None:
+            return fit
         label = self.label
         if without is not None:
             label = label.copy()
             label[without] = UNDECIDED
-        return self.nodes.pull.table(np.array([unit]), label, len(self))[0]
+        return fit + self.nodes.pull.table(np.array([unit]), label, len(self))[0]
 
     def rivals(self, unit: int) -> np.ndarray:
         """The units in clusters that are other people than this one."""

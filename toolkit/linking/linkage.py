@@ -100,9 +100,8 @@ def merge_in_windows(nodes: Nodes, conflicts: Conflicts, threshold: float, least
         shrunk = count < 0.8 * len(nodes)
         conflicts, label = conflicts.merged(found, count), found[label]
         pull = nodes.pull.merged(found, count) if nodes.pull else None
-        nodes = Nodes(
-            *(np.concatenate([getattr(c, name) for c in clusters]) for name in ("means", "mass", "time")), pull
-        )
+        means, mass, time = (np.concatenate([getattr(c, name) for c in clusters]) for name in ("means", "mass", "time"))
+        nodes = Nodes(means, mass, time, pull)
         rounds += 1
         if not shrunk:
             break
