@@ -22,6 +22,7 @@ from ..datasets.prefetch import prefetch
 from ..datasets.progress import progress
 from .detect import TRACK_CONFIDENCE, Detector
 from .embed import Embedder
+from .refine import refined
 from .settings import FootageSettings
 from .sources import Box, Source
 from .track import BOX, annotated_tracks, cut_ambiguous, track_boxes
@@ -44,12 +45,14 @@ DETECTION_COLUMNS = {
 
 
 class DetectionFacts(TypedDict):
-    """The counts of one segment: its frames that were expected, read and damaged, and the boxes found."""
+    """The counts of one segment: its frames that were expected, read and damaged, the boxes found, and those that were
+    dropped as second boxes on a person."""
 
     expected: Count
     read: Count
     damaged: Count
     boxes: Count
+    duplicates: Count
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ class BoxSource(Protocol):
     def detector(self) -> Detector | None: ...
 
     def settle(self, settings: FootageSettings) -> FootageSettings:
-        """The settings with a confidence where they leave it open."""
+        """The settings with the detector's own values where they leave them open."""
         ...
 
     def follow(self, take: Take, settings: FootageSettings, home: Path) -> Followed:
@@ -108,10 +111,12 @@ def box_source(
 
 
 def settled(settings: FootageSettings, detector: Detector | None) -> FootageSettings:
-    """The settings with the detector's confidence where they leave it open."""
-    if settings.confidence is not None:
-        return settings
-    return replace(settings, confidence=getattr(detector, "track_confidence", TRACK_CONFIDENCE))
+    """The settings with the detector's own values where they leave them open."""
+    own = {
+        "confidence": getattr(detector, "track_confidence", TRACK_CONFIDENCE),
+        "drop_duplicates": getattr(detector, "drop_duplicates", True),
+    }
+    return replace(settings, **{name: value for name, value in own.items() if getattr(settings, name) is None})
 
 
 class Annotated:
@@ -155,10 +160,11 @@ class Detected:
 
     def follow(self, take: Take, settings: FootageSettings, home: Path) -> Followed:
         basis = detection_key(take, self.detector, settings)
-        found, boxes, decoded = self._detect(take, settings, home / f"detect-{basis}")
+        found, boxes, duplicates, decoded = self._detect(take, settings, home / f"detect-{basis}")
         kept = outside(found, take.source.ignore)
         counts = {
             "boxes": boxes,
+            "boxes_duplicate": duplicates,
             "boxes_ignored": boxes - int(kept["x1"].is_not_null().sum()),
             **decoded.named(),
         }
@@ -182,16 +188,21 @@ class Detected:
         tracks, followed = track_people(found, looks, following)
         return tracks, counts | followed, basis
 
-    def _detect(self, take: Take, settings: FootageSettings, folder: Path) -> tuple[pl.DataFrame, int, DecodeCount]:
-        """All detections of a take, how many boxes they are, and the frames that were decoded for them."""
-        tables, decoded, boxes = [], DecodeCount(), 0
+    def _detect(
+        self, take: Take, settings: FootageSettings, folder: Path
+    ) -> tuple[pl.DataFrame, int, int, DecodeCount]:
+        """All detections of a take, how many boxes they are, how many second ones on a person were dropped, and the
+        frames that were decoded for them."""
+        detector = refined(self.detector, flip_test=settings.flip_test, drop_duplicates=bool(settings.drop_duplicates))
+        tables, decoded, boxes, duplicates = [], DecodeCount(), 0, 0
         with progress(f"{take.source.key}: detect", total=take.frame_count, unit="frames") as advance:
             for piece in segments(take, settings.segment_seconds):
-                table, done = detect_segment(take.source, piece, self.detector, folder, advance)
+                table, done = detect_segment(take.source, piece, detector, folder, advance)
                 tables.append(table)
                 decoded += DecodeCount(done["expected"], done["read"], done["damaged"])
                 boxes += done["boxes"]
-        return pl.concat(tables), boxes, decoded
+                duplicates += done["duplicates"]
+        return pl.concat(tables), boxes, duplicates, decoded
 
 
 def _follow_by_boxes(take: Take, found: pl.DataFrame, settings: FootageSettings) -> tuple[pl.DataFrame, dict[str, int]]:
@@ -214,6 +225,8 @@ def detection_key(take: Take, detector: Detector, settings: FootageSettings) -> 
         detector.sha256,
         list(detector.input_size),
         getattr(detector, "confidence", None),
+        settings.flip_test,
+        settings.drop_duplicates,
         settings.segment_seconds,
     )
 
@@ -229,8 +242,10 @@ def detect_segment(
         return kept
     reader = FrameReader(source, piece.start, piece.stop, size=detector.input_size)
     rows: list[tuple] = []
+    duplicates = 0
     for batch in prefetch(_batches(reader)):
         for frame, found in zip(batch, detector.detect([f.image for f in batch]), strict=True):
+            duplicates += found.metadata.get("duplicates", 0)
             scale = np.array([frame.width / frame.image.shape[1], frame.height / frame.image.shape[0]] * 2, np.float32)
             for box, confidence in zip(found.xyxy * scale, found.confidence, strict=True) if len(found) else ():
                 rows.append((frame.index, frame.time, *map(float, box), float(confidence)))
@@ -241,7 +256,9 @@ def detect_segment(
     table = pl.DataFrame(rows, schema=DETECTION_COLUMNS, orient="row")
     count = reader.count
     boxes = int(table["x1"].is_not_null().sum())
-    done = DetectionFacts(expected=count.expected, read=count.read, damaged=count.damaged, boxes=boxes)
+    done = DetectionFacts(
+        expected=count.expected, read=count.read, damaged=count.damaged, boxes=boxes, duplicates=duplicates
+    )
     write_piece(folder, piece, table, done)
     return table, done
 
