@@ -176,14 +176,13 @@ class DiverseAttentionsOperation(nn.Module):
 
 
 def attention_overlap(masks: list[Tensor]) -> Tensor:
-    """How much attentions [N, S] agree, averaged over pairs: 1 where they are equal, 0 where they share no stripe.
+    """How much attentions [N, S] agree: the norm of (X X^T - I) / K, with the K masks as the rows of X, averaged over N.
 
-    The formula is our choice, not one taken from the paper: one minus the squared Hellinger distance,
-    sum_s sqrt(a_s b_s), with which Li et al. (CVPR 2018, §3.3) measure how diverse attentions are. The earlier
-    attention of a pair gets no gradient: each one moves away from those before it.
+    The first mask, which has no parameters, gets no gradient.
     """
-    pairs = [(later, earlier.detach()) for i, later in enumerate(masks) for earlier in masks[:i]]
-    return torch.stack([(a.float() * b.float()).clamp(min=1e-12).sqrt().sum(-1).mean() for a, b in pairs]).mean()
+    rows = torch.stack([masks[0].detach(), *masks[1:]], dim=1).float()
+    gram = rows @ rows.mT - torch.eye(len(masks), dtype=rows.dtype, device=rows.device)
+    return torch.linalg.matrix_norm(gram / len(masks)).mean()
 
 
 def _halve(maps: Tensor) -> Tensor:

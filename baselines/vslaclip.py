@@ -51,6 +51,8 @@ class VslaclipRecipe(PromptRecipe):
 
     lr: float = 1e-4
     weight_decay: float = 2.5e-4
+    bias_weight_decay: float | None = 1e-4
+    triplet_distance: Literal["euclidean", "cosine"] = "cosine"
     epochs: int = 120
     milestones: tuple[int, ...] = (60, 90)
     test_sampling: Literal["dense", "spread", "strided"] = "spread"  # their tests read one clip of T frames a tracklet
