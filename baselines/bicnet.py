@@ -6,10 +6,12 @@
 
 Of every four frames the first goes through the detail branch, three through the context branch, on the same ResNet-50.
 Maps of the first reach the three others after each stage (CSP); TKS mixes frames over time after the second stage, DAO
-makes the four look at different stripes of the body after the third. A clip has a multiple of four frames. The
-formula of the diversity loss that drives them apart is our choice (`attention_overlap`).
+makes the four look at different stripes of the body after the third, driven apart by the diversity loss
+(`attention_overlap`). A clip has a multiple of four frames.
 """
 
+import itertools
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -77,6 +79,7 @@ INFO = ModelInfo(
     backbone="ResNet-50, ImageNet",
     licence="none",
     parity="authors' code with made-up weights: feature and attentions within 1e-4",
+    version=2,  # the authors' diversity loss
 )
 
 
@@ -176,13 +179,16 @@ class DiverseAttentionsOperation(nn.Module):
 
 
 def attention_overlap(masks: list[Tensor]) -> Tensor:
-    """How much attentions [N, S] agree: the norm of (X X^T - I) / K, with the K masks as the rows of X, averaged over N.
+    """How much attentions [N, S] agree, averaged over pairs and N: 0 where they share no stripe, sqrt(2) / 4 at most.
 
-    The first mask, which has no parameters, gets no gradient.
+    As the authors' code has it: a pair's is the norm of (X X^T - I) / 4, where the rows of X are the square roots of
+    the two attentions. Its diagonal is zero, so what is left is sqrt(2) / 4 times sum_s sqrt(a_s b_s), the similarity
+    of Hellinger's distance. The first attention, which has no parameters, gets no gradient.
     """
-    rows = torch.stack([masks[0].detach(), *masks[1:]], dim=1).float()
-    gram = rows @ rows.mT - torch.eye(len(masks), dtype=rows.dtype, device=rows.device)
-    return torch.linalg.matrix_norm(gram / len(masks)).mean()
+    first, *learned = masks
+    pairs = itertools.combinations([first.detach(), *learned], 2)
+    similar = [(a.float() * b.float()).clamp(min=1e-12).sqrt().sum(-1).mean() for a, b in pairs]
+    return math.sqrt(2) / 4 * torch.stack(similar).mean()
 
 
 def _halve(maps: Tensor) -> Tensor:

@@ -67,6 +67,7 @@ INFO = ModelInfo(
     backbone="ResNet-50, ImageNet",
     licence="none",
     parity="authors' code with made-up weights: feature of 8 and 16 frames within 1e-4",
+    version=2,  # trained as the authors trained
 )
 
 
@@ -133,8 +134,9 @@ class TemporalReferenceAttention(ReferenceAttention):
         )
 
     def forward(self, maps: Tensor, embedded: Tensor) -> Tensor:
-        """Maps [B, T, C, H, W] and their embedding [B, T, E, H, W] -> [B, T / 2, C, H, W], of frames 0 and 1, 2 and 3, …."""
-        query, key = (x.unflatten(0, maps.shape[:2]) for x in self.queries_and_keys(maps.flatten(0, 1)))  # [B, T, E, P]
+        """Maps [B, T, C, H, W], their embedding [B, T, E, H, W] -> [B, T / 2, C, H, W]: frames 0 and 1, 2 and 3, …"""
+        # [B, T, E, P]: these two see all frames at once, unlike the three below
+        query, key = (x.unflatten(0, maps.shape[:2]) for x in self.queries_and_keys(maps.flatten(0, 1)))
         relations = query.mT @ other_of_pair(key)  # of each frame's places with those of the other frame
         both = _relation_maps(relations.mT.flatten(0, 1), other_of_pair(relations).flatten(0, 1), maps.shape[3:])
         relation = frame_by_frame(self.relation, both.unflatten(0, maps.shape[:2]))

@@ -74,6 +74,7 @@ INFO = ModelInfo(
     backbone="ResNet-50, ImageNet",
     licence="none",
     parity="authors' code with made-up weights: feature of 6 and 8 frames, with and without mirror image, within 1e-4",
+    version=2,  # trained as the authors trained
 )
 
 

@@ -76,6 +76,7 @@ INFO = ModelInfo(
     backbone="CLIP ViT-B/16",
     licence="none",
     parity="authors' code with made-up weights: feature at 8 and 4 frames, camera prompt and texts within 1e-4",
+    version=2,  # trained as the authors trained
 )
 
 

@@ -107,23 +107,29 @@ def test_diverse_attentions_against_plain_loops():
             torch.testing.assert_close(after, before + vector[:, None, None], atol=1e-5, rtol=1e-4)
 
 
-def test_overlap_against_plain_loops():
+def test_overlap_against_the_authors_formula():
     masks = [torch.randn(3, 5).softmax(1) for _ in range(3)]
     expected = 0.0
     for a, b in ((0, 1), (0, 2), (1, 2)):
         for n in range(3):
-            expected += sum(float(masks[a][n, s] * masks[b][n, s]) ** 0.5 for s in range(5)) / 9
+            roots = torch.stack([masks[a][n], masks[b][n]]).sqrt()
+            expected += float((roots @ roots.T - torch.eye(2)).norm()) / 4 / 9
     assert float(bicnet.attention_overlap(masks)) == pytest.approx(expected, rel=1e-5)
-    assert float(bicnet.attention_overlap([masks[0]] * 3)) == pytest.approx(1.0, abs=1e-6)
+    assert float(bicnet.attention_overlap([masks[0]] * 3)) == pytest.approx(2**0.5 / 4, abs=1e-6)
     apart = list(torch.eye(3)[:, None])
     assert float(bicnet.attention_overlap(apart)) < 1e-5
 
 
-def test_the_overlap_moves_the_later_attentions_only():
+def test_the_overlap_moves_all_attentions_but_the_first():
     masks = [torch.randn(2, 4).softmax(1).requires_grad_() for _ in range(3)]
     bicnet.attention_overlap(masks).backward()
     assert masks[0].grad is None
-    assert all(mask.grad.abs().min() > 0 for mask in masks[1:])
+    both = [mask.detach().double().requires_grad_() for mask in masks[1:]]
+    roots = [mask.sqrt() for mask in (masks[0].detach().double(), *both)]
+    pairs = [(roots[a] * roots[b]).sum(1).mean() for a, b in ((0, 1), (0, 2), (1, 2))]
+    (sum(pairs) / 3 * 2**0.5 / 4).backward()
+    for mask, expected in zip(masks[1:], both, strict=True):
+        torch.testing.assert_close(mask.grad.double(), expected.grad, rtol=1e-4, atol=1e-6)
 
 
 @torch.no_grad()
