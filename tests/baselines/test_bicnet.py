@@ -1,6 +1,7 @@
 """BiCnet-TKS: parity with the authors' code, its modules against plain loops, and what trains."""
 
 import dataclasses
+import importlib
 
 import pytest
 import torch
@@ -222,3 +223,33 @@ def test_the_recipe_is_the_papers():
 def test_the_loss_falls(train_tiny):
     first, last = train_tiny("bicnet")
     assert last < 0.6 * first
+
+
+def test_gradients_equal_finite_differences(parity):
+    """There are no figures of the authors' gradients: PyTorch's batch norm in three dimensions has a wrong one."""
+    with importlib.import_module("golden").float64():
+        model = awake(SMALL.changed(height=64, width=32)).train()
+        for norm in model.dao.norms:
+            nn.init.normal_(norm.weight)
+        clips, labels = torch.randn(4, 8, 3, 64, 32), torch.tensor([0, 0, 1, 1])
+
+        def loss():
+            return combine(model(clips, labels, labels), labels, SMALL)[0]
+
+        parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        # what stands before the first attention moves it, which the loss doesn't see: a hundredth of a small term
+        for prefix, weight in (("backbone", 0.01), ("paths", 0.01), ("tks", 0.01), ("dao", 1.0), ("neck", 1.0)):
+            model.diversity_weight = weight
+            gradients = torch.autograd.grad(loss(), parameters.values())
+            chosen = [
+                (p, g) for (name, p), g in zip(parameters.items(), gradients, strict=True) if name.startswith(prefix)
+            ]
+            ways = [torch.randn_like(p) for p, _ in chosen]
+            expected = sum(float((g * way).sum()) for (_, g), way in zip(chosen, ways, strict=True))
+            values, step = [], 1e-7
+            with torch.no_grad():
+                for sign in (1, -2, 1):  # forward, back beyond the start, and to it
+                    for (p, _), way in zip(chosen, ways, strict=True):
+                        p.add_(way, alpha=sign * step)
+                    values.append(float(loss()))
+            assert (values[0] - values[1]) / (2 * step) == pytest.approx(expected, rel=1e-3), prefix
