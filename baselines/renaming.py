@@ -16,6 +16,9 @@ def rename(state: Mapping[str, Tensor], prefixes: Mapping[str, str]) -> dict[str
     Args:
         state: name -> tensor, as the authors' file has them.
         prefixes: their prefix -> ours.
+
+    >>> list(rename({"base.conv1.weight": Tensor(), "head.bias": Tensor()}, {"base.": "backbone."}))
+    ['backbone.conv1.weight', 'head.bias']
     """
     ordered = sorted(prefixes, key=len, reverse=True)
     renamed = {}

@@ -232,7 +232,11 @@ class Cgclip(nn.Module):
 
 
 def swapped(by_label: Sequence[Sequence[str]]) -> list[Sequence[str]]:
-    """The same captions, each told of another identity: those that have any are shifted by half of them."""
+    """The same captions, each told of another identity: those that have any are shifted by half of them.
+
+    >>> swapped([["red shoes"], [], ["blue shorts"]])
+    [['blue shorts'], [], ['red shoes']]
+    """
     told = [label for label, captions in enumerate(by_label) if captions]
     moved = list(by_label)
     for place, label in enumerate(told):

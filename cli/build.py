@@ -63,7 +63,7 @@ def build_dataset(
     """
     from ..toolkit import use
     from ..toolkit.build import BuildSettings
-    from ..toolkit.link import LinkSettings
+    from ..toolkit.linking import LinkSettings
     from ..toolkit.settings import EventSettings, FootageSettings
     from ..toolkit.split import SplitSettings
 

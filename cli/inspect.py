@@ -17,16 +17,14 @@ def inspect(dataset: Path, sheet: Path | None, as_json: bool) -> None:
     """What a dataset holds; its contact sheet."""
     if sheet is not None and sheet.suffix.lower() not in (".jpg", ".jpeg", ".png"):
         raise UsageError(f"'{sheet}' is no picture that can be written; end it with .jpg or .png.")
-    import polars as pl
-
-    from ..datasets.format import FRAMES, TRACKLETS
+    from ..datasets.own import frame_table, tracklet_table
     from ..toolkit.manifest import summary
     from ..toolkit.sheets import write_sheets
 
     facts = summary(dataset)
     pages = []
     if sheet is not None:
-        pages = write_sheets(dataset, sheet, pl.read_parquet(dataset / TRACKLETS), pl.read_parquet(dataset / FRAMES))
+        pages = write_sheets(dataset, sheet, tracklet_table(dataset), frame_table(dataset))
     if as_json:
         print_json({**facts, "sheets": [str(page) for page in pages]})
         return

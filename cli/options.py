@@ -20,10 +20,13 @@ WEIGHTS = click.option(
 
 
 def names_in(names: str, known: list[str]) -> list[str]:
-    """`a,b` as a list without repetitions; `all` is all the known ones.
+    """Names with commas as a list without repetitions; `all` is all the known ones.
 
     Raises:
         UsageError: nothing is named.
+
+    >>> names_in("tfclip, cgclip, tfclip", ["cgclip", "tfclip", "psta"])
+    ['tfclip', 'cgclip']
     """
     listed = [n.strip() for n in names.split(",") if n.strip()]
     if listed == ["all"]:

@@ -42,7 +42,11 @@ class Card:
 
 @cache
 def read_card(name: str) -> Card:
-    """The card of a bench in `benches.BENCHES`."""
+    """The card of a bench in `benches.BENCHES`.
+
+    >>> read_card("mars").protocols
+    ('mars', 'mars-matlab', 'mars-torchreid')
+    """
     text = Path(__file__).with_name("cards").joinpath(f"{name}.toml").read_text(encoding="utf-8")
     values = tomllib.loads(text)
     return Card(name=name, **{**values, "protocols": tuple(values["protocols"])})

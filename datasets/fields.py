@@ -63,6 +63,9 @@ def parse_field(name: str, text: str, hint: object, what: str) -> object:
 
     Raises:
         UsageError: it stands for none that the field takes.
+
+    >>> parse_field("milestones", "40, 70", tuple[int, ...], "recipe key")
+    (40, 70)
     """
     if text.strip().lower() == "none" and type(None) in typing.get_args(_bare(hint)):
         return None
@@ -78,7 +81,11 @@ def parse_field(name: str, text: str, hint: object, what: str) -> object:
 
 
 def describe(hint: object) -> str:
-    """What a field takes, in words: "a whole number from 1 to 100", "one of adam, adamw"."""
+    """What a field takes, in words: "a whole number from 1 to 100", "one of adam, adamw".
+
+    >>> describe(Literal["adam", "adamw"]), describe(int | None)
+    ('one of adam, adamw', 'none or a whole number')
+    """
     inner, plain = _some(hint), _bare(_some(hint))
     optional = "none or " if type(None) in typing.get_args(_bare(hint)) else ""
     origin, arguments = typing.get_origin(plain), typing.get_args(plain)

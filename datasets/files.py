@@ -92,7 +92,11 @@ def write_json(path: Path | str, value: object) -> None:
 
 
 def lies_below(name: str) -> bool:
-    """Whether `name`, out of a file, is that of a file below a folder, on any system: no root, no drive, no way up."""
+    """Whether `name`, out of a file, is that of a file below a folder, on any system: no root, no drive, no way up.
+
+    >>> lies_below("crops/final--left--0000.tar"), lies_below("../final.tar"), lies_below("C:\\\\final.tar")
+    (True, False, False)
+    """
     paths = PurePosixPath(name), PureWindowsPath(name)
     return (
         bool(paths[0].parts)

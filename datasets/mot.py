@@ -82,6 +82,9 @@ class Line(msgspec.Struct, frozen=True, array_like=True):
 
         Args:
             decimals: of the box; the visibility has one more. None: as many as there are, up to ten digits.
+
+        >>> Line(frame=1, id=7, x=10.5, y=20, width=30, height=60).text()
+        '1,7,10.5,20,30,60,1,1,1'
         """
         box = self.x, self.y, self.width, self.height
         if decimals is None:

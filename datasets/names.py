@@ -13,6 +13,10 @@ from .errors import UsageError
 
 LONGEST = 100  # letters; with a digest or an ending behind it, a file's name still fits in 255 bytes
 RESERVED = frozenset({"complexity"})  # folders of the result store that hold no bench
+# What Windows takes for a device, with any ending.
+_DEVICES = frozenset(
+    {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))}
+)
 _FORBIDDEN = frozenset('/\\:*?"<>|')
 
 
@@ -24,7 +28,11 @@ def check_name(name: str, what: str) -> str:
 
     Raises:
         UsageError: it is empty, over 100 letters or 200 bytes, begins with a dot or a dash, ends with a dot, has a
-            blank at an end, holds a separator, a wildcard or an invisible letter, or is reserved.
+            blank at an end, holds a separator, a wildcard or an invisible letter, or is reserved, here or on
+            Windows.
+
+    >>> check_name("sports-vreid", "name of a dataset")
+    'sports-vreid'
     """
     reason = _fault(name)
     if reason:
@@ -49,6 +57,8 @@ def _fault(name: str) -> str:
         return f"it holds {' '.join(found)}"
     if name.lower() in RESERVED:
         return "reidkit keeps that name for itself"
+    if name.lower().partition(".")[0].rstrip() in _DEVICES:
+        return "Windows keeps that name for a device"
     return ""
 
 

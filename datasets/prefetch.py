@@ -24,6 +24,9 @@ def prefetch(items: Iterable[Item], depth: int = 4) -> Iterator[Item]:
     """The same items in the same order, made by one thread up to `depth` ahead.
 
     An error that making an item raises is raised here. The thread has ended when the iterator is left, early or not.
+
+    >>> list(prefetch((number * number for number in range(4)), depth=2))
+    [0, 1, 4, 9]
     """
     line: queue.Queue = queue.Queue(maxsize=depth)
     stop = threading.Event()

@@ -18,6 +18,9 @@ def chunk_sample(n: int, T: int, rng: np.random.Generator) -> np.ndarray:
 
     The restricted random sampling of Li et al., "Diversity Regularized Spatiotemporal Attention", CVPR 2018. A tracklet
     shorter than T repeats frames, each about T / n times.
+
+    >>> chunk_sample(3, 6, np.random.default_rng(0)).tolist()
+    [0, 0, 1, 1, 2, 2]
     """
     _check(n, T)
     edges = np.arange(T + 1) * n // T
@@ -40,14 +43,22 @@ def stride_sample(n: int, T: int, stride: int, rng: np.random.Generator) -> np.n
 
 
 def dense_clips(n: int, T: int) -> np.ndarray:
-    """All `n` frames in consecutive clips: [ceil(n / T), T]. The last clip is filled by cycling its own frames."""
+    """All `n` frames in consecutive clips: [ceil(n / T), T]. The last clip is filled by cycling its own frames.
+
+    >>> dense_clips(10, 4).tolist()
+    [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 8, 9]]
+    """
     _check(n, T)
     starts = np.arange(0, n, T)[:, None]
     return starts + np.arange(T)[None, :] % np.minimum(T, n - starts)
 
 
 def middle_frames(n: int, T: int) -> np.ndarray:
-    """The middle frames of T equal chunks: [T], in time order; frames repeat where n < T."""
+    """The middle frames of T equal chunks: [T], in time order; frames repeat where n < T.
+
+    >>> middle_frames(12, 4).tolist()
+    [1, 4, 7, 10]
+    """
     _check(n, T)
     return (2 * np.arange(T) + 1) * n // (2 * T)
 
@@ -57,6 +68,9 @@ def strided_clips(n: int, T: int) -> np.ndarray:
 
     Every clip spans the whole tracklet. The last n - s*T frames are in no clip. A tracklet shorter than T gives one
     clip that cycles its frames.
+
+    >>> strided_clips(9, 4).tolist()
+    [[0, 2, 4, 6], [1, 3, 5, 7]]
     """
     _check(n, T)
     clips = max(n // T, 1)
@@ -77,6 +91,10 @@ def identity_batches(
     again. A batch never has an identity twice; with fewer than P identities every batch holds all of them. The K
     tracklets of an identity come from as many different cameras as it has, and repeat only when it has fewer than K.
     The same `(seed, epoch)` gives the same batches.
+
+    >>> batches = identity_batches([0, 0, 1, 1, 1, 2], P=2, K=4, seed=0, epoch=0)
+    >>> [len(batch) for batch in batches]
+    [8, 8]
     """
     if P < 1 or K < 1:
         raise ValueError(f"P and K are at least 1, not {P} and {K}")

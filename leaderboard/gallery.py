@@ -1,15 +1,13 @@
 """Who else is this? The gallery of one tracklet, and the nearest in it.
 
-    for match in search("demo/sports", "sports02--cam1--00001", "features.npz", top=5):     # of `reidkit embed`
+    gallery = open_gallery("demo/sports", "sports02--cam1--00001")
+    features = stored_features(Path("features.npz"), gallery)       # of `reidkit embed`, or made on the way
+    for match in rank(gallery, features, metric="cosine", top=10):
         match.rank, match.tracklet.id, match.distance, match.verdict
 
-In steps, where the features are made on the way (of `gallery.tracklets`, the query first):
-
-    gallery = open_gallery("demo/sports", "sports02--cam1--00001")
-    matches = rank(gallery, features, metric="cosine", top=10)
+Features are those of `gallery.tracklets`, the query first. `training/use.py: search` does all of it for a model.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -68,35 +66,6 @@ class Match:
     tracklet: Tracklet
     distance: float
     verdict: Verdict
-
-
-def search(
-    source: str,
-    wanted: str,
-    features: Path | str | Callable[[tuple[Tracklet, ...]], np.ndarray],
-    *,
-    metric: str = "cosine",
-    top: int = 10,
-    data: Path | None = None,
-) -> tuple[Match, ...]:
-    """The nearest tracklets of one tracklet.
-
-    Args:
-        source: a bench's name, or the path of a dataset or of a folder of crops.
-        wanted: the tracklet's id.
-        features: an `.npz` that `reidkit embed` made of that source, or a function that embeds N tracklets as [N, D].
-        metric: "cosine" or "euclidean".
-        top: how many to return.
-        data: where benches lie; None: $REIDKIT_DATA or data/.
-
-    Raises:
-        UsageError: no such source, tracklet, file or metric; nothing to rank; features of which no distance can be
-            taken.
-    """
-    gallery = open_gallery(source, wanted, data)
-    if callable(features):
-        return rank(gallery, features(gallery.tracklets), metric, top)
-    return rank(gallery, stored_features(Path(features), gallery), metric, top)
 
 
 def open_source(
@@ -221,6 +190,9 @@ def nearest(features: np.ndarray, metric: str, top: int) -> tuple[list[int], lis
     """Rows of the `top` nearest to row 0 of `features` [1 + N, D] among the others (from 0), and their distances.
 
     Ties keep their order. "cosine" is 1 - cos, "euclidean" the plain distance.
+
+    >>> nearest(np.array([[0, 0], [3, 4], [0, 1]]), "euclidean", top=2)
+    ([1, 0], [1.0, 5.0])
     """
     rows = np.asarray(features, np.float64)
     if metric == "cosine":
@@ -238,6 +210,10 @@ def identity_of(tracklet: Tracklet) -> int | None:
 
 
 def camera_name(dataset: ReidDataset | None, camera: int) -> str:
-    """The name of a camera by its index; a number from 1 where the dataset is not at hand or gives no name."""
+    """The name of a camera by its index; a number from 1 where the dataset is not at hand or gives no name.
+
+    >>> camera_name(None, 0)
+    'camera 1'
+    """
     names = dataset.cameras if dataset else ()
     return names[camera] if 0 <= camera < len(names) else f"camera {camera + 1}"

@@ -24,13 +24,24 @@ ROWS_AT_ONCE = 16384
 
 
 def kinds_of(pids: np.ndarray, rule: EvaluationProtocol) -> np.ndarray:
-    """What kinds the pids [N] alone tell, as text [N]: below 0 is junk, 0 a distractor where the protocol says so."""
+    """What kinds the pids [N] alone tell, as text [N]: below 0 is junk, 0 a distractor where the protocol says so.
+
+    >>> from reidkit.leaderboard.protocols import protocol
+    >>> kinds_of(np.array([-1, 0, 7]), protocol("mars")).tolist()
+    ['junk', 'distractor', 'person']
+    >>> kinds_of(np.array([-1, 0, 7]), protocol("ls-vid")).tolist()
+    ['junk', 'person', 'person']
+    """
     distractor = (pids == DISTRACTOR) & rule.zero_is_distractor
     return np.where(pids < 0, "junk", np.where(distractor, "distractor", "person"))
 
 
 def people(pids: np.ndarray, kinds: np.ndarray) -> np.ndarray:
-    """pids [N] in which whoever is no person has a negative number of its own, and so matches nobody."""
+    """pids [N] in which whoever is no person has a negative number of its own, and so matches nobody.
+
+    >>> people(np.array([7, 0, 0]), np.array(["person", "distractor", "junk"])).tolist()
+    [7, -2, -3]
+    """
     return np.where(kinds == "person", pids, -1 - np.arange(len(pids)))
 
 

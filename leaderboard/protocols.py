@@ -107,6 +107,11 @@ def protocol(name: str) -> EvaluationProtocol:
 
     Raises:
         UsageError: no such protocol; the known ones are listed.
+
+    >>> protocol("mars-torchreid").queries_in_gallery
+    False
+    >>> protocol("ilids-vid").headline
+    ('R1', 'R5')
     """
     if name not in PROTOCOLS:
         raise UsageError(choices(name, PROTOCOLS, "protocol"))

@@ -174,7 +174,13 @@ def score_distances(
 def match_lists(
     pids: np.ndarray, camids: np.ndarray, query_rows: np.ndarray, gallery_rows: np.ndarray
 ) -> tuple[Ragged, Ragged]:
-    """Columns of each query's true matches (same pid, other camera) and of the removed (same pid and camera)."""
+    """Columns of each query's true matches (same pid, other camera) and of the removed (same pid and camera).
+
+    >>> pids, camids = np.array([1, 1, 1, 2]), np.array([0, 1, 0, 1])
+    >>> matches, removed = match_lists(pids, camids, np.array([0]), np.arange(4))
+    >>> matches.columns.tolist(), removed.columns.tolist()
+    ([1], [0, 2])
+    """
     order = np.argsort(pids[gallery_rows], kind="stable")
     ordered = pids[gallery_rows][order]
     wanted = pids[query_rows]
@@ -196,7 +202,13 @@ def _ragged(owner: np.ndarray, columns: np.ndarray, chosen: np.ndarray, queries:
 
 
 def figures(ranks: np.ndarray, matches: Ragged, rule: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """AP, rank of the first match and inverse negative penalty of each query; (0, 0, 0) where it has no match."""
+    """AP, rank of the first match and inverse negative penalty of each query; (0, 0, 0) where it has no match.
+
+    >>> ranks = np.array([1, 4])  # of the two matches of one query
+    >>> ap, first, inp = figures(ranks, Ragged(np.array([0, 2]), np.array([5, 3])), "step")
+    >>> ap.tolist(), first.tolist(), inp.tolist()  # (1/1 + 2/4) / 2
+    ([0.75], [1], [0.5])
+    """
     counts = matches.counts
     ap, first, inp = np.zeros(len(counts)), np.zeros(len(counts), np.int64), np.zeros(len(counts))
     for number in np.unique(counts[counts > 0]):

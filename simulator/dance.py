@@ -103,7 +103,11 @@ def formations(count: int, rng: np.random.Generator) -> list[np.ndarray]:
 
 
 def assign(here: np.ndarray, there: np.ndarray) -> np.ndarray:
-    """`there`, reordered so that the dancers walk least in all."""
+    """`there`, reordered so that the dancers walk least in all.
+
+    >>> assign(np.array([[0.0, 0.0], [5.0, 5.0]]), np.array([[5.0, 4.0], [1.0, 0.0]])).tolist()
+    [[1.0, 0.0], [5.0, 4.0]]
+    """
     from scipy.optimize import linear_sum_assignment
 
     cost = ((here[:, None] - there[None]) ** 2).sum(-1)

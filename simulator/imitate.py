@@ -56,7 +56,11 @@ class Sequence:
 
 
 def video_of(sequence: str) -> str:
-    """`v_abc_c003` -> `v_abc`; any other name is a video of its own."""
+    """The video that a clip is of, as SportsMOT names clips; any other name is a video of its own.
+
+    >>> video_of("v_abc_c003"), video_of("final")
+    ('v_abc', 'final')
+    """
     match = re.fullmatch(r"(.+)_c\d+", sequence)
     return match[1] if match else sequence
 

@@ -41,7 +41,7 @@ DETECTION_COLUMNS = {
 
 
 class DetectionFacts(TypedDict):
-    """Of one segment: its frames that were expected, read and damaged, and the boxes found."""
+    """The counts of one segment: its frames that were expected, read and damaged, and the boxes found."""
 
     expected: Count
     read: Count
@@ -193,7 +193,7 @@ def detection_key(take: Take, detector: Detector, settings: FootageSettings) -> 
 def detect_segment(
     source: Source, piece: Segment, detector: Detector, folder: Path, advance: Callable[[int], None] | None = None
 ) -> tuple[pl.DataFrame, DetectionFacts]:
-    """Detections of one segment (DETECTION_COLUMNS) and its counts; read back from `folder` if they are there."""
+    """The detections of one segment (DETECTION_COLUMNS) and its counts; read back from `folder` if they are there."""
     kept = read_piece(folder, piece, DETECTION_COLUMNS, DetectionFacts)
     if kept:
         if advance:
@@ -230,7 +230,7 @@ def _batches(frames: Iterable[Frame]) -> Iterator[list[Frame]]:
 
 
 def outside(boxes: pl.DataFrame, ignore: Iterable[Box]) -> pl.DataFrame:
-    """Boxes whose middle of the lower edge, where a person stands, is in no region to ignore.
+    """The boxes whose middle of the lower edge, where a person stands, is in no region to ignore.
 
     A frame all of whose detections go keeps a row with nulls: the tracker must know that it was looked at.
     """

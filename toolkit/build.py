@@ -49,7 +49,7 @@ from .work import source_slug, work_key
 SHEET = "contact-sheet.jpg"
 SINGLE, MULTI = "single-camera-views", "video-reid"
 # Raised when the same footage and settings give another dataset than before.
-REVISION = 1
+REVISION = 2
 # An only camera's take is divided into views of about so many seconds.
 VIEW_SECONDS, FEWEST_VIEWS, MOST_VIEWS = 10.0, 2, 6
 

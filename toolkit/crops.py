@@ -43,11 +43,13 @@ def add_occlusion(tracks: pl.DataFrame, width: int, height: int) -> pl.DataFrame
 
 
 def occlusion(boxes: np.ndarray) -> np.ndarray:
-    """Share [N] of each box of one frame that is covered by boxes standing nearer: those whose lower edge is further
-    down.
+    """The share [N] of each box of one frame that nearer boxes cover: those whose lower edge is further down.
 
     Args:
         boxes: [N, 4] corners in pixels.
+
+    >>> occlusion([[0, 0, 10, 10], [5, 0, 15, 20]]).tolist()
+    [0.5, 0.0]
     """
     boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
     low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
@@ -65,7 +67,7 @@ def occlusion(boxes: np.ndarray) -> np.ndarray:
 
 
 def _union(boxes: np.ndarray) -> float:
-    """Area of the union of boxes [N, 4]: the cells of the grid that their edges span, each counted once."""
+    """The area of the union of boxes [N, 4]: the cells of the grid that their edges span, each counted once."""
     xs, ys = np.unique(boxes[:, [0, 2]]), np.unique(boxes[:, [1, 3]])
     inside_x = (boxes[:, None, 0] <= xs[None, :-1]) & (xs[None, 1:] <= boxes[:, None, 2])
     inside_y = (boxes[:, None, 1] <= ys[None, :-1]) & (ys[None, 1:] <= boxes[:, None, 3])
@@ -74,7 +76,11 @@ def _union(boxes: np.ndarray) -> float:
 
 
 def truncation(boxes: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Share [N] of each box [N, 4] that lies outside a frame of `width` x `height` pixels."""
+    """The share [N] of each box [N, 4] that lies outside a frame of `width` x `height` pixels.
+
+    >>> truncation([[-5, 0, 5, 10]], width=640, height=360).tolist()
+    [0.5]
+    """
     boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
     whole = np.clip(boxes[:, 2] - boxes[:, 0], 1e-9, None) * np.clip(boxes[:, 3] - boxes[:, 1], 1e-9, None)
     inside_x = np.clip(np.minimum(boxes[:, 2], width) - np.maximum(boxes[:, 0], 0), 0, None)
@@ -101,7 +107,11 @@ def choose(tracks: pl.DataFrame, *, min_height: float, stride: float) -> tuple[p
 
 
 def cut(image: np.ndarray, box: Sequence[float]) -> np.ndarray | None:
-    """The part of `image` [H, W, 3] inside `box` at native size, clipped to the frame; None if nothing is inside."""
+    """The part of `image` [H, W, 3] inside `box` at native size, clipped to the frame; None if nothing is inside.
+
+    >>> cut(np.zeros((360, 640, 3), np.uint8), (-4.0, 10.5, 20.0, 60.0)).shape
+    (50, 20, 3)
+    """
     height, width = image.shape[:2]
     x1, y1 = max(0, int(np.floor(box[0]))), max(0, int(np.floor(box[1])))
     x2, y2 = min(width, int(np.ceil(box[2]))), min(height, int(np.ceil(box[3])))
@@ -109,7 +119,7 @@ def cut(image: np.ndarray, box: Sequence[float]) -> np.ndarray | None:
 
 
 def sharpness(crop: np.ndarray) -> float:
-    """Variance of the Laplacian of a crop (uint8 RGB) at 128 pixels height (Pech-Pacheco et al., ICPR 2000)."""
+    """The variance of the Laplacian of a crop (uint8 RGB) at 128 pixels height (Pech-Pacheco et al., ICPR 2000)."""
     grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
     height, width = grey.shape
     size = max(2, round(width * SHARPNESS_HEIGHT / height)), SHARPNESS_HEIGHT
@@ -118,18 +128,18 @@ def sharpness(crop: np.ndarray) -> float:
 
 
 def thumbnail(crop: np.ndarray) -> np.ndarray:
-    """Grey values int16 [32, 16] by which near-duplicates are told."""
+    """The grey values, int16 [32, 16], by which near-duplicates are told."""
     small = cv2.resize(crop, THUMBNAIL, interpolation=cv2.INTER_AREA)
     return cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.int16)
 
 
 def difference(one: np.ndarray, other: np.ndarray) -> float:
-    """Mean absolute difference of two thumbnails in grey levels, 0 to 255."""
+    """The mean absolute difference of two thumbnails in grey levels, 0 to 255."""
     return float(np.abs(one - other).mean())
 
 
 def encode(crop: np.ndarray, quality: int) -> bytes:
-    """JPEG bytes of a crop (uint8 RGB)."""
+    """The JPEG bytes of a crop (uint8 RGB)."""
     done, data = cv2.imencode(".jpg", cv2.cvtColor(crop, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not done:
         raise ReidkitError(f"OpenCV could not encode a crop of {crop.shape[1]} x {crop.shape[0]} pixels as JPEG.")

@@ -19,7 +19,7 @@ from .work import Count, read_piece, source_slug, write_piece
 
 
 class CropFacts(TypedDict):
-    """Of one segment: its frames that were expected, read and damaged; crops lost and left out; the shard's sha256."""
+    """Of one segment: the frames expected, read and damaged, the crops lost and left out, and its shard's sha256."""
 
     expected: Count
     read: Count
@@ -136,5 +136,5 @@ def _cut_frames(
 
 
 def tracklet_name(track: int) -> str:
-    """Local id of a tracklet: its track's number."""
+    """The local id of a tracklet: its track's number."""
     return f"{track:05d}"

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 ASSETS = Path(__file__).resolve().parent / "assets"
 SIMULATED = "simulated"
-DEFAULT = "yolo11m.pt"
 # Low, because ByteTrack's second association lives on boxes that no track may start from.
 DEFAULT_CONFIDENCE = 0.1
 # Where tracks start, for detectors that don't say otherwise.

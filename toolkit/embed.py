@@ -204,14 +204,18 @@ def to_batch(
 
 
 def normalise(rows: np.ndarray) -> np.ndarray:
-    """[N, D] with rows of length 1."""
+    """The rows [N, D], each brought to length 1.
+
+    >>> normalise([[0, 2]]).tolist()
+    [[0.0, 1.0]]
+    """
     rows = np.asarray(rows, np.float32)
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
 
 @dataclass(frozen=True)
 class CropEmbeddings:
-    """Embedded crops of one source, ordered by tracklet and time.
+    """The embedded crops of one source, ordered by tracklet and time.
 
     Attributes:
         row: [n] row of the source's frames table. features: [n, D], rows L2-normalised. quality: [n] in 0..1.
@@ -262,7 +266,7 @@ def _read_cache(cache: Path, crops: int) -> CropEmbeddings | None:
 
 
 def choose_crops(frames: pl.DataFrame, quality: np.ndarray) -> np.ndarray:
-    """Rows of the crops to embed: each tracklet's span is cut into equal times, and the best crop of each is taken."""
+    """The rows of the crops to embed: the best crop of each of the equal times that a tracklet's span is cut into."""
     chosen = []
     time = frames["time"].to_numpy()
     for _, group in frames.with_row_index("row").group_by("tracklet", maintain_order=True):

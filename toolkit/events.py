@@ -7,6 +7,7 @@ The tracklets are first cut where a person changes (`pieces`), then those that c
 What remains is junk, each with the reason.
 """
 
+import itertools
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from .link import UNDECIDED, Calibration, Observations, link
+from .linking import UNDECIDED, Calibration, Observations, link
 from .pieces import Piece, SourceWork, cut_event
 from .settings import EventSettings
 
@@ -96,10 +97,9 @@ def propose(works: Sequence[SourceWork], settings: EventSettings, views: int = 1
         }
         for i, piece in enumerate(pieces)
     ]
-    frames = [p.work.extracted.frames[p.rows].with_columns(tracklet=pl.lit(p.id, pl.String)) for p in pieces]
     return Proposals(
         pl.DataFrame(rows, schema=COLUMNS),
-        pl.concat(frames or [works[0].extracted.frames.head(0)]),
+        _frames(works, pieces),
         links.calibration,
         {
             "tracklets_cut": len({(p.work.take.source.key, p.local) for p in pieces if p.changed}),
@@ -109,6 +109,18 @@ def propose(works: Sequence[SourceWork], settings: EventSettings, views: int = 1
             "undecided": reason.count("undecided"),
         },
     )
+
+
+def _frames(works: Sequence[SourceWork], pieces: Sequence[Piece]) -> pl.DataFrame:
+    """The frames of all pieces, in their order, under the pieces' ids."""
+    tables = [works[0].extracted.frames.head(0)]
+    for work, group in itertools.groupby(pieces, key=lambda piece: piece.work):
+        mine = list(group)
+        ids = pl.Series("tracklet", [piece.id for piece in mine], dtype=pl.String)
+        owner = np.repeat(np.arange(len(mine)), [len(piece.rows) for piece in mine])
+        frames = work.extracted.frames[np.concatenate([piece.rows for piece in mine])]
+        tables.append(frames.with_columns(ids.gather(owner)))
+    return pl.concat(tables)
 
 
 def _is_poor(piece: Piece, settings: EventSettings) -> bool:

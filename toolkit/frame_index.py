@@ -19,7 +19,7 @@ from .sources import DEFAULT_IMAGE_RATE, IMAGE_ENDINGS, Source
 
 @dataclass(frozen=True)
 class FrameIndex:
-    """Presentation times of a source's frames.
+    """The presentation times of a source's frames.
 
     Attributes:
         times: seconds from the first frame, ascending.
@@ -41,12 +41,12 @@ class FrameIndex:
     rate: float = DEFAULT_IMAGE_RATE
 
     def span(self, start: float, stop: float | None) -> tuple[int, int]:
-        """Indices of the frames with start <= time < stop: the first, and the one behind the last."""
+        """The indices of the frames with start <= time < stop: the first, and the one behind the last."""
         last = len(self.times) if stop is None else bisect.bisect_left(self.times, stop)
         return bisect.bisect_left(self.times, start), last
 
     def number(self, tick: int | None) -> int | None:
-        """Index of the frame that is presented at `tick`; None where there is none."""
+        """The index of the frame that is presented at `tick`; None where there is none."""
         if tick is None:
             return None
         at = bisect.bisect_left(self.ticks, tick)
@@ -138,7 +138,7 @@ def _digits(name: str) -> tuple[int, ...]:
 
 
 def image_number(source: Source, path: Path, position: int) -> int:
-    """Index of an image's frame, from 0.
+    """The index of an image's frame, from 0.
 
     Where there is an annotation, the image's name is its frame number, from 1; elsewhere the position in the folder
     counts.

@@ -15,7 +15,9 @@ import polars as pl
 
 from .embed import CropEmbeddings, tracklet_embedding
 from .footage import Extracted
-from .purify import find_cuts
+from .linking.calibration import pair_products
+from .linking.constraints import overlapping
+from .purify import find_cuts, most_alike
 from .settings import EventSettings
 from .track import BOX
 from .video import Take
@@ -65,7 +67,7 @@ class Piece:
 
     @property
     def quality(self) -> float:
-        """Mean quality of its embedded crops, 0 to 1."""
+        """The mean quality of its embedded crops, 0 to 1."""
         return float(self.work.crops.quality[self.crops].mean())
 
     @property
@@ -81,16 +83,16 @@ def cut_event(works: list[SourceWork], settings: EventSettings, views: int = 1) 
         views: number of time segments that the only take of an event is divided into, each a camera of its own.
     """
     second = [second_boxes(work, settings) for work in works]
-    different = _similarities_of_different(works, second, settings.link.overlap)
+    limit = most_alike(_similarities_of_different(works, second, settings.link.overlap), settings.purity)
     return [
         piece
         for work, excluded in zip(works, second, strict=True)
-        for piece in _cut_take(work, excluded, different, settings, views)
+        for piece in _cut_take(work, excluded, limit, settings, views)
     ]
 
 
 def second_boxes(work: SourceWork, settings: EventSettings) -> set[str]:
-    """Local ids of tracklets that follow a person whom a better tracklet follows at the same time.
+    """The local ids of the tracklets that follow a person whom a better tracklet follows at the same time.
 
     Detectors put a second box on legs or on a torso; its tracklet lies inside the whole person's. Taken for somebody
     else, it would forbid the very links that are right.
@@ -133,19 +135,20 @@ def second_boxes(work: SourceWork, settings: EventSettings) -> set[str]:
 
 def _similarities_of_different(works: list[SourceWork], second: list[set[str]], overlap: float) -> np.ndarray:
     """[M] cosine similarities of two tracklets of one take that are seen together for over `overlap` seconds."""
-    found = []
+    found = [np.zeros(0)]
     for work, skip in zip(works, second, strict=True):
         names = [name for name in work.extracted.tracklets["tracklet"].to_list() if name not in skip]
+        if len(names) < 2:
+            continue
         table = work.extracted.tracklets.filter(pl.col("tracklet").is_in(names))
         crops = _crops_of(work)
-        means = [tracklet_embedding(work.crops.features[crops[n]], work.crops.quality[crops[n]]) for n in names]
-        if len(means) < 2:
-            continue
-        start, end = table["start"].to_numpy(), table["end"].to_numpy()
-        together = np.minimum(end[:, None], end[None]) - np.maximum(start[:, None], start[None]) > overlap
-        upper = np.triu(together, 1)
-        found.append((np.stack(means) @ np.stack(means).T)[upper])
-    return np.concatenate(found) if found else np.zeros(0)
+        means = np.stack(
+            [tracklet_embedding(work.crops.features[crops[n]], work.crops.quality[crops[n]]) for n in names]
+        )
+        for i, j, together in overlapping(table["start"].to_numpy(), table["end"].to_numpy()):
+            beside = together > overlap
+            found.append(pair_products(means, i[beside], j[beside]))
+    return np.concatenate(found)
 
 
 def _crops_of(work: SourceWork) -> dict[str, np.ndarray]:
@@ -158,13 +161,13 @@ def _crops_of(work: SourceWork) -> dict[str, np.ndarray]:
 
 
 def _cut_take(
-    work: SourceWork, second: set[str], different: np.ndarray, settings: EventSettings, views: int
+    work: SourceWork, second: set[str], limit: float | None, settings: EventSettings, views: int
 ) -> list[Piece]:
     """The take's tracklets, cut where a person changes, where a shard ends and where a view ends.
 
     Args:
         second: local ids of the tracklets of second boxes.
-        different: cosine similarities of different people in this event.
+        limit: see `purify.find_cuts`.
     """
     time = work.extracted.frames["time"].to_numpy()
     shards = work.extracted.frames["shard"].to_list()
@@ -180,7 +183,7 @@ def _cut_take(
         changes = []
         if record["truth"] is None and local not in second:
             at = time[work.crops.row[crops]]
-            cuts = find_cuts(work.crops.features[crops], work.crops.quality[crops], different, settings.purity)
+            cuts = find_cuts(work.crops.features[crops], work.crops.quality[crops], limit, settings.purity)
             changes = [float((at[k - 1] + at[k]) / 2) for k in cuts]
         # A tracklet lies in one shard: where its crops go on in the next, it ends and another begins.
         shard_ends = [float((time[a] + time[b]) / 2) for a, b in itertools.pairwise(rows) if shards[a] != shards[b]]

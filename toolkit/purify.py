@@ -1,10 +1,11 @@
 """Stage 6: tracklets in which the tracker changed from one person to another are cut there.
 
-    cuts = find_cuts(features, quality, different)      # positions of the first crops of the parts after the first
+    limit = most_alike(different, PuritySettings())     # similarities of tracklets that are seen at the same time
+    cuts = find_cuts(features, quality, limit)          # positions of the first crops of the parts after the first
 
 A change shows as two runs of crops, one after the other, each like itself and unlike the other. Pose, turning and
 passing occlusion change an embedding too, so a cut is made only where the two runs are no more alike than two people of
-this footage are (`different`: similarities of tracklets seen at the same time), and each run holds together.
+this footage are, and each run holds together.
 """
 
 import itertools
@@ -36,24 +37,31 @@ class PuritySettings:
         check_fields(self, "purity setting")
 
 
+def most_alike(different: np.ndarray, settings: PuritySettings) -> float | None:
+    """How alike two runs of crops may be and still show two people; None where nobody stands beside anybody.
+
+    Args:
+        different: [m] cosine similarities of the embeddings of tracklets that are different people.
+    """
+    return float(np.quantile(different, settings.quantile)) if len(different) else None
+
+
 def find_cuts(
-    features: np.ndarray, quality: np.ndarray, different: np.ndarray, settings: PuritySettings | None = None
+    features: np.ndarray, quality: np.ndarray, limit: float | None, settings: PuritySettings | None = None
 ) -> list[int]:
     """Where a tracklet's crops change from one person to another.
 
     Args:
         features: [n, D] embeddings of the crops in time order, rows L2-normalised.
         quality: [n] of the crops, 0 to 1; the weight of each in the means.
-        different: [m] cosine similarities of the embeddings of tracklets that are different people. Where there are
-            none, nothing is cut, as there is nothing to compare with.
+        limit: `most_alike` of this footage. Where it is None nothing is cut, as there is nothing to compare with.
 
     Returns:
         The positions in `features` at which another person begins, increasing; as a rule none.
     """
     settings = settings or PuritySettings()
-    if len(different) == 0:
+    if limit is None:
         return []
-    limit = float(np.quantile(different, settings.quantile))
     cuts: list[int] = []
     pending = [(0, len(features))]
     while pending:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from ..datasets.fields import check_fields
-from .link import LinkSettings
+from .linking import LinkSettings
 from .purify import PuritySettings
 
 Share = Annotated[float, Meta(ge=0, le=1)]

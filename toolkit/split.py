@@ -47,6 +47,9 @@ class SplitSettings:
 
         Raises:
             UsageError: one event only, and division by event is asked for.
+
+        >>> SplitSettings().decided(["heat", "final"]), SplitSettings().decided(["final"])
+        ('event', 'test')
         """
         if self.by == "auto":
             return "event" if len(events) > 1 and self.test_share < 1 else "test"
@@ -101,7 +104,12 @@ def assign(tracklets: pl.DataFrame, settings: SplitSettings) -> tuple[pl.DataFra
 
 
 def train_events(people: pl.DataFrame, events: list[str], settings: SplitSettings) -> list[str]:
-    """The events whose identities make up a share nearest to what training shall have; at least one on each side."""
+    """The events whose identities make up a share nearest to what training shall have; at least one on each side.
+
+    >>> people = pl.DataFrame({"event": ["a", "a", "a", "b", "c"], "identity": [1, 2, 3, 4, 5]})
+    >>> train_events(people, ["a", "b", "c"], SplitSettings(test_share=0.4))
+    ['a']
+    """
     counts = dict(people.group_by("event").agg(pl.col("identity").n_unique()).iter_rows())
     sizes = [counts.get(event, 0) for event in events]
     order = np.random.default_rng(settings.seed).permutation(len(events)).tolist()
@@ -131,7 +139,7 @@ def train_identities(people: pl.DataFrame, settings: SplitSettings) -> list[int]
 
 
 def queries(people: pl.DataFrame) -> list[str]:
-    """Ids of the best tracklet of each (identity, camera) whose identity another camera saw too."""
+    """The ids of the best tracklet of each (identity, camera) whose identity another camera saw too."""
     seen = people.with_columns(cameras=pl.col("camera").n_unique().over("event", "identity"))
     best = (
         seen.filter(pl.col("cameras") > 1)
@@ -142,7 +150,12 @@ def queries(people: pl.DataFrame) -> list[str]:
 
 
 def leakage(table: pl.DataFrame) -> dict[str, list]:
-    """Identities (of persons) and sources that are in train and in test."""
+    """The identities (of persons) and the sources that are both in train and in test.
+
+    >>> table = pl.DataFrame({"kind": "person", "identity": [1, 1], "split": ["train", "test"], "source": ["a", "b"]})
+    >>> leakage(table)
+    {'identities': [1], 'sources': []}
+    """
     found = {}
     people = table.filter(kind="person")
     for name, part, columns in (("identities", people, ["identity"]), ("sources", table, ["source"])):

@@ -93,17 +93,7 @@ def score_source(
         truth_ids.append(here[visible, 4].astype(int) if len(here) else np.zeros(0, int))
         track_ids.append(rows[keep, 4].astype(int))
         similarity.append(box_iou_batch(boxes[visible], rows[keep, :4]).astype(np.float64))
-    named, pure = {}, {}
-    for name, track, start, end in spans:
-        inside = [identity for time, identity in on.get(track, []) if start - 1e-6 <= time <= end + 1e-6]
-        of_it = extracted.tracks.filter(track=track)
-        total = of_it.filter(pl.col("time").is_between(start - 1e-6, end + 1e-6))
-        values, counts = np.unique(inside, return_counts=True)
-        if len(inside) < MAJORITY * len(total) or not len(inside):
-            named[name] = None
-            continue
-        named[name] = int(values[counts.argmax()])
-        pure[name] = int(counts.max()), len(inside)
+    named, pure = _whom_they_show(extracted.tracks, on, spans)
     return SourceScore(
         named,
         pure,
@@ -111,6 +101,32 @@ def score_source(
         compute_identity_metrics(truth_ids, track_ids, similarity, threshold=IOU),
         compute_hota_metrics(truth_ids, track_ids, similarity),
     )
+
+
+def _whom_they_show(
+    tracks: pl.DataFrame, on: dict[int, list[tuple[float, int]]], spans: list[tuple[str, int, float, float]]
+) -> tuple[dict[str, int | None], dict[str, tuple[int, int]]]:
+    """`SourceScore.truth` and `SourceScore.pure`.
+
+    Args:
+        tracks: TRACK_COLUMNS.
+        on: track -> (second, annotated identity) of its boxes that lie on somebody.
+        spans: of each tracklet: id, track, first and last second.
+    """
+    slack = 1e-6
+    times = {int(track): part["time"].sort().to_numpy() for (track,), part in tracks.group_by("track")}
+    named: dict[str, int | None] = {}
+    pure: dict[str, tuple[int, int]] = {}
+    for name, track, start, end in spans:
+        inside = [identity for time, identity in on.get(track, []) if start - slack <= time <= end + slack]
+        first, last = np.searchsorted(times[track], (start - slack, np.nextafter(end + slack, np.inf)))
+        if not inside or len(inside) < MAJORITY * (last - first):
+            named[name] = None
+            continue
+        values, counts = np.unique(inside, return_counts=True)
+        named[name] = int(values[counts.argmax()])
+        pure[name] = int(counts.max()), len(inside)
+    return named, pure
 
 
 def _by_frame(table: pl.DataFrame, extra: list[str]) -> dict[int, np.ndarray]:
@@ -164,22 +180,30 @@ def score_links(
         camera, event: [N].
     """
     n = len(identity)
-    identity = np.where(identity < 0, -1 - np.arange(n), identity)
-    same_event = event[:, None] == event[None]
-    linked = (identity[:, None] == identity[None]) & same_event
-    true = (truth[:, None] == truth[None]) & same_event
-    upper = np.triu(np.ones((n, n), bool), 1)
-    across = upper & (camera[:, None] != camera[None])
-    both = linked & true
-    out = {}
-    for name, pairs in (("link", across), ("pair", upper)):
-        out[f"{name}_precision"] = _share(int((both & pairs).sum()), int((linked & pairs).sum()))
-        out[f"{name}_recall"] = _share(int((both & pairs).sum()), int((true & pairs).sum()))
-    out["bcubed_precision"] = _share(float((both.sum(1) / np.maximum(linked.sum(1), 1)).sum()), n)
-    out["bcubed_recall"] = _share(float((both.sum(1) / np.maximum(true.sum(1), 1)).sum()), n)
+    event, camera = (np.unique(values, return_inverse=True)[1] for values in (event, camera))
+    person = np.where(identity < 0, identity.max(initial=0) + 1 + np.arange(n), identity)
+    linked, true, both = (event, person), (event, truth), (event, person, truth)
+    out: dict[str, float | int | None] = {}
+    for name, apart in (("link", True), ("pair", False)):
+        pairs = [_pairs_alike(*key) - (_pairs_alike(*key, camera) if apart else 0) for key in (both, linked, true)]
+        out[f"{name}_precision"] = _share(pairs[0], pairs[1])
+        out[f"{name}_recall"] = _share(pairs[0], pairs[2])
+    for name, whole in (("precision", linked), ("recall", true)):
+        out[f"bcubed_{name}"] = _share(float((_group_sizes(*both) / _group_sizes(*whole)).sum()), n)
     out["identities"] = len(np.unique(identity[identity >= 0]))
     out["true_identities"] = len(set(zip(event.tolist(), truth.tolist(), strict=True)))
     return out
+
+
+def _group_sizes(*keys: np.ndarray) -> np.ndarray:
+    """[N] how many rows are equal to each row in all keys ([N] each)."""
+    _, group, size = np.unique(np.stack(keys, 1), axis=0, return_inverse=True, return_counts=True)
+    return size[group.reshape(-1)]
+
+
+def _pairs_alike(*keys: np.ndarray) -> int:
+    """Number of pairs of rows that are equal in all keys."""
+    return int((_group_sizes(*keys) - 1).sum()) // 2
 
 
 def score_build(

@@ -240,7 +240,11 @@ class FrameReader:
 
 
 def fit(width: int, height: int, size: tuple[int, int] | None) -> tuple[int, int]:
-    """The largest size of the same shape within `size`, never larger than the original."""
+    """The largest size of the same shape within `size`, never larger than the original.
+
+    >>> fit(1920, 1080, (640, 640)), fit(320, 180, (640, 640))
+    ((640, 360), (320, 180))
+    """
     if size is None:
         return width, height
     scale = min(size[0] / width, size[1] / height, 1.0)

@@ -110,7 +110,12 @@ class OnnxDetector:
 
 
 def letterbox(image: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, float]:
-    """`image` fitted into the top left corner of a grey picture of `size` (width, height), and the scale of that."""
+    """`image` fitted into the top left corner of a grey picture of `size` (width, height), and the scale of that.
+
+    >>> picture, scale = letterbox(np.zeros((360, 640, 3), np.uint8), (320, 320))
+    >>> picture.shape, scale
+    ((320, 320, 3), 0.5)
+    """
     height, width = image.shape[:2]
     scale = min(size[0] / width, size[1] / height)
     fitted = max(1, round(width * scale)), max(1, round(height * scale))

@@ -109,7 +109,7 @@ def fingerprint(datasets: Sequence[ReidDataset]) -> str:
 
 
 def captions_digest(dataset: ReidDataset) -> str:
-    """Short sha256 over the training captions; "" where there are none. They change a training, never a test."""
+    """A short sha256 over the training captions; "" where there are none. They change a training, never a test."""
     if not any(t.captions for t in dataset.train):
         return ""
     rows = sorted({(t.identity, t.captions) for t in dataset.train})

@@ -37,7 +37,7 @@ HARMLESS = [
 
 @dataclass(frozen=True)
 class LoadReport:
-    """Names that found no partner: `missing` in the weights, `unexpected` in the model."""
+    """The names that found no partner: `missing` in the weights, `unexpected` in the model."""
 
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
@@ -131,7 +131,7 @@ def _some(word: str, names: tuple[str, ...]) -> str:
 
 
 def save_weights(path: Path, module: nn.Module) -> None:
-    """Parameters and buffers as safetensors, whole or not at all."""
+    """Writes the parameters and buffers as safetensors, whole or not at all."""
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in module.state_dict().items()}
     with atomic_path(path) as temporary:
         safetensors.torch.save_file(tensors, temporary, metadata={"format": "pt"})

@@ -127,7 +127,11 @@ def finish(part: Path, target: Path) -> None:
 
 
 def without_password(url: str) -> str:
-    """An address as it may be shown and stored."""
+    """An address as it may be shown and stored.
+
+    >>> without_password("https://me:secret@example.org/model.pth")
+    'https://example.org/model.pth'
+    """
     return str(_parsed(url).copy_with(userinfo=b""))
 
 

@@ -8,22 +8,26 @@ torchrun every process takes batches of its own and gradients are averaged: the 
 are processes.
 """
 
+import contextlib
 import functools
 import json
 import random
 import time
 from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Annotated, cast
 
 import numpy as np
 import torch
+from msgspec import Meta
 from torch import Tensor, nn
 
 from ..datasets import ReidDataset, ReidkitError, UsageError
 from ..datasets.files import write_atomic
 from ..datasets.loader import TrainLoader
 from ..datasets.progress import progress, say
+from ..datasets.schema import decode_json, read_bytes
 from ..datasets.transforms import augment
 from . import run_folder
 from .arithmetic import arithmetic, autocast, peak_memory
@@ -173,19 +177,25 @@ def _epoch(forward, optimiser, loader, recipe, here, epoch, advance, check) -> d
     }
 
 
+@dataclass(frozen=True)
+class _Line:
+    """What every line of the log has; the others of its figures are for whoever looks at it."""
+
+    epoch: Annotated[int, Meta(ge=1)]
+    seconds: Annotated[float, Meta(ge=0)]
+
+
 def read_log(path: Path) -> list[dict]:
-    """The log's lines, one an epoch; a line cut by a kill is left out."""
+    """The log's lines, one an epoch; what is none (a kill cut it, a person wrote it) is left out."""
     lines = []
-    if path.is_file():
-        for text in path.read_text().splitlines():
-            try:
-                lines.append(json.loads(text))
-            except ValueError:
-                continue
+    for text in read_bytes(path, "Move it away.").split(b"\n") if path.is_file() else ():
+        with contextlib.suppress(UsageError):
+            decode_json(text, _Line, "A line", "")
+            lines.append(decode_json(text, dict, "A line", ""))
     return lines
 
 
 def _cut_log(path: Path, epochs: int) -> None:
     """Keeps the lines of the first `epochs` epochs: one written after the last checkpoint will be written again."""
-    kept = [json.dumps(line) for line in read_log(path) if line.get("epoch", 0) <= epochs]
+    kept = [json.dumps(line) for line in read_log(path) if line["epoch"] <= epochs]
     write_atomic(path, "".join(line + "\n" for line in kept))

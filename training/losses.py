@@ -27,14 +27,17 @@ def smoothed_cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.
 
 
 def euclidean_distances(features: Tensor) -> Tensor:
-    """[B, D] -> [B, B]. Squares are clamped to 1e-12, so that the root has a gradient on the diagonal."""
+    """The Euclidean distances, [B, D] -> [B, B].
+
+    Squares are clamped to 1e-12, so that the root has a gradient on the diagonal.
+    """
     squares = features.pow(2).sum(1)
     squared = squares[:, None] + squares[None, :] - 2 * features @ features.T
     return squared.clamp(min=1e-12).sqrt()
 
 
 def cosine_distances(features: Tensor) -> Tensor:
-    """[B, D] -> [B, B]: one minus the cosine."""
+    """The cosine distances, [B, D] -> [B, B]: one minus the cosine."""
     normed = F.normalize(features, dim=1)
     return 1 - normed @ normed.T
 

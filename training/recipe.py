@@ -114,6 +114,10 @@ def override(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
 
     Raises:
         UsageError: no `=`, a key the recipe doesn't have (the keys are listed), or a value that the field doesn't take.
+
+    >>> recipe = override(Recipe(), ["epochs=3", "milestones=1,2", "height=64"])
+    >>> recipe.epochs, recipe.milestones, recipe.clip.height
+    (3, (1, 2), 64)
     """
     types, changes = _types(type(recipe)), {}
     for assignment in assignments:
@@ -151,6 +155,9 @@ def agrees(stored: Mapping[str, object], recipe: Recipe) -> bool:
 
     A key that the stored one lacks is younger than it and counts as the class' default, which is what was done before.
     A key that the class doesn't have makes another recipe of it, as nobody can tell any more what it did.
+
+    >>> agrees({"epochs": Recipe().epochs}, Recipe()), agrees({"colour": "red"}, Recipe())
+    (True, False)
     """
     return to_dict(_defaults(recipe)) | dict(stored) == to_dict(recipe)
 

@@ -48,7 +48,7 @@ class TrainedOn:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """run.json.
+    """What run.json holds.
 
     Attributes:
         key: sha256 over all that decides the run.
@@ -82,7 +82,7 @@ class Checkpoint:
 
     @property
     def files(self) -> set[str]:
-        """Names in the folder."""
+        """Their names in the folder."""
         return {self.weights} | ({self.optimiser} if self.optimiser else set())
 
 

@@ -53,7 +53,7 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class Features:
-    """Features of tracklets.
+    """The features of tracklets, and what is known of each.
 
     Attributes:
         values: float32 [N, D], rows L2-normalised.
@@ -93,7 +93,7 @@ class Searched:
 
 
 def thread_count(given: int | None) -> int:
-    """Decoding threads: as given, else one a core, 8 at the most."""
+    """The number of decoding threads: as given, else one a core, 8 at the most."""
     return min(usable_cores(), MOST_THREADS) if given is None else max(given, 0)
 
 
@@ -216,7 +216,7 @@ def embed(
     device: str = "auto",
     workers: int | None = None,
 ) -> Features:
-    """Features of every tracklet of a source.
+    """The features of every tracklet of a source.
 
     Args:
         source: a bench or dataset, or a folder that holds a folder of crops for each tracklet, or crops that are a

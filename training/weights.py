@@ -62,13 +62,13 @@ class Weights:
 
     @property
     def link(self) -> str:
-        """Where it comes from, for people."""
+        """Where the weights come from, as people are told: an address, or reidkit itself."""
         return {"hub": f"https://huggingface.co/{self.source}", "package": "reidkit"}.get(self.owner, self.source)
 
 
 @dataclass(frozen=True)
 class Table:
-    """`weights.toml`."""
+    """What `weights.toml` holds."""
 
     weights: tuple[Weights, ...]
 

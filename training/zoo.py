@@ -46,7 +46,11 @@ def module(name: str) -> ModuleType:
 
 
 def split_variant(name: str) -> tuple[str, str]:
-    """ "cgclip/no-cmr" -> ("cgclip", "no-cmr"); "dir/my_model.py/wide" -> ("dir/my_model.py", "wide")."""
+    """A model's name or file, and the variant behind it; "" where there is none.
+
+    >>> split_variant("cgclip/no-cmr"), split_variant("models/my_model.py/wide")
+    (('cgclip', 'no-cmr'), ('models/my_model.py', 'wide'))
+    """
     if found := re.fullmatch(r"(.+\.py)(?:/(.*))?", name):
         return found[1], found[2] or ""
     base, _, variant = name.partition("/")
@@ -54,19 +58,31 @@ def split_variant(name: str) -> tuple[str, str]:
 
 
 def title(name: str) -> str:
-    """The name that results and runs carry: "dir/my_model.py/wide" -> "my_model/wide"."""
+    """The name that results and runs carry.
+
+    >>> title("models/my_model.py/wide")
+    'my_model/wide'
+    """
     base, variant = split_variant(name)
     stem = Path(base).stem if base.endswith(".py") else base
     return f"{stem}/{variant}" if variant else stem
 
 
 def base_title(name: str) -> str:
-    """The title without the variant: "dir/my_model.py/wide" -> "my_model"."""
+    """The title without the variant.
+
+    >>> base_title("models/my_model.py/wide")
+    'my_model'
+    """
     return title(name).partition("/")[0]
 
 
 def is_file(name: str) -> bool:
-    """Whether a name is the path of a user's file, with a variant or without."""
+    """Whether a name is the path of a user's file, with a variant or without.
+
+    >>> is_file("cgclip/no-cmr"), is_file("models/my_model.py/wide")
+    (False, True)
+    """
     return split_variant(name)[0].endswith(".py")
 
 

@@ -6,7 +6,7 @@ from made_up import write_own
 
 from reidkit.datasets import Frames, ReidDataset, Tracklet, UsageError
 from reidkit.datasets.own import read_dataset
-from reidkit.leaderboard.gallery import choose_gallery, nearest, open_gallery, rank, search
+from reidkit.leaderboard.gallery import choose_gallery, nearest, open_gallery, rank, stored_features
 from reidkit.leaderboard.report.search import gallery_page
 
 
@@ -120,17 +120,16 @@ def test_features_that_cannot_be_ranked(changes, words):
         rank(gallery, **({"features": np.eye(4)} | changes))
 
 
-def test_search_takes_a_file_or_a_function(tmp_path):
+def test_a_source_is_ranked_by_stored_features_or_by_made_ones(tmp_path):
     folder = write_own(tmp_path, "mine")
     dataset = read_dataset(folder)
     rng = np.random.default_rng(1)
     feature_of = {t.id: rng.normal(size=6) for t in (*dataset.train, *dataset.test)}
     asked = dataset.query[0].id
     np.savez(tmp_path / "f.npz", features=np.stack(list(feature_of.values())), ids=np.array(list(feature_of)))
-    by_file = search(str(folder), asked, tmp_path / "f.npz", metric="euclidean", top=3)
-    by_function = search(
-        str(folder), asked, lambda ts: np.stack([feature_of[t.id] for t in ts]), metric="euclidean", top=3
-    )
+    gallery = open_gallery(str(folder), asked)
+    by_file = rank(gallery, stored_features(tmp_path / "f.npz", gallery), "euclidean", 3)
+    by_function = rank(gallery, np.stack([feature_of[t.id] for t in gallery.tracklets]), "euclidean", 3)
     assert by_file == by_function
     assert [m.rank for m in by_file] == [1, 2, 3]
     gaps = [np.linalg.norm(feature_of[m.tracklet.id] - feature_of[asked]) for m in by_file]

@@ -15,7 +15,7 @@ from reidkit.datasets.locks import exclusive
 from reidkit.datasets.own import read_dataset
 from reidkit.toolkit.build import SHEET, BuildSettings, build
 from reidkit.toolkit.folder import WORK
-from reidkit.toolkit.link import LinkSettings
+from reidkit.toolkit.linking import LinkSettings
 from reidkit.toolkit.manifest import summary
 from reidkit.toolkit.settings import EventSettings, FootageSettings
 from reidkit.toolkit.split import SplitSettings

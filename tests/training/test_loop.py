@@ -162,9 +162,17 @@ def test_one_identity_is_too_few(made_up, tmp_path):
 
 
 def test_the_log_survives_a_cut_line(tmp_path):
-    (tmp_path / "log.jsonl").write_text(json.dumps({"epoch": 1}) + '\n{"epo')
-    assert loop.read_log(tmp_path / "log.jsonl") == [{"epoch": 1}]
+    line = {"epoch": 1, "seconds": 2.5, "losses": {"id": 0.5}}
+    (tmp_path / "log.jsonl").write_text(json.dumps(line) + '\n{"epo')
+    assert loop.read_log(tmp_path / "log.jsonl") == [line]
     assert loop.read_log(tmp_path / "absent.jsonl") == []
+
+
+@pytest.mark.parametrize("damage", [b"3", b"\xff\xfe", b'{"epoch": "x", "seconds": 1}', b'{"epoch": 2}', b"[" * 10_000])
+def test_what_is_no_line_of_a_log_is_left_out(tmp_path, damage):
+    line = {"epoch": 1, "seconds": 2.5}
+    (tmp_path / "log.jsonl").write_bytes(damage + b"\n" + json.dumps(line).encode() + b"\n")
+    assert loop.read_log(tmp_path / "log.jsonl") == [line]
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:99", "meta"])

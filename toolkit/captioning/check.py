@@ -13,7 +13,8 @@ SHORTEST, REPEATED = 4, 3  # words; times one run of three words may stand
 
 QUOTES = str.maketrans(dict.fromkeys("‘’‛ʼ´′＇", "'") | dict.fromkeys("“”„‟″＂", '"'))  # before NFKC, which splits ´
 REFUSAL = re.compile(
-    r"\b(i(?:'m| am) sorry|i apologi[sz]e|i (?:can't|can ?not|won't|will not)\b|i(?:'m| am) (?:unable|not able)|"
+    r"\b(i(?:'m| am) (?:\w+ )?sorry|i apologi[sz]e|i (?:can't|can ?not|could(?:n't| not)|won't|will not)\b|"
+    r"i(?:'m| am) (?:unable|not able)|"
     r"unable to (?:assist|comply|describe|determine|help|identify|provide)|as an ai\b|as a language model|"
     r"can(?:'t| ?not) (?:assist|identify|describe|help)|no (?:image|picture)s? (?:was|were|is|are))",
     re.IGNORECASE,
@@ -69,6 +70,9 @@ def check(answer: str, count_tokens: Callable[[str], int] = count_words) -> tupl
     Typographic quotes become plain ones and letters of another width the usual ones (NFKC), as CLIP's tokenizer does.
     Clauses that say something is not visible are cut, since CLIP would read the thing and not the "not". What is longer
     than CLIP reads keeps its most telling phrases.
+
+    >>> check("Caption: Red shoes.")
+    ('Red shoes', ('too short',))
     """
     doubts = []
     text = re.sub(r"(?<=\w)`(?=\w)", "'", unicodedata.normalize("NFKC", answer.translate(QUOTES)).strip())
@@ -106,7 +110,11 @@ def _rank(phrase: str) -> int:
 
 
 def facts(text: str) -> dict[str, set[str]]:
-    """What can be held against another caption: {"shoes": {"red"}, "number": {"7"}}."""
+    """What can be held against another caption: the colours of things, and the numbers.
+
+    >>> facts("a woman with number 7 and red shoes")
+    {'number': {'7'}, 'shoes': {'red'}}
+    """
     words = re.findall(r"#?\w+", text.lower())
     found: dict[str, set[str]] = {}
     for i, word in enumerate(words):
@@ -125,7 +133,11 @@ def facts(text: str) -> dict[str, set[str]]:
 
 
 def contradictions(captions: Sequence[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
-    """(tracklet id, text) pairs of one identity -> the doubts of each tracklet whose caption contradicts another's."""
+    """(tracklet id, text) pairs of one identity -> the doubts of each tracklet whose caption contradicts another's.
+
+    >>> contradictions([("0001", "red shoes"), ("0002", "blue shoes")])
+    {'0001': ('contradicts 0002: shoes red or blue',), '0002': ('contradicts 0001: shoes blue or red',)}
+    """
     known = [(tracklet, facts(text)) for tracklet, text in captions]
     doubts: dict[str, list[str]] = {}
     for i, (tracklet, mine) in enumerate(known):

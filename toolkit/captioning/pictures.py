@@ -28,7 +28,7 @@ def _ranks(values: np.ndarray) -> np.ndarray:
 
 
 def choose(scores: np.ndarray, times: np.ndarray, looks: np.ndarray, count: int) -> list[int]:
-    """Indices of up to `count` crops, in time order: the best first, then each the farthest from those chosen.
+    """The indices of up to `count` crops, in time order: the best first, then each the farthest from those chosen.
 
     Args:
         scores: [n]; times: [n] seconds; looks: [n, d] thumbnails, any scale.
@@ -72,7 +72,7 @@ def side_by_side(images: list[Image.Image]) -> Image.Image:
 
 
 def jpeg(image: Image.Image) -> bytes:
-    """Encoded for sending."""
+    """The JPEG bytes of a picture, for sending."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=92)
     return buffer.getvalue()

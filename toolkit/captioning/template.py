@@ -20,7 +20,11 @@ OPENINGS = ("a photo of a person with {}", "a person with {}", "{}", "the same p
 
 
 def phrases(attributes: dict[str, str]) -> list[str]:
-    """Each attribute in words, the most telling first: {"shoes": "red"} -> ["red shoes"]."""
+    """Each attribute in words, the most telling first.
+
+    >>> phrases({"shoes": "red", "number": "7", "hair": "long blond hair"})
+    ['number 7 on the back', 'long blond hair', 'red shoes']
+    """
 
     def rank(name: str) -> tuple[int, str]:
         return (TELLING_FIRST.index(name) if name in TELLING_FIRST else len(TELLING_FIRST), name)
@@ -36,12 +40,16 @@ def phrases(attributes: dict[str, str]) -> list[str]:
 
 
 def caption(attributes: dict[str, str], variant: int) -> str:
-    """One sentence; `variant` chooses the opening, so that an identity's captions are not all the same words."""
+    """One sentence; `variant` chooses the opening, so that an identity's captions are not all the same words.
+
+    >>> caption({"shoes": "red"}, variant=0)
+    'a photo of a person with red shoes'
+    """
     return OPENINGS[variant % len(OPENINGS)].format(", ".join(phrases(attributes)))
 
 
 def template_sha256() -> str:
-    """Hash of the wording, kept with each caption as a prompt's hash is."""
+    """The hash of the wording, kept with each caption as a prompt's hash is."""
     return hashlib.sha256(repr((OPENINGS, TELLING_FIRST)).encode()).hexdigest()
 
 

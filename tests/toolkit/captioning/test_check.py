@@ -44,6 +44,8 @@ def test_a_refusal_is_one_with_any_apostrophe(answer, mark):
         "I apologize, identifying people is nothing I do",
         "As an AI, I do not describe people",
         "I can not see anybody here",
+        "I'm really sorry, but there is nobody whom I know",
+        "I couldn't make out any person in the pictures",
         "Unable to determine who this is from the picture",
     ],
 )

@@ -1,0 +1,165 @@
+"""Constrained average linkage of an event's tracklets, within windows of time and then over all of it.
+
+    links = link(Observations(features, camera, start, end, weight, must, annotated), LinkSettings())
+    links.cluster        # [N], cluster of each tracklet, -1 where it stays undecided (junk)
+
+Two tracklets seen at the same time in one camera are two people (cannot-link); two tracklets with one annotated id in
+one sequence are one person (must-link). Both hold whatever the embeddings say. Within them the two most similar
+clusters are merged until the similarity falls below a threshold that is read off the event itself: cannot-link pairs
+show how similar different people look to this embedder on this footage, pairs of tracklets in two cameras that are
+each other's best match show how similar one person looks.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+from msgspec import Meta
+
+from ...datasets.fields import check_fields
+from .calibration import Calibration, calibrate
+from .clusters import UNDECIDED, Clusters, attach, confidence, refine
+from .constraints import Conflicts, unit_conflicts, units_of
+from .linkage import Nodes, merge_alike, merge_in_windows
+from .observations import LEAST_WEIGHT, Observations, camera_centred, people_at_once
+
+ROUNDS = 4  # of refining clusters and merging them again
+# Two clusters of one person are kept apart by a few tracklets of others that went astray in them; those of two people
+# are seen together all the time. Up to this share of the smaller one's units may conflict; they are then expelled.
+TOLERATED = 0.02
+# A cluster with less than this share of a typical person's footage may be one by chance.
+SCRAP = 0.05
+
+
+@dataclass(frozen=True)
+class LinkSettings:
+    """What decides a linking. Lengths in seconds.
+
+    Attributes:
+        people: number of identities an event has, where the user knows it. Merging then stops at that number, and where
+            the constraints leave more clusters than that, only the largest are kept.
+        overlap: two tracklets of a camera seen together for longer than this, or for half of the shorter one, are two
+            people. Less is a tracker's handover: the old track goes on for some frames beside the new one.
+        anchor_seconds: tracklets shorter than this don't found a cluster; they're attached to one afterwards, or left.
+        attach_margin: a short tracklet joins its best cluster only when that is better than the next by this share of
+            the distance between "same" and "different".
+    """
+
+    people: Annotated[int, Meta(ge=1)] | None = None
+    overlap: Annotated[float, Meta(ge=0, le=86_400)] = 0.5
+    anchor_seconds: Annotated[float, Meta(ge=0, le=86_400)] = 0.5
+    attach_margin: Annotated[float, Meta(ge=0, le=100)] = 0.15
+
+    def __post_init__(self) -> None:
+        check_fields(self, "linking setting")
+
+
+@dataclass(frozen=True)
+class Links:
+    """cluster [N]: 0, 1, ... by falling number of tracklets, UNDECIDED where left out; confidence [N] in 0..1."""
+
+    cluster: np.ndarray
+    confidence: np.ndarray
+    calibration: Calibration
+
+
+def link(seen: Observations, settings: LinkSettings) -> Links:
+    """Clusters of one person each. The same observations give the same clusters, on any run.
+
+    Time and memory grow with the number of tracklets N, as long as the number of people does not.
+
+    Raises:
+        UsageError: two tracklets that must be one person are seen at the same time in one camera.
+    """
+    n = len(seen.features)
+    if n == 0:
+        empty = np.zeros(0)
+        return Links(empty.astype(np.int64), empty.astype(np.float32), Calibration(0, 0, 1, 0, 0.5, 0, 0))
+    unit = units_of(seen.must)
+    conflicts = unit_conflicts(seen, unit, settings.overlap)
+    features = camera_centred(seen)
+    crowd = max(people_at_once(seen).values())
+    calibration = calibrate(features, seen, settings.overlap, crowd)
+
+    length = seen.end - seen.start
+    weight = np.maximum(seen.weight, LEAST_WEIGHT) * np.sqrt(np.clip(length, 0.1, 4.0))
+    nodes = Nodes(features, weight, (seen.start + seen.end) / 2)
+    if conflicts.count < n:
+        nodes = nodes.merged(unit, conflicts.count)
+    known = np.zeros(conflicts.count, bool)
+    known[unit[seen.must >= 0]] = True
+    anchor = known.copy()
+    anchor[unit[length >= settings.anchor_seconds]] = True
+    if not anchor.any():
+        anchor[:] = True
+    label = _founded(nodes, conflicts, anchor, calibration.threshold, settings.people or 1)
+    clusters = _refined(Clusters(nodes, conflicts, label), calibration.threshold, settings.people or 1)
+    clusters = _without_scraps(clusters, calibration, crowd, known, settings.people or 1)
+    if settings.people is not None:
+        clusters = clusters.merged(
+            merge_alike(clusters.as_nodes(), clusters.conflicts_between(), -np.inf, settings.people)
+        )
+        refine(clusters)
+        clusters = _largest(clusters, settings.people)
+    margin = settings.attach_margin * max(calibration.same_mean - calibration.different_mean, 0.05)
+    attach(clusters, calibration.threshold, margin)
+    sure = confidence(clusters, unit, features, weight, calibration)
+    return Links(_by_size(clusters.label[unit]), sure.astype(np.float32), calibration)
+
+
+def _founded(nodes: Nodes, conflicts: Conflicts, anchor: np.ndarray, threshold: float, least: int) -> np.ndarray:
+    """[n] cluster of each unit that may found one; UNDECIDED for the others."""
+    rows = np.flatnonzero(anchor)
+    place = np.full(len(nodes), UNDECIDED)
+    place[rows] = np.arange(len(rows))
+    label = np.full(len(nodes), UNDECIDED)
+    label[rows] = merge_in_windows(nodes.rows(rows), conflicts.merged(place, len(rows)), threshold, least)
+    return label
+
+
+def _refined(clusters: Clusters, threshold: float, least: int) -> Clusters:
+    """The clusters refined, and merged again where that lifted what kept them apart."""
+    for _ in range(ROUNDS):
+        refine(clusters)
+        found = merge_in_windows(clusters.as_nodes(), clusters.conflicts_between(TOLERATED), threshold, least)
+        if found.max(initial=-1) + 1 == len(clusters):
+            break
+        clusters = clusters.merged(found)
+        clusters.expel()
+    return clusters
+
+
+def _without_scraps(
+    clusters: Clusters, calibration: Calibration, crowd: int, known: np.ndarray, least: int
+) -> Clusters:
+    """The clusters without those that hold next to nothing, alike by chance: what many poor tracklets leave over.
+
+    Args:
+        crowd: the most people seen at once in a camera.
+        known: [n] units that are said to be a person; clusters that hold one stay.
+        least: so many clusters stay.
+    """
+    inside = clusters.label[known]
+    typical = np.median(np.sort(clusters.mass)[-crowd:])
+    scrap = clusters.mass < SCRAP * typical
+    scrap &= clusters.cohesion() < (calibration.threshold + calibration.same_mean) / 2
+    scrap[inside[inside >= 0]] = False
+    scrap[np.argsort(-clusters.mass, kind="stable")[:least]] = False
+    return clusters.merged(np.where(scrap, UNDECIDED, np.arange(len(clusters))))
+
+
+def _largest(clusters: Clusters, people: int) -> Clusters:
+    """The clusters with the most footage. Cannot-links may leave more of them than people; the others are dissolved."""
+    number = np.full(len(clusters), UNDECIDED)
+    kept = np.argsort(-clusters.mass, kind="stable")[:people]
+    number[kept] = kept
+    return clusters.merged(number)
+
+
+def _by_size(label: np.ndarray) -> np.ndarray:
+    """The same clusters numbered by falling size, then by first tracklet."""
+    numbers, first, sizes = np.unique(label[label >= 0], return_index=True, return_counts=True)
+    order = np.lexsort((first, -sizes))
+    renamed = np.full(int(label.max(initial=UNDECIDED)) + 2, UNDECIDED, np.int64)
+    renamed[numbers[order]] = np.arange(len(numbers))
+    return renamed[label]
