@@ -1,4 +1,4 @@
-"""VSLA-CLIP (Zhang et al., ACM MM 2024): CLIP with small adapters, across frames and within tokens, in every block.
+"""VSLA-CLIP (Zhang et al., ECCV 2024): CLIP with small adapters, across frames and within tokens, in every block.
 
     reidkit run vslaclip --bench mars
     reidkit run vslaclip/finetune --bench mars          # no adapters, the whole tower at 5e-6
@@ -70,7 +70,7 @@ VARIANTS = {"finetune": {"adapters": False, "lr": 5e-6}, "camera-prompt": {"came
 
 INFO = ModelInfo(
     title="VSLA-CLIP",
-    venue="ACM MM",
+    venue="ECCV",
     year=2024,
     paper="arXiv 2408.07500",
     backbone="CLIP ViT-B/16",

@@ -35,6 +35,24 @@ def test_parity_with_the_authors_code(parity, golden_folder):
     assert golden.missing == []
 
 
+@pytest.mark.slow
+@torch.no_grad()
+def test_the_losses_of_a_step_are_the_authors(parity, golden_folder, step_parity):
+    golden = parity.Golden("bicnet", golden_folder("bicnet"), 0)
+    shapes = {name: tuple(shape) for name, shape, *_ in golden.meta["state_dict"]}
+    shapes |= {"classifier.weight": (12, 2048), "classifier.bias": (12,)}  # of the steps' batches
+    fill, labels = importlib.import_module("golden").fill, torch.tensor([0, 0, 3, 3])
+    with importlib.import_module("golden").float64():
+        recipe = zoo.recipe("bicnet", overrides=("pretrained=",))
+        model = bicnet.build(recipe, num_classes=12, num_cameras=6)
+        state = {name: torch.from_numpy(fill(name, shape, 0)).double() for name, shape in shapes.items()}
+        model.load_state_dict(bicnet.convert(state))
+        output = model.double().train()(step_parity.made_up_clips((4, 8), 0), torch.arange(4), labels)
+        total, parts = combine(output, labels, recipe)
+    assert float(total) == pytest.approx(2.2484, abs=5e-5)
+    assert float(parts["diversity"]) == pytest.approx(0.0031427, abs=5e-8)
+
+
 def slow_temporal_selection(module, high, low, groups, rows, columns):
     """TKS cell by cell and frame by frame, for maps that the grid divides."""
     clips, channels, frames = len(high) // groups, high.shape[1], 4 * groups
