@@ -33,6 +33,13 @@ def inspect(dataset: Path, sheet: Path | None, as_json: bool) -> None:
     rows = [(name, *(str(seen.get(c, "")) for c in cameras)) for name, seen in facts["by_identity"].items()]
     show(("identity", *cameras), rows, title="tracklets of each identity by camera", right=cameras)
     print_scores(facts["scores"])
+    columns = ("camera", *(label for label, _ in BY_SOURCE))
+    by_source = [
+        (name, *("-" if of[key] is None else f"{of[key]:.3f}" for _, key in BY_SOURCE))
+        for name, of in facts["by_source"].items()
+    ]
+    if by_source:
+        show(columns, by_source, title="final identities by camera", right=columns[1:])
     for note in facts["notes"]:
         tell(note)
     for page in pages:
@@ -75,11 +82,14 @@ def print_counts(name: str, protocol: str, counts: dict) -> None:
 
 SCORES = (
     ("detection", ("recall", "detection_recall"), ("precision", "detection_precision")),
-    ("tracking", ("IDF1", "idf1"), ("HOTA", "hota"), ("purity", "tracklet_purity")),
+    ("final identities", ("mIDF1", "midf1"), ("IDF1", "idf1"), ("HOTA", "hota")),
+    ("people kept", ("recall", "people_kept"), ("precision", "people_kept_precision"), ("of seconds", "seconds_kept")),
+    ("raw tracklets", ("raw IDF1", "raw_idf1"), ("raw HOTA", "raw_hota"), ("purity", "tracklet_purity")),
     ("links across cameras", ("precision", "link_precision"), ("recall", "link_recall")),
     ("all pairs", ("precision", "pair_precision"), ("recall", "pair_recall")),
     ("B-cubed", ("precision", "bcubed_precision"), ("recall", "bcubed_recall")),
 )
+BY_SOURCE = (("IDF1", "idf1"), ("HOTA", "hota"), ("people kept", "people_kept"), ("precision", "people_kept_precision"))
 
 
 def print_scores(scores: dict | None) -> None:

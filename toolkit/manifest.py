@@ -104,5 +104,6 @@ def summary(root: Path) -> dict:
         "fingerprint": manifest.fingerprint,
         "split": asdict(manifest.split) if manifest.split else None,
         "scores": manifest.scores,
+        "by_source": {f"{s.event}/{s.camera}": s.scores for s in manifest.sources if s.scores},
         "notes": list(manifest.notes),
     }
