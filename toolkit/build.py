@@ -137,9 +137,10 @@ def build(
     known = read_truth(found.identities).identities if found.identities else {}
     annotated = {source.key: truth_boxes(source.truth) for source in found.sources if source.truth}
     load_once = cache(partial(load_detector, None))
-    boxes = [box_source(source, load_once) for source in found.sources]
+    embed_once = cache(partial(load_embedder, None))
+    boxes = [box_source(source, load_once, embed_once) for source in found.sources]
     detector, embedder = weights.together(
-        lambda: next((one.detector for one in boxes if one.detector), None), lambda: load_embedder(None)
+        lambda: next((one.detector for one in boxes if one.detector), None), embed_once
     )
     settings = replace(settings, footage=settled(settings.footage, detector))
     takes = [probe(source) for source in found.sources]
@@ -151,7 +152,7 @@ def build(
         key = _build_key(found, takes, settings, detector, embedder)
         invalidate(out, key)
         if workers > 1 and len(takes) > 1:
-            _extract_in_processes(takes, settings.footage, load_detector, out, workers)
+            _extract_in_processes(takes, settings.footage, load_detector, load_embedder, out, workers)
         works = []
         for take, its_boxes in zip(takes, boxes, strict=True):
             extracted = extract_take(take, its_boxes, settings.footage, out / WORK, out / CROPS)
@@ -241,17 +242,29 @@ def _settings_facts(settings: BuildSettings, detector: Detector | None, embedder
 
 
 def _extract_in_processes(
-    takes: Sequence[Take], settings: FootageSettings, load_detector: LoadDetector, out: Path, workers: int
+    takes: Sequence[Take],
+    settings: FootageSettings,
+    load_detector: LoadDetector,
+    load_embedder: LoadEmbedder,
+    out: Path,
+    workers: int,
 ) -> None:
     """Runs the sources' own stages in processes; what they leave on the disk is then read back in order."""
     workers = min(workers, len(takes))
     threads = max(1, usable_cores() // workers)
-    jobs = [(take, settings, load_detector, threads, out) for take in takes]
+    jobs = [(take, settings, load_detector, load_embedder, threads, out) for take in takes]
     run_in_processes(_extract_alone, jobs, workers)
 
 
-def _extract_alone(take: Take, settings: FootageSettings, load_detector: LoadDetector, threads: int, out: Path) -> None:
-    boxes = box_source(take.source, partial(load_detector, threads))
+def _extract_alone(
+    take: Take,
+    settings: FootageSettings,
+    load_detector: LoadDetector,
+    load_embedder: LoadEmbedder,
+    threads: int,
+    out: Path,
+) -> None:
+    boxes = box_source(take.source, partial(load_detector, threads), partial(load_embedder, threads))
     extract_take(take, boxes, settings, out / WORK, out / CROPS)
 
 
