@@ -12,6 +12,7 @@ from enum import IntEnum
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from ..looks import Looks
 from .geometry import crowding, expanded_overlap, nested
 from .motion import Motion
 
@@ -75,7 +76,7 @@ class Seen:
         start: [F + 1] row of each frame's first box; the last one is N.
         box: [N, 4] corners in pixels, of a standing camera.
         confidence: [N] 0 to 1.
-        looks: [N, D], rows L2-normalised, zeros where a box has none; D is 0 where none has.
+        looks: of the N boxes.
         different, same: the cosine of two people's looks and that of one person's, in the mean.
     """
 
@@ -83,7 +84,7 @@ class Seen:
     start: np.ndarray
     box: np.ndarray
     confidence: np.ndarray
-    looks: np.ndarray
+    looks: Looks
     different: float = 0.0
     same: float = 1.0
 
@@ -130,7 +131,7 @@ def follow(seen: Seen, settings: FollowSettings) -> Followed:
     """Joins boxes to tracks, frame by frame. The same boxes give the same tracks."""
     track = np.zeros(len(seen.box), np.int64)
     fate = np.full(len(seen.box), Fate.WEAK)
-    people, born, before = _People(seen.looks.shape[1]), 0, 0.0
+    people, born, before = _People(seen.looks.features.shape[1]), 0, 0.0
     for k, time in enumerate(seen.time):
         rows = np.arange(seen.start[k], seen.start[k + 1])
         box, looks = seen.box[rows], seen.looks[rows]

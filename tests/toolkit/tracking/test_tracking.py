@@ -6,12 +6,13 @@ import numpy as np
 import polars as pl
 import pytest
 
+from reidkit.toolkit.looks import Looks
 from reidkit.toolkit.track import BOX, TRACK_COLUMNS
-from reidkit.toolkit.tracking import Fate, FollowSettings, Seen, follow, track_people
-from reidkit.toolkit.tracking.camera import pan
+from reidkit.toolkit.tracking import Fate, FollowSettings, Seen, follow, stand_still, track_people
+from reidkit.toolkit.tracking.camera import motion_of_boxes
+from reidkit.toolkit.tracking.chains import EVERY, chains, need_looks, spread_looks
 from reidkit.toolkit.tracking.follow import assign
 from reidkit.toolkit.tracking.geometry import crowding, expanded_overlap
-from reidkit.toolkit.tracking.looks import EVERY, need_looks
 from reidkit.toolkit.tracking.mending import MendSettings, bridge, cut_changes, fill
 
 FPS = 25.0
@@ -32,7 +33,7 @@ def people(frames: list[list[tuple]]) -> Seen:
         np.array(start),
         np.array(box, float).reshape(-1, 4),
         np.array(confidence, float),
-        np.array(looks, float).reshape(len(box), -1),
+        Looks.of(np.array(looks, float).reshape(len(box), -1)) if box else Looks.nothing(0),
     )
 
 
@@ -45,6 +46,12 @@ def table(frames: list[list[tuple]]) -> pl.DataFrame:
             rows.append((k, k / FPS, None, None, None, None, None))
     schema = {"frame": pl.Int64, "time": pl.Float64, **dict.fromkeys((*BOX, "confidence"), pl.Float64)}
     return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def tracked(detections: pl.DataFrame, camera: np.ndarray | None = None) -> tuple[pl.DataFrame, dict[str, int]]:
+    """By motion alone."""
+    standing = stand_still(detections, camera)
+    return track_people(detections, standing, Looks.nothing(len(detections)), SETTINGS)
 
 
 def slow_overlap(a, b, by: float) -> float:
@@ -99,7 +106,7 @@ def test_a_second_box_founds_no_track_and_is_counted():
     seen = people([[(50, 50)] for _ in range(20)])
     box = np.repeat(seen.box, 2, 0)
     box[1::2] = box[1::2] + np.array([5, 45, -5, -5])  # legs
-    twice = Seen(seen.time, 2 * seen.start, box, np.repeat(seen.confidence, 2), np.zeros((40, 0)))
+    twice = Seen(seen.time, 2 * seen.start, box, np.repeat(seen.confidence, 2), Looks.nothing(40))
     found = follow(twice, SETTINGS)
     assert found.track[::2].tolist() == [1] * 20
     assert set(found.fate[1::2].tolist()) == {Fate.SECOND}
@@ -183,7 +190,7 @@ def test_gaps_are_filled_on_the_straight_line_but_not_behind_somebody():
 def test_the_table_flags_what_was_filled_and_every_box_is_counted():
     frames = [[(2 * k, 50), (300, 50)] if k % 7 else [(300, 50)] for k in range(1, 40)]
     frames[20] = [*frames[20], (500, 300, 0.2)]
-    tracks, counts = track_people(table(frames), None, SETTINGS)
+    tracks, counts = tracked(table(frames))
     assert tracks.schema == pl.Schema(TRACK_COLUMNS)
     assert tracks["track"].unique().sort().to_list() == [1, 2]
     filled = tracks.filter(pl.col("confidence").is_null())
@@ -191,13 +198,13 @@ def test_the_table_flags_what_was_filled_and_every_box_is_counted():
     boxes = sum(len(here) for here in frames)
     assert boxes == len(tracks) - len(filled) + counts["boxes_second"] + counts["boxes_weak"]
     assert counts["boxes_weak"] == 1
-    again, _ = track_people(table(frames), None, SETTINGS)
+    again, _ = tracked(table(frames))
     assert again.equals(tracks)
 
 
 @pytest.mark.parametrize("frames", [[], [[]], [[], [], []]])
 def test_nobody_is_no_track(frames):
-    tracks, counts = track_people(table(frames), None, SETTINGS)
+    tracks, counts = tracked(table(frames))
     assert len(tracks) == 0
     assert not any(counts.values())
 
@@ -212,13 +219,79 @@ def test_the_camera_s_pan_is_read_off_the_boxes_and_is_nothing_where_it_stands()
         corner = places + k * own + (k * shift, 0)
         return np.concatenate([corner, corner + np.array([40, 100])], 1)
 
-    moved = pan([boxes(k, 9.0) for k in range(20)])
-    assert np.abs(moved[:, 0] - 9 * np.arange(20)).max() < 20
-    assert not pan([boxes(k, 0.0) for k in range(20)]).any()
+    steps = motion_of_boxes([boxes(k, 9.0) for k in range(20)])
+    assert np.abs(steps[:, 0, 2].cumsum() - 9 * np.arange(20)).max() < 20
+    assert (motion_of_boxes([boxes(k, 0.0) for k in range(20)]) == np.eye(2, 3)).all()
+
+
+def zooming(count: int) -> np.ndarray:
+    """Steps of a camera that zooms in, rolls and pans: [count, 2, 3]."""
+    turn = 1.01 * np.exp(0.004j)
+    return np.tile([[turn.real, -turn.imag, 14.0], [turn.imag, turn.real, -6.0]], (count, 1, 1))
+
+
+def test_who_stands_still_stands_still_before_a_moving_camera():
+    """Boxes of 40 x 100 pixels in the first frame, seen by a camera that zooms, rolls and pans."""
+    middle, scale, rows = np.array([[300.0, 200.0], [500.0, 260.0]]), 1.0, []
+    steps = zooming(20)
+    for k in range(20):
+        if k:
+            middle = middle @ steps[k, :, :2].T + steps[k, :, 2]
+            scale *= 1.01
+        half = scale * np.array([20, 50])
+        rows += [(k, k / FPS, *(m - half), *(m + half), 0.9) for m in middle]
+    detections = pl.DataFrame(rows, schema=["frame", "time", *BOX, "confidence"], orient="row")
+    standing = stand_still(detections, steps)
+    for one in (standing.box[::2], standing.box[1::2]):
+        assert np.abs(one - one[0]).max() < 20  # what is forgotten of zoom and roll
+        assert np.abs(np.diff(one, axis=0)).max() < 2
+    back = standing.seen_by_camera(standing.box, np.repeat(np.arange(20), 2))
+    np.testing.assert_allclose(back, detections.select(BOX).to_numpy(), atol=1e-6)
+    hole = detections.filter(~((pl.int_range(pl.len()) % 2 == 0) & pl.col("frame").is_between(8, 11)))
+    tracks, counts = tracked(hole, steps)
+    assert (tracks["track"].n_unique(), counts["boxes_filled"]) == (2, 4)
+    filled = tracks.filter(pl.col("confidence").is_null()).select(BOX).to_numpy()
+    np.testing.assert_allclose(filled, detections.select(BOX).to_numpy()[16:24:2], atol=2)
+
+
+def test_nobody_goes_on_from_one_shot_to_the_next():
+    steps = np.tile(np.eye(2, 3), (20, 1, 1))
+    assert tracked(table([[(50, 50)]] * 20), steps)[0]["track"].n_unique() == 1
+    steps[10] = np.nan
+    tracks, counts = tracked(table([[(50, 50)]] * 20), steps)
+    assert tracks["track"].to_list() == [1] * 10 + [2] * 10
+    assert counts["tracks_bridged"] == 0
+
+
+def needed(frames: list[list[tuple]]) -> np.ndarray:
+    standing = stand_still(table(frames))
+    return need_looks(standing, chains(standing))
 
 
 def test_boxes_that_nobody_stands_near_need_no_embedding_of_every_frame():
-    needed = need_looks(table([[(50, 50), (400, 50)]] * 25))
-    assert needed.reshape(-1, 2)[:, 0].sum() == 1 / EVERY
-    assert need_looks(table([[(50, 50), (85, 50)]] * 25)).all()
-    assert not need_looks(table([[]] * 3)).any()
+    alone = needed([[(50, 50), (400, 50)]] * 45).reshape(-1, 2)
+    assert EVERY * FPS == 7.5
+    assert alone.sum(0).tolist() == [6, 6]
+    assert needed([[(50 + 30 * k, 50)] for k in range(5)]).all()  # each too far from the one before
+    assert needed([[(50, 50), (52, 50)]] * 5).all()  # two who might be taken for each other
+    assert not needed([[]] * 3).any()
+
+
+def test_the_box_that_stands_freest_is_embedded():
+    passing = [[(50, 50), (130 - 12 * k, 50)] for k in range(6)]
+    assert needed(passing).reshape(-1, 2)[:, 0].tolist() == [True] + [False] * 5
+    assert needed(passing[::-1]).reshape(-1, 2)[:, 0].tolist().index(True) >= 2
+
+
+def test_a_chain_shares_its_looks():
+    frames = [[(50, 50), (400, 50)]] * 20 + [[(50, 50), (430, 50)]] * 20
+    standing = stand_still(table(frames))
+    chain = chains(standing)
+    assert chain.reshape(-1, 2)[[0, 19, 20, 39]].tolist() == [[0, 1], [0, 1], [0, 2], [0, 2]]
+    looks = np.zeros((80, 2))
+    looks[[0, 1, 40]] = [(1, 0), (0, 1), (0.6, 0.8)]
+    spread = spread_looks(standing, chain, Looks.of(looks))[np.arange(80)].reshape(-1, 2, 2)
+    assert (spread[:11, 0] == (1, 0)).all()
+    assert (spread[11:, 0] == (0.6, 0.8)).all()
+    assert (spread[:20, 1] == (0, 1)).all()
+    assert not spread[20:, 1].any()
