@@ -128,6 +128,8 @@ def test_weak_boxes_go_on_with_a_track_and_start_one_only_in_a_run():
     short = follow(people([[(50, 50, 0.3)]] * 5 + [[]] * 20), SETTINGS)
     assert short.track.tolist() == [0] * 5
     assert short.fate.tolist() == [Fate.WEAK] * 5
+    flickering = follow(people([[(50, 50, 0.3)] if k % 6 == 0 else [] for k in range(60)]), SETTINGS)
+    assert set(flickering.fate.tolist()) == {Fate.WEAK}
 
 
 def test_who_is_unseen_for_longer_than_the_gap_is_somebody_new():
