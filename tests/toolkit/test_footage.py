@@ -296,7 +296,7 @@ def test_bad_names_of_work_are_reported_as_one_sentence(filmed, tmp_path):
 @pytest.mark.skipif(not (SHARED / "weights" / "yolox_nano.onnx").is_file(), reason="no YOLOX weights in ../shared")
 @pytest.mark.skipif(not (SHARED / "footage").is_dir(), reason="no footage in ../shared")
 def test_real_footage_gives_each_person_a_tracklet(tmp_path):
-    """Camera 2 sees three people, one of them fast and partly hidden, and one, who watches, half hidden all the time."""
+    """Camera 2 sees three people: one fast and partly hidden, one, who watches, half hidden all the time."""
     from reidkit.toolkit.detect import load_detector
     from reidkit.toolkit.embed import load_embedder
 
