@@ -1,4 +1,4 @@
-"""Boxes of frame after frame that go together by place alone, beyond doubt: `chains(standing)`.
+"""Boxes of frame after frame that go together by place alone, beyond doubt: `chains(boxes)`.
 
 One embedding tells the looks of several boxes of a chain, so that not every box needs one of its own.
 """
@@ -8,7 +8,7 @@ import itertools
 import numpy as np
 
 from ..looks import Looks
-from .camera import Standing
+from .by_frame import TakenBoxes
 from .geometry import expanded_overlap
 
 LEAST_OVERLAP = 0.5  # of two boxes, one in each of two frames that follow each other, that go together
@@ -17,15 +17,16 @@ EVERY = 0.3  # seconds of a chain of which one box needs an embedding
 CROWDED = 10  # steps in which it's told which box stands freest
 
 
-def chains(standing: Standing) -> np.ndarray:
+def chains(boxes: TakenBoxes) -> np.ndarray:
     """[N] number of each box's chain, by time of birth."""
-    chain = np.zeros(len(standing.box), np.int64)
+    chain = np.zeros(len(boxes.box), np.int64)
     before, born = np.zeros(0, np.int64), 0
-    for a, b in itertools.pairwise(standing.start):
+    for k, (a, b) in enumerate(itertools.pairwise(boxes.start)):
         here = np.arange(a, b)
         chain[here] = -1
-        if len(before) and len(here):
-            overlap = expanded_overlap(standing.box[before], standing.box[here], 0.0)
+        if len(before) and len(here) and not boxes.camera.begins[k]:
+            expected = boxes.camera.carry(boxes.box[before], k - 1, k)
+            overlap = expanded_overlap(expected, boxes.box[here], 0.0)
             i, j = np.nonzero(_clear(overlap, 1) & _clear(overlap, 0) & (overlap >= LEAST_OVERLAP))
             chain[here[j]] = chain[before[i]]
         new = here[chain[here] < 0]
@@ -44,21 +45,21 @@ def _clear(overlap: np.ndarray, axis: int) -> np.ndarray:
     return (overlap == np.expand_dims(first, axis)) & np.expand_dims(first - second >= MARGIN, axis)
 
 
-def need_looks(standing: Standing, chain: np.ndarray) -> np.ndarray:
+def need_looks(boxes: TakenBoxes, chain: np.ndarray) -> np.ndarray:
     """[N] whether a box needs an embedding: one in `EVERY` seconds of each chain, which stands as free as any there."""
-    time = standing.time
+    time = boxes.time
     first = np.full(int(chain.max(initial=-1)) + 1, np.inf)
     np.minimum.at(first, chain, time)
     turn = np.floor((time - first[chain] + 1e-6) / EVERY).astype(np.int64)
-    order = np.lexsort((time, np.round(CROWDED * standing.crowd), turn, chain))
+    order = np.lexsort((time, np.round(CROWDED * boxes.crowd), turn, chain))
     needed = np.zeros(len(chain), bool)
     needed[order[np.unique(np.stack([chain, turn], 1)[order], axis=0, return_index=True)[1]]] = True
     return needed
 
 
-def spread_looks(standing: Standing, chain: np.ndarray, looks: Looks) -> Looks:
+def spread_looks(boxes: TakenBoxes, chain: np.ndarray, looks: Looks) -> Looks:
     """The looks of each box, or of the one that is nearest in time of those of its chain that have any."""
-    time, known, place = standing.time, looks.known, looks.place.copy()
+    time, known, place = boxes.time, looks.known, looks.place.copy()
     order = np.argsort(chain, kind="stable")  # the boxes of a chain are in order of time
     for rows in np.split(order, np.flatnonzero(np.diff(chain[order])) + 1):
         own = rows[known[rows]]

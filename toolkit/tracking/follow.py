@@ -12,6 +12,7 @@ from enum import IntEnum
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from ..camera_path import CameraPath
 from ..looks import Looks
 from .geometry import crowding, expanded_overlap, nested
 from .motion import Motion
@@ -76,9 +77,10 @@ class Seen:
     Attributes:
         time: [F] seconds of the frames that were looked at, increasing.
         start: [F + 1] row of each frame's first box; the last one is N.
-        box: [N, 4] corners in pixels, of a standing camera.
+        box: [N, 4] corners in pixels.
         confidence: [N] 0 to 1.
         looks: of the N boxes.
+        camera: its path through the F frames.
         different, same: the cosine of two people's looks and that of one person's, in the mean.
     """
 
@@ -87,6 +89,7 @@ class Seen:
     box: np.ndarray
     confidence: np.ndarray
     looks: Looks
+    camera: CameraPath
     different: float = 0.0
     same: float = 1.0
 
@@ -138,7 +141,11 @@ def follow(seen: Seen, settings: FollowSettings) -> Followed:
         rows = np.arange(seen.start[k], seen.start[k + 1])
         box, looks = seen.box[rows], seen.looks[rows]
         _forget(people, time, settings)
+        if seen.camera.begins[k]:  # nobody is where the shot before had them
+            people.keep(np.zeros(0, np.int64))
         if k:
+            if not seen.camera.stands:
+                people.motion.carry(seen.camera.steps[k])
             people.motion.predict((time - before) * settings.fps, people.last < before)
         mine = _cascade(people, seen, box, looks, seen.confidence[rows] >= settings.confidence, settings)
         crowd = crowding(box)

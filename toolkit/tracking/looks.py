@@ -19,7 +19,7 @@ from ..looks import Looks
 from ..track import BOX
 from ..video import FrameReader, Segment, Take, segments
 from ..work import Count, read_piece, write_piece
-from .camera import Standing
+from .by_frame import TakenBoxes
 from .chains import chains, need_looks
 
 BATCH = 64  # crops embedded at once
@@ -36,7 +36,7 @@ class LooksFacts(TypedDict):
 def looks_of(
     take: Take,
     detections: pl.DataFrame,
-    standing: Standing,
+    boxes: TakenBoxes,
     embedder: Embedder,
     segment_seconds: float,
     folder: Path,
@@ -44,11 +44,11 @@ def looks_of(
     """The looks of the rows of `detections`.
 
     Args:
-        detections: DETECTION_COLUMNS of the take, by frame. standing: `stand_still` of them.
+        detections: DETECTION_COLUMNS of the take, by frame. boxes: `by_frame` of them.
         folder: for the durable pieces; named by the caller after all that they depend on.
     """
     needed = np.zeros(len(detections), bool)
-    needed[standing.rows] = need_looks(standing, chains(standing))
+    needed[boxes.rows] = need_looks(boxes, chains(boxes))
     time = detections["time"].to_numpy()
     rows, parts = [], []
     with progress(f"{take.source.key}: looks", total=int(needed.sum()), unit="boxes") as advance:

@@ -1,4 +1,4 @@
-"""A take's detections to tracks: `track_people(detections, stand_still(detections), None, settings)`."""
+"""A take's detections to tracks: `track_people(detections, by_frame(detections), looks, FollowSettings(fps=25.0))`."""
 
 import itertools
 from dataclasses import replace
@@ -7,8 +7,8 @@ import numpy as np
 import polars as pl
 
 from ..looks import Looks
-from ..track import BOX, TRACK_COLUMNS, renumber
-from .camera import Standing
+from ..track import TRACK_COLUMNS, renumber
+from .by_frame import TakenBoxes
 from .chains import chains, spread_looks
 from .follow import Fate, FollowSettings, Seen, follow
 from .mending import MendSettings, bridge, cut_changes, fill, second_tracks
@@ -18,7 +18,7 @@ ALONE, LEAST_PAIRS = 0.1, 30
 
 def track_people(
     detections: pl.DataFrame,
-    standing: Standing,
+    boxes: TakenBoxes,
     looks: Looks,
     settings: FollowSettings,
     mending: MendSettings | None = None,
@@ -26,9 +26,8 @@ def track_people(
     """Follows people through one source.
 
     Args:
-        detections: columns frame, time, x1, y1, x2, y2, confidence, by frame; a frame that was looked at and holds
-            nobody has one row with null in place of a box.
-        standing: `stand_still` of them.
+        detections: columns frame, time, x1, y1, x2, y2, confidence, by frame.
+        boxes: `by_frame` of them.
         looks: of the rows of `detections`; where they tell nothing, motion alone decides.
 
     Returns:
@@ -36,15 +35,15 @@ def track_people(
         boxes_second and boxes_weak (found, but in no track), boxes_filled, cuts_changed, tracks_bridged.
     """
     mending = mending or MendSettings(reach=settings.max_gap, gap=settings.max_gap)
-    found = detections[standing.rows]
-    chain, crowd = chains(standing), standing.crowd
-    own = looks.rows(standing.rows)
+    found, chain, crowd = detections[boxes.rows], chains(boxes), boxes.crowd
+    own = looks.rows(boxes.rows)
     seen = Seen(
-        time=standing.frames["time"].to_numpy(),
-        start=standing.start,
-        box=standing.box,
+        time=boxes.frames["time"].to_numpy(),
+        start=boxes.start,
+        box=boxes.box,
         confidence=found["confidence"].to_numpy().astype(np.float64),
-        looks=spread_looks(standing, chain, own),
+        looks=spread_looks(boxes, chain, own),
+        camera=boxes.camera,
     )
     if looks:
         seen = _measured(seen, np.flatnonzero(own.known & (crowd < ALONE)), chain)
@@ -54,7 +53,7 @@ def track_people(
     second = second_tracks(seen, track, mending)
     track = np.where(second, 0, track)
     gaps = fill(seen, track, mending)
-    tracks = _table(standing, found, track, gaps)
+    tracks = _table(boxes.frames, found, track, gaps)
     counts = {
         "boxes_second": int((followed.fate == Fate.SECOND).sum() + second.sum()),
         "boxes_weak": int((followed.fate == Fate.WEAK).sum()),
@@ -86,18 +85,15 @@ def _measured(seen: Seen, clear: np.ndarray, chain: np.ndarray) -> Seen:
 
 
 def _table(
-    standing: Standing, found: pl.DataFrame, track: np.ndarray, gaps: list[tuple[int, int, int, float]]
+    frames: pl.DataFrame,
+    found: pl.DataFrame,
+    track: np.ndarray,
+    gaps: list[tuple[int, int, np.ndarray]],
 ) -> pl.DataFrame:
     """TRACK_COLUMNS of the boxes in tracks and of those that fill gaps."""
     inside = np.flatnonzero(track > 0)
     own = found[inside].with_columns(track=pl.Series(track[inside], dtype=pl.Int64), truth=pl.lit(None, pl.Int64))
-    at, before, after = (np.array([gap[i] for gap in gaps], np.int64) for i in range(3))
-    way = np.array([gap[3] for gap in gaps])[:, None]
-    between = (1 - way) * standing.box[before] + way * standing.box[after] if gaps else np.zeros((0, 4))
-    box = standing.seen_by_camera(between, at)
-    filled = standing.frames[at].with_columns(
-        pl.Series("track", track[before], dtype=pl.Int64), *(pl.Series(name, box[:, i]) for i, name in enumerate(BOX))
-    )
-    filled = filled.with_columns(confidence=None, truth=None)
-    tables = [table.select(pl.col(name).cast(kind) for name, kind in TRACK_COLUMNS.items()) for table in (own, filled)]
-    return renumber(pl.concat(tables))
+    frame, time = frames["frame"].to_list(), frames["time"].to_list()
+    rows = [(frame[k], time[k], int(track[row]), *box.tolist(), None, None) for k, row, box in gaps]
+    filled = pl.DataFrame(rows, schema=TRACK_COLUMNS, orient="row")
+    return renumber(pl.concat([own.select(list(TRACK_COLUMNS)).cast(TRACK_COLUMNS), filled]))

@@ -6,10 +6,11 @@ import numpy as np
 import polars as pl
 import pytest
 
+from reidkit.toolkit.camera_path import IDENTITY, CameraPath
 from reidkit.toolkit.looks import Looks
 from reidkit.toolkit.track import BOX, TRACK_COLUMNS
-from reidkit.toolkit.tracking import Fate, FollowSettings, Seen, follow, stand_still, track_people
-from reidkit.toolkit.tracking.camera import motion_of_boxes
+from reidkit.toolkit.tracking import Fate, FollowSettings, Seen, by_frame, follow, track_people
+from reidkit.toolkit.tracking.camera import pan
 from reidkit.toolkit.tracking.chains import EVERY, chains, need_looks, spread_looks
 from reidkit.toolkit.tracking.follow import assign
 from reidkit.toolkit.tracking.geometry import crowding, expanded_overlap
@@ -17,6 +18,10 @@ from reidkit.toolkit.tracking.mending import MendSettings, bridge, cut_changes, 
 
 FPS = 25.0
 SETTINGS = FollowSettings(fps=FPS)
+
+
+def standing(frames: int) -> CameraPath:
+    return CameraPath.of(np.tile(IDENTITY, (frames, 1, 1)))
 
 
 def people(frames: list[list[tuple]]) -> Seen:
@@ -34,6 +39,7 @@ def people(frames: list[list[tuple]]) -> Seen:
         np.array(box, float).reshape(-1, 4),
         np.array(confidence, float),
         Looks.of(np.array(looks, float).reshape(len(box), -1)) if box else Looks.nothing(0),
+        standing(len(frames)),
     )
 
 
@@ -48,10 +54,9 @@ def table(frames: list[list[tuple]]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def tracked(detections: pl.DataFrame, camera: np.ndarray | None = None) -> tuple[pl.DataFrame, dict[str, int]]:
+def tracked(detections: pl.DataFrame, steps: np.ndarray | None = None) -> tuple[pl.DataFrame, dict[str, int]]:
     """By motion alone."""
-    standing = stand_still(detections, camera)
-    return track_people(detections, standing, Looks.nothing(len(detections)), SETTINGS)
+    return track_people(detections, by_frame(detections, steps), Looks.nothing(len(detections)), SETTINGS)
 
 
 def slow_overlap(a, b, by: float) -> float:
@@ -106,7 +111,7 @@ def test_a_second_box_founds_no_track_and_is_counted():
     seen = people([[(50, 50)] for _ in range(20)])
     box = np.repeat(seen.box, 2, 0)
     box[1::2] = box[1::2] + np.array([5, 45, -5, -5])  # legs
-    twice = Seen(seen.time, 2 * seen.start, box, np.repeat(seen.confidence, 2), Looks.nothing(40))
+    twice = Seen(seen.time, 2 * seen.start, box, np.repeat(seen.confidence, 2), Looks.nothing(40), standing(20))
     found = follow(twice, SETTINGS)
     assert found.track[::2].tolist() == [1] * 20
     assert set(found.fate[1::2].tolist()) == {Fate.SECOND}
@@ -183,7 +188,10 @@ def test_a_chain_of_parts_is_joined_to_one():
 
 def test_gaps_are_filled_on_the_straight_line_but_not_behind_somebody():
     seen = people([[(0, 50)], [], [], [], [(40, 50)]])
-    assert fill(seen, np.array([1, 1]), MendSettings()) == [(k, 0, 1, k / 4) for k in (1, 2, 3)]
+    filled = fill(seen, np.array([1, 1]), MendSettings())
+    assert [(k, row) for k, row, _ in filled] == [(1, 0), (2, 0), (3, 0)]
+    for k, _, box in filled:
+        assert box == pytest.approx(seen.box[0] + [10 * k, 0, 10 * k, 0])
     assert fill(seen, np.array([1, 1]), MendSettings(gap=0.1)) == []
     hidden = people([[(0, 50)], [], [(20, 52)], [], [(40, 50)]])
     assert [k for k, *_ in fill(hidden, np.array([1, 2, 1]), MendSettings())] == [1, 3]
@@ -221,53 +229,43 @@ def test_the_camera_s_pan_is_read_off_the_boxes_and_is_nothing_where_it_stands()
         corner = places + k * own + (k * shift, 0)
         return np.concatenate([corner, corner + np.array([40, 100])], 1)
 
-    steps = motion_of_boxes([boxes(k, 9.0) for k in range(20)])
-    assert np.abs(steps[:, 0, 2].cumsum() - 9 * np.arange(20)).max() < 20
-    assert (motion_of_boxes([boxes(k, 0.0) for k in range(20)]) == np.eye(2, 3)).all()
+    moved = pan([boxes(k, 9.0) for k in range(20)])
+    assert np.abs(moved[1:, 0, 2] - 9).mean() < 1
+    assert np.array_equal(moved[:, :, :2], np.tile(np.eye(2), (20, 1, 1)))
+    assert (pan([boxes(k, 0.0) for k in range(20)]) == IDENTITY).all()
 
 
-def zooming(count: int) -> np.ndarray:
-    """Steps of a camera that zooms in, rolls and pans: [count, 2, 3]."""
-    turn = 1.01 * np.exp(0.004j)
-    return np.tile([[turn.real, -turn.imag, 14.0], [turn.imag, turn.real, -6.0]], (count, 1, 1))
+def panned(frames: int, shift: float) -> np.ndarray:
+    """[F, 2, 3] of a camera that moves what it sees by `shift` pixels to the right in every frame."""
+    steps = np.tile(IDENTITY, (frames, 1, 1))
+    steps[1:, 0, 2] = shift
+    return steps
 
 
-def test_who_stands_still_stands_still_before_a_moving_camera():
-    """Boxes of 40 x 100 pixels in the first frame, seen by a camera that zooms, rolls and pans."""
-    middle, scale, rows = np.array([[300.0, 200.0], [500.0, 260.0]]), 1.0, []
-    steps = zooming(20)
-    for k in range(20):
-        if k:
-            middle = middle @ steps[k, :, :2].T + steps[k, :, 2]
-            scale *= 1.01
-        half = scale * np.array([20, 50])
-        rows += [(k, k / FPS, *(m - half), *(m + half), 0.9) for m in middle]
-    detections = pl.DataFrame(rows, schema=["frame", "time", *BOX, "confidence"], orient="row")
-    standing = stand_still(detections, steps)
-    for one in (standing.box[::2], standing.box[1::2]):
-        assert np.abs(one - one[0]).max() < 20  # what is forgotten of zoom and roll
-        assert np.abs(np.diff(one, axis=0)).max() < 2
-    back = standing.seen_by_camera(standing.box, np.repeat(np.arange(20), 2))
-    np.testing.assert_allclose(back, detections.select(BOX).to_numpy(), atol=1e-6)
-    hole = detections.filter(~((pl.int_range(pl.len()) % 2 == 0) & pl.col("frame").is_between(8, 11)))
-    tracks, counts = tracked(hole, steps)
-    assert (tracks["track"].n_unique(), counts["boxes_filled"]) == (2, 4)
-    filled = tracks.filter(pl.col("confidence").is_null()).select(BOX).to_numpy()
-    np.testing.assert_allclose(filled, detections.select(BOX).to_numpy()[16:24:2], atol=2)
+def test_people_are_followed_through_a_pan_that_is_faster_than_they_are():
+    frames = [[(50 + 70 * k, 50), (110 + 70 * k, 60)] if k not in (9, 10) else [] for k in range(20)]
+    steps = panned(20, 70.0)
+    tracks, counts = tracked(table(frames), steps)
+    assert tracks["track"].n_unique() == 2
+    assert counts["boxes_filled"] == 4
+    for row in tracks.iter_rows(named=True):  # also those that fill the gap
+        assert row["x1"] == pytest.approx((50, 110)[row["track"] - 1] + 70 * row["frame"])
+    # Told that the camera stands, each person is taken for the other, or lost.
+    assert tracked(table(frames), panned(20, 0.0))[0].equals(tracks) is False
 
 
-def test_nobody_goes_on_from_one_shot_to_the_next():
-    steps = np.tile(np.eye(2, 3), (20, 1, 1))
-    assert tracked(table([[(50, 50)]] * 20), steps)[0]["track"].n_unique() == 1
-    steps[10] = np.nan
-    tracks, counts = tracked(table([[(50, 50)]] * 20), steps)
-    assert tracks["track"].to_list() == [1] * 10 + [2] * 10
+def test_nobody_is_followed_from_one_shot_to_another():
+    frames = [[(50, 50)]] * 20
+    steps = panned(20, 0.0)
+    steps[12] = np.nan
+    tracks, counts = tracked(table(frames), steps)
+    assert tracks["track"].to_list() == [1] * 12 + [2] * 8
     assert counts["tracks_bridged"] == 0
 
 
 def needed(frames: list[list[tuple]]) -> np.ndarray:
-    standing = stand_still(table(frames))
-    return need_looks(standing, chains(standing))
+    boxes = by_frame(table(frames), panned(len(frames), 0.0))
+    return need_looks(boxes, chains(boxes))
 
 
 def test_boxes_that_nobody_stands_near_need_no_embedding_of_every_frame():
@@ -287,12 +285,12 @@ def test_the_box_that_stands_freest_is_embedded():
 
 def test_a_chain_shares_its_looks():
     frames = [[(50, 50), (400, 50)]] * 20 + [[(50, 50), (430, 50)]] * 20
-    standing = stand_still(table(frames))
-    chain = chains(standing)
+    boxes = by_frame(table(frames), panned(len(frames), 0.0))
+    chain = chains(boxes)
     assert chain.reshape(-1, 2)[[0, 19, 20, 39]].tolist() == [[0, 1], [0, 1], [0, 2], [0, 2]]
     looks = np.zeros((80, 2))
     looks[[0, 1, 40]] = [(1, 0), (0, 1), (0.6, 0.8)]
-    spread = spread_looks(standing, chain, Looks.of(looks))[np.arange(80)].reshape(-1, 2, 2)
+    spread = spread_looks(boxes, chain, Looks.of(looks))[np.arange(80)].reshape(-1, 2, 2)
     assert (spread[:11, 0] == (1, 0)).all()
     assert (spread[11:, 0] == (0.6, 0.8)).all()
     assert (spread[:20, 1] == (0, 1)).all()
