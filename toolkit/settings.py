@@ -39,7 +39,7 @@ class FootageSettings:
         jpeg_quality: of crops.
     """
 
-    tracker: Literal["looks", "bytetrack", "ocsort", "botsort", "cbiou"] = "bytetrack"
+    tracker: Literal["looks", "bytetrack", "ocsort", "botsort", "cbiou"] = "looks"
     confidence: Share | None = None
     flip_test: bool = False
     drop_duplicates: bool | None = None
