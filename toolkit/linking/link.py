@@ -7,7 +7,8 @@ Two tracklets seen at the same time in one camera are two people (cannot-link); 
 one sequence are one person (must-link). Both hold whatever the embeddings say. Within them the two most similar
 clusters are merged until the similarity falls below a threshold that is read off the event itself: cannot-link pairs
 show how similar different people look to this embedder on this footage, pairs of tracklets in two cameras that are
-each other's best match show how similar one person looks.
+each other's best match show how similar one person looks. Where cameras share nobody, the best match is a stranger:
+links that are no better than those between strangers are taken back (`strangers`).
 """
 
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ from .constraints import Conflicts, unit_conflicts, units_of
 from .linkage import Nodes, merge_alike, merge_in_windows
 from .observations import LEAST_WEIGHT, Evidence, Observations, camera_centred, people_at_once
 from .pull import Pull, worth
+from .strangers import without_strangers
 
 ROUNDS = 4  # of refining clusters and merging them again
 # Two clusters of one person are kept apart by a few tracklets of others that went astray in them; those of two people
@@ -30,6 +32,9 @@ ROUNDS = 4  # of refining clusters and merging them again
 TOLERATED = 0.02
 # A cluster with less than this share of a typical person's footage may be one by chance.
 SCRAP = 0.05
+# Less footage than this, in seconds and as a share of a typical person's, founds nobody: its tracklets join whom they
+# are like, or stay undecided.
+BRIEF, BRIEF_SHARE = 4.0, 0.1
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,11 @@ def link(seen: Observations, settings: LinkSettings, evidence: Evidence | None =
         anchor[:] = True
     label = _founded(nodes, conflicts, anchor, calibration.threshold, settings.people or 1)
     clusters = _refined(Clusters(nodes, conflicts, label), calibration.threshold, settings.people or 1)
-    clusters = _without_scraps(clusters, calibration, crowd, known, settings.people or 1)
+    # Cameras that share a floor share people: then the floor tells strangers better.
+    if settings.people is None and nodes.pull is None:
+        clusters = without_strangers(clusters, seen.camera[np.unique(unit, return_index=True)[1]])
+    seconds = np.bincount(unit, length, conflicts.count)
+    clusters = _without_scraps(clusters, seconds, calibration, crowd, known, settings.people or 1)
     if settings.people is not None:
         clusters = clusters.merged(
             merge_alike(clusters.as_nodes(), clusters.conflicts_between(), -np.inf, settings.people)
@@ -137,11 +146,13 @@ def _refined(clusters: Clusters, threshold: float, least: int) -> Clusters:
 
 
 def _without_scraps(
-    clusters: Clusters, calibration: Calibration, crowd: int, known: np.ndarray, least: int
+    clusters: Clusters, seconds: np.ndarray, calibration: Calibration, crowd: int, known: np.ndarray, least: int
 ) -> Clusters:
-    """The clusters without those that hold next to nothing, alike by chance: what many poor tracklets leave over.
+    """The clusters without those that hold next to nothing: what poor tracklets leave over that are alike by chance,
+    and people of whom there is too little to tell them from somebody who is known better.
 
     Args:
+        seconds: [n] footage of each unit.
         crowd: the most people seen at once in a camera.
         known: [n] units that are said to be a person; clusters that hold one stay.
         least: so many clusters stay.
@@ -150,6 +161,9 @@ def _without_scraps(
     typical = np.median(np.sort(clusters.mass)[-crowd:])
     scrap = clusters.mass < SCRAP * typical
     scrap &= clusters.cohesion() < (calibration.threshold + calibration.same_mean) / 2
+    held = clusters.label >= 0
+    footage = np.bincount(clusters.label[held], seconds[held], len(clusters))
+    scrap |= footage < min(BRIEF, BRIEF_SHARE * np.median(np.sort(footage)[-crowd:]))
     scrap[inside[inside >= 0]] = False
     scrap[np.argsort(-clusters.mass, kind="stable")[:least]] = False
     return clusters.merged(np.where(scrap, UNDECIDED, np.arange(len(clusters))))
