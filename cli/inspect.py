@@ -33,7 +33,8 @@ def inspect(dataset: Path, sheet: Path | None, html: Path | None, croissant: Pat
         pages = write_sheets(dataset, sheet, tracklet_table(dataset), frame_table(dataset))
     missing = _write_card(dataset, html, croissant)
     if as_json:
-        print_json({**facts, "sheets": [str(page) for page in pages], "datasheet_missing": sorted(missing)})
+        asked = {"datasheet_missing": sorted(missing)} if html or croissant else {}
+        print_json({**facts, "sheets": [str(page) for page in pages], **asked})
         return
     print_counts(facts["name"], facts["protocol"], facts)
     cameras = facts["camera_names"]
