@@ -100,7 +100,7 @@ def twins(material: Material) -> list[Twins]:
 def _candidates(looks: Looks, owner: list[str], whole: np.ndarray) -> set[tuple[str, str]]:
     """Pairs of tracklets of which one crop each agrees in a part of the hash, and is alike."""
     found: set[tuple[str, str]] = set()
-    parts = looks.bits[whole].reshape(len(whole), BANDS, -1)
+    parts = looks.bits[whole].reshape(len(whole), BANDS, looks.bits.shape[1] // BANDS)
     for band in range(BANDS):
         values = np.ascontiguousarray(parts[:, band]).view(np.uint32).ravel()
         table = pl.DataFrame({"value": values, "row": whole, "owner": [owner[r] for r in whole]})
