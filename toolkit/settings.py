@@ -24,6 +24,9 @@ class FootageSettings:
         tracker: looks (`tracking`: boxes, motion and looks), bytetrack, ocsort, botsort or
             cbiou.
         confidence: of the boxes that a track may start from. None: the detector's own (`Detector.track_confidence`).
+        flip_test: look at every frame and at its mirror image, and fuse the boxes; takes twice the time.
+        drop_duplicates: leave out second boxes on a person (`refine`). None: the detector's own
+            (`Detector.drop_duplicates`).
         min_height: pixels; smaller boxes give no crop.
         min_length: seconds; shorter tracks are dropped.
         max_gap: seconds; a track ends where its person was unseen for longer.
@@ -38,6 +41,8 @@ class FootageSettings:
 
     tracker: Literal["looks", "bytetrack", "ocsort", "botsort", "cbiou"] = "looks"
     confidence: Share | None = None
+    flip_test: bool = False
+    drop_duplicates: bool | None = None
     min_height: Annotated[float, Meta(ge=0, le=100_000)] = 48.0
     min_length: Seconds = 0.2
     max_gap: Seconds = 1.0
