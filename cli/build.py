@@ -13,6 +13,7 @@ SPLITS = ("auto", "event", "identity", "test")
 PROTOCOLS = ("auto", "video-reid", "single-camera-views")
 FLOORS = ("auto", "off")
 TRACKERS = ("looks", "bytetrack", "ocsort", "botsort", "cbiou")
+TRACKERS = ("looks", "bytetrack", "ocsort", "botsort", "cbiou", "mcbyte")
 
 
 @click.command()
