@@ -46,7 +46,10 @@ def without_strangers(clusters: Clusters, camera: np.ndarray) -> Clusters:
     # One person alone may be unlike all others, or beside a twin of a false box; the event's own level steadies that.
     rival = (np.where(known, rival, np.median(rival[known])) + np.median(rival[known])) / 2
     strange = (rival[one] + rival[other]) / 2
-    height = (pair_products(looks, one, other) - strange) / np.maximum(1 - strange, 1e-6)
+    alike = pair_products(looks, one, other)
+    if clusters.nodes.pull:
+        alike += clusters.nodes.pull.merged(part, len(owner)).between(one, other)
+    height = (alike - strange) / np.maximum(1 - strange, 1e-6)
     height = np.clip(height, -1, 1)
     mass = np.bincount(part[inside], clusters.nodes.mass[inside])
     weight = np.minimum(mass[one], mass[other])
