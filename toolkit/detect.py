@@ -31,8 +31,8 @@ SIMULATED = "simulated"
 DEFAULT_CONFIDENCE = 0.1
 # Where tracks start, for detectors that don't say otherwise.
 TRACK_CONFIDENCE = 0.5
-# The detector of simulated footage is cautious: at 0.28 its recall and its precision are both 0.96, and hardly any box is on
-# nobody. Weaker boxes are mostly second ones on a person, or right.
+# The detector of simulated footage is cautious: at 0.28 its recall and its precision are both 0.96. Hardly any weaker
+# box is on nobody: they are right, or second ones on a person.
 SIMULATED_CONFIDENCE = 0.15
 SIMULATED_TRACK_CONFIDENCE = 0.28
 
