@@ -2,6 +2,6 @@
 
 from .calibration import Calibration
 from .link import UNDECIDED, Links, LinkSettings, link
-from .observations import Observations
+from .observations import Evidence, Observations
 
-__all__ = ["UNDECIDED", "Calibration", "LinkSettings", "Links", "Observations", "link"]
+__all__ = ["UNDECIDED", "Calibration", "Evidence", "LinkSettings", "Links", "Observations", "link"]
