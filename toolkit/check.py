@@ -22,7 +22,7 @@ from ..datasets.progress import progress
 from ..datasets.schema import read_parquet
 from ..datasets.text import printable
 from .manifest import counts
-from .split import queries
+from .split import across, queries
 
 T = TypeVar("T")
 
@@ -136,6 +136,12 @@ def _check_split(tracklets: pl.DataFrame, frames: pl.DataFrame, manifest: Manife
         both = both.filter(pl.col("side") > 1).sort("shown")
         if len(both) and not (shared and name != "identities"):
             problems.append(f"{len(both)} {name} are in train and test, '{both['shown'][0]}' first.")
+    for one in across(tracklets, manifest.same_person):
+        (a, b), (event, other), sure = one.identities, one.events, one.probability
+        problems.append(
+            f"Identities {a} ('{event}') and {b} ('{other}') are one person with a probability of {sure:.2f}, and are "
+            "in train and test."
+        )
     people = tracklets.filter((pl.col("kind") == "person") & (pl.col("split") == "test"))
     have = set(people.filter(role="query")["id"].to_list())
     due = len(queries(people))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from .linking import UNDECIDED, Calibration, Observations, link
+from .linking import UNDECIDED, Calibration, Observations, Portraits, link, portraits
 from .pieces import Piece, SourceWork, cut_event
 from .settings import EventSettings
 
@@ -44,12 +44,14 @@ class Proposals:
         tracklets: COLUMNS, ordered by source and time.
         frames: FRAME_COLUMNS, a row a crop; `tracklet` is the id in `tracklets`.
         calibration: of the linking.
+        portraits: of the clusters, to be compared with those of other events.
         counts: tracklets_cut, and the number of pieces that are junk, by reason.
     """
 
     tracklets: pl.DataFrame
     frames: pl.DataFrame
     calibration: Calibration
+    portraits: Portraits
     counts: dict[str, int]
 
 
@@ -65,7 +67,8 @@ def propose(works: Sequence[SourceWork], settings: EventSettings, views: int = 1
     """
     pieces = cut_event(list(works), settings, views)
     linked = [i for i, piece in enumerate(pieces) if not piece.excluded]
-    links = link(_observe([pieces[i] for i in linked]), settings.link)
+    seen = _observe([pieces[i] for i in linked])
+    links = link(seen, settings.link)
     cluster = np.full(len(pieces), UNDECIDED, np.int64)
     confidence = np.zeros(len(pieces), np.float32)
     cluster[linked], confidence[linked] = links.cluster, links.confidence
@@ -101,6 +104,7 @@ def propose(works: Sequence[SourceWork], settings: EventSettings, views: int = 1
         pl.DataFrame(rows, schema=COLUMNS),
         _frames(works, pieces),
         links.calibration,
+        portraits(seen, cluster[linked], settings.link.overlap),
         {
             "tracklets_cut": len({(p.work.take.source.key, p.local) for p in pieces if p.changed}),
             "second_boxes": reason.count("second box"),

@@ -3,5 +3,17 @@
 from .calibration import Calibration
 from .link import UNDECIDED, Links, LinkSettings, link
 from .observations import Observations
+from .returning import Candidate, Portraits, portraits, returning
 
-__all__ = ["UNDECIDED", "Calibration", "LinkSettings", "Links", "Observations", "link"]
+__all__ = [
+    "UNDECIDED",
+    "Calibration",
+    "Candidate",
+    "LinkSettings",
+    "Links",
+    "Observations",
+    "Portraits",
+    "link",
+    "portraits",
+    "returning",
+]
