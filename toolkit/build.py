@@ -162,10 +162,13 @@ def build(
         _require_people(works, settings.footage)
 
         single = _is_single_camera(found, settings.protocol)
-        proposals = _link(works, settings.event, divide=single)
+        # Who asks for parts gets them.
+        events = settings.event if settings.footage.max_length is None else replace(settings.event, rejoin=0.0)
+        proposals = _link(works, events, divide=single)
         tracklets = _number(pl.concat([one.tracklets for one in proposals.values()]))
+        tracks = {key: table for one in proposals.values() for key, table in one.tracks.items()}
         scored = score_build(
-            works, tracklets, annotated, settings.footage.confidence, shared_ids=found.identities is not None
+            works, tracklets, tracks, annotated, settings.footage.confidence, shared_ids=found.identities is not None
         )
         same = _same_people(proposals, tracklets, settings.split.same_person)
         tracklets, by = assign(_with_truth(tracklets, scored.truth), settings.split, same)
@@ -280,11 +283,13 @@ def _extract_alone(
 def _embed(take: Take, extracted: Extracted, embedder: Embedder, out: Path) -> SourceWork:
     """The take's work with its crops embedded; a cache of other crops or another embedder is replaced."""
     rows = extracted.frames.write_csv(float_precision=4)
-    key = work_key(REVISION, take.sha256, hashlib.sha256(rows.encode()).hexdigest(), embedder.sha256)
+    known = extracted.looks[np.flatnonzero(extracted.looks.known)]
+    parts = [hashlib.sha256(part).hexdigest() for part in (rows.encode(), known.tobytes())]
+    key = work_key(REVISION, take.sha256, parts, embedder.sha256)
     folder = out / WORK / "embed"
     slug = source_slug(take.source)
     stored = folder / f"{slug}-{key}.npz"
-    crops = embed_source(extracted.frames, embedder, out, stored, take.source.key)
+    crops = embed_source(extracted.frames, extracted.looks, embedder, out, stored, take.source.key)
     for old in sorted(folder.glob(f"{slug}-????????????.npz")):
         if old != stored:
             old.unlink()
