@@ -11,7 +11,7 @@ from .terminal import print_json
 
 SPLITS = ("auto", "event", "identity", "test")
 PROTOCOLS = ("auto", "video-reid", "single-camera-views")
-TRACKERS = ("looks", "bytetrack", "ocsort", "botsort", "cbiou")
+TRACKERS = ("looks", "bytetrack", "ocsort", "botsort", "cbiou", "mcbyte")
 
 
 @click.command()

@@ -40,10 +40,12 @@ from .folder import WORK, claim, invalidate, refuse_other
 from .footage import Extracted, extract_take
 from .linking import returning
 from .manifest import counts, write_manifest, write_tables
+from .mcbyte import require_masks
 from .pieces import SourceWork
 from .settings import EventSettings, FootageSettings
 from .sheets import write_sheets
 from .split import SplitSettings, across, assign
+from .track import MCBYTE
 from .truth import Figures, score_build, truth_boxes
 from .video import Take, probe
 from .work import source_slug, work_key
@@ -132,6 +134,8 @@ def build(
     """
     if workers < 1:
         raise UsageError(f"{workers} workers are too few: give 1 or more.")
+    if settings.footage.tracker == MCBYTE:
+        require_masks()
     found = discover(raw)
     _check_place(raw, out)
     settings = replace(settings, name=settings.name or check_name(out.resolve().name, "name of a dataset"))

@@ -21,8 +21,8 @@ class FootageSettings:
     """What decides which crops come out of a take.
 
     Attributes:
-        tracker: looks (`tracking`: boxes, motion and looks), bytetrack, ocsort, botsort or
-            cbiou.
+        tracker: looks (`tracking`: boxes, motion and looks), bytetrack, ocsort, botsort,
+            cbiou, or mcbyte (where its mask models are installed).
         confidence: of the boxes that a track may start from. None: the detector's own (`Detector.track_confidence`).
         flip_test: look at every frame and at its mirror image, and fuse the boxes; takes twice the time.
         drop_duplicates: leave out second boxes on a person (`refine`). None: the detector's own
@@ -39,7 +39,7 @@ class FootageSettings:
         jpeg_quality: of crops.
     """
 
-    tracker: Literal["looks", "bytetrack", "ocsort", "botsort", "cbiou"] = "looks"
+    tracker: Literal["looks", "bytetrack", "ocsort", "botsort", "cbiou", "mcbyte"] = "looks"
     confidence: Share | None = None
     flip_test: bool = False
     drop_duplicates: bool | None = None

@@ -33,7 +33,7 @@ TOLERATED = 0.02
 SCRAP = 0.05
 # Less footage than this, in seconds and as a share of a typical person's, founds nobody: its tracklets join whom they
 # are like, or stay undecided.
-BRIEF, BRIEF_SHARE = 4.0, 0.1
+BRIEF, BRIEF_SHARE = 8.0, 0.15
 
 
 @dataclass(frozen=True)

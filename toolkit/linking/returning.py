@@ -16,9 +16,9 @@ from .constraints import seen_together
 from .observations import LEAST_WEIGHT, Observations, camera_centred
 from .strangers import height_above_strangers
 
-# Of the log-odds that a pair at some height is one person: fitted by logistic regression to the pairs that linking made of
-# what two cameras saw, with no, some or all people in common (simulated seeds 71 to 74). How well it holds over events
-# stands in `benchmarks/results/returning.md`.
+# Of the log-odds that a pair at some height is one person: fitted by logistic regression to the pairs that linking made
+# of what two cameras saw, with no, some or all people in common (simulated seeds 71 to 74). How well it holds over
+# events stands in `benchmarks/results/returning.md`.
 INTERCEPT, SLOPE = -4.3, 7.2
 
 
