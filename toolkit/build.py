@@ -36,6 +36,7 @@ from .detect import Detector
 from .discover import Discovery, discover
 from .embed import Embedder, embed_source
 from .events import Proposals, propose
+from .floor.picture import write_picture
 from .folder import WORK, claim, invalidate, refuse_other
 from .footage import Extracted, extract_take
 from .linking import returning
@@ -51,6 +52,7 @@ from .video import Take, probe
 from .work import source_slug, work_key
 
 SHEET = "contact-sheet.jpg"
+FLOOR = "floor.jpg"
 SINGLE, MULTI = "single-camera-views", "video-reid"
 # Raised when the same footage and settings give another dataset than before.
 REVISION = 3
@@ -94,11 +96,13 @@ class Outcome:
         manifest: as written.
         lost: share of the frames that did not decode, 0 to 1.
         sheets: the contact sheet's pages.
+        floor: the picture of the floors; None where none is known.
     """
 
     manifest: dict
     lost: float
     sheets: list[Path]
+    floor: Path | None = None
 
     def raise_for_loss(self, allowed: float) -> None:
         """Raises LossError where more was lost than allowed; the dataset is there nevertheless."""
@@ -182,6 +186,7 @@ def build(
         sheets = write_sheets(
             out, out / SHEET, pl.read_parquet(out / TRACKLETS), pl.read_parquet(out / FRAMES), own_folder=True
         )
+        floor = _write_floor(out / FLOOR, proposals, tracklets)
         losses = _sum(work.extracted.counts for work in works)
         manifest = write_manifest(
             out,
@@ -193,6 +198,7 @@ def build(
                 "split": {"by": by, "test_share": settings.split.test_share, "seed": settings.split.seed},
                 "scores": scored.total,
                 "linking": {event: _rounded(asdict(one.calibration)) for event, one in proposals.items()},
+                "floor": {event: one.floor for event, one in proposals.items()},
                 "settings": _settings_facts(settings, detector, embedder),
                 "sources": [_source_facts(work, scored.by_source) for work in works],
                 "same_person": [asdict(one) for one in same],
@@ -206,7 +212,7 @@ def build(
             },
         )
     lost = losses.get("frames_lost", 0) / max(losses.get("frames_expected", 0), 1)
-    return Outcome(manifest, lost, sheets)
+    return Outcome(manifest, lost, sheets, floor)
 
 
 def _check_place(raw: Path, out: Path) -> None:
@@ -245,7 +251,8 @@ def _identity_of(take: Take) -> list:
     source = take.source
     lines = source.annotation or source.truth
     digest = sha256_file(lines) if lines else None
-    return [source.event, source.camera, source.layout, take.sha256, source.offset, source.fps, digest, source.ignore]
+    given = [source.offset, source.fps, digest, source.ignore, source.floor]
+    return [source.event, source.camera, source.layout, take.sha256, *given]
 
 
 def _settings_facts(settings: BuildSettings, detector: Detector | None, embedder: Embedder) -> dict:
@@ -329,7 +336,7 @@ def _link(works: Sequence[SourceWork], settings: EventSettings, *, divide: bool)
         views = 1
         if divide and len(group) == 1:
             views = int(np.clip(round(group[0].take.duration / VIEW_SECONDS), FEWEST_VIEWS, MOST_VIEWS))
-        proposals[event] = propose(group, settings, views)
+        proposals[event] = propose(group, settings, views, at_once=not divide)
         people = proposals[event].tracklets.filter(pl.col("cluster") >= 0)
         junk = len(proposals[event].tracklets) - len(people)
         say(f"{event}: {len(people)} tracklets of {people['cluster'].n_unique()} people, {junk} junk")
@@ -345,6 +352,17 @@ def _number(table: pl.DataFrame) -> pl.DataFrame:
         pl.col("identity").fill_null(JUNK),
         kind=pl.when(pl.col("cluster") >= 0).then(pl.lit("person")).otherwise(pl.lit("junk")),
     ).sort("event", "camera", "id")
+
+
+def _write_floor(path: Path, proposals: Mapping[str, Proposals], tracklets: pl.DataFrame) -> Path | None:
+    """The picture of the events whose floor is known; one of an earlier build goes where none is."""
+    number = {(event, cluster): k for event, cluster, k in tracklets.select("event", "cluster", "identity").iter_rows()}
+    scenes = []
+    for event, one in proposals.items():
+        if one.scene is not None:
+            identity = [number.get((event, cluster), JUNK) for cluster in one.scene.identity.tolist()]
+            scenes.append(replace(one.scene, identity=np.array(identity)))
+    return write_picture(path, scenes)
 
 
 def _with_truth(tracklets: pl.DataFrame, truth: Mapping[str, int | None]) -> pl.DataFrame:

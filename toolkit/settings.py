@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from ..datasets.fields import check_fields
+from .floor.settings import FloorSettings
 from .linking import LinkSettings
 from .purify import PuritySettings
 
@@ -63,6 +64,7 @@ class EventSettings:
 
     Attributes:
         link: of the linking.
+        floor: of where people stand.
         purity: of the cutting where a person changes.
         nested: share of the smaller of two boxes that lies inside the larger, from which both are taken for one person.
         nested_share: share of the shorter tracklet's frames that must be so.
@@ -73,6 +75,7 @@ class EventSettings:
     """
 
     link: LinkSettings = field(default_factory=LinkSettings)
+    floor: FloorSettings = field(default_factory=FloorSettings)
     purity: PuritySettings = field(default_factory=PuritySettings)
     nested: Share = 0.8
     nested_share: Share = 0.5

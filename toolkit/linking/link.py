@@ -11,7 +11,7 @@ each other's best match show how similar one person looks. Where cameras share n
 links that are no better than those between strangers are taken back (`strangers`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import numpy as np
@@ -22,7 +22,8 @@ from .calibration import Calibration, calibrate
 from .clusters import UNDECIDED, Clusters, attach, confidence, refine
 from .constraints import Conflicts, unit_conflicts, units_of
 from .linkage import Nodes, merge_alike, merge_in_windows
-from .observations import LEAST_WEIGHT, Observations, camera_centred, people_at_once
+from .observations import LEAST_WEIGHT, Evidence, Observations, camera_centred, people_at_once
+from .pull import Pull, worth
 from .strangers import without_strangers
 
 ROUNDS = 4  # of refining clusters and merging them again
@@ -68,10 +69,13 @@ class Links:
     calibration: Calibration
 
 
-def link(seen: Observations, settings: LinkSettings) -> Links:
+def link(seen: Observations, settings: LinkSettings, evidence: Evidence | None = None) -> Links:
     """Clusters of one person each. The same observations give the same clusters, on any run.
 
     Time and memory grow with the number of tracklets N, as long as the number of people does not.
+
+    Args:
+        evidence: what else than looks is known of pairs of tracklets.
 
     Raises:
         UsageError: two tracklets that must be one person are seen at the same time in one camera.
@@ -89,6 +93,9 @@ def link(seen: Observations, settings: LinkSettings) -> Links:
     length = seen.end - seen.start
     weight = np.maximum(seen.weight, LEAST_WEIGHT) * np.sqrt(np.clip(length, 0.1, 4.0))
     nodes = Nodes(features, weight, (seen.start + seen.end) / 2)
+    if evidence is not None and len(evidence.first):
+        pull = Pull.from_log_odds(n, evidence.first, evidence.second, evidence.log_odds, worth(calibration))
+        nodes = replace(nodes, pull=pull)
     if conflicts.count < n:
         nodes = nodes.merged(unit, conflicts.count)
     known = np.zeros(conflicts.count, bool)
@@ -99,7 +106,8 @@ def link(seen: Observations, settings: LinkSettings) -> Links:
         anchor[:] = True
     label = _founded(nodes, conflicts, anchor, calibration.threshold, settings.people or 1)
     clusters = _refined(Clusters(nodes, conflicts, label), calibration.threshold, settings.people or 1)
-    if settings.people is None:
+    # Cameras that share a floor share people: then the floor tells strangers better.
+    if settings.people is None and nodes.pull is None:
         clusters = without_strangers(clusters, seen.camera[np.unique(unit, return_index=True)[1]])
     seconds = np.bincount(unit, length, conflicts.count)
     clusters = _without_scraps(clusters, seconds, calibration, crowd, known, settings.people or 1)
