@@ -120,16 +120,22 @@ class Network(nn.Module):
         """
         import onnx
 
-        held = {
-            i.name: torch.from_numpy(onnx.numpy_helper.to_array(i)) for i in onnx.load(str(exported)).graph.initializer
+        graph = onnx.load(str(exported)).graph
+        values = {i.name: torch.from_numpy(onnx.numpy_helper.to_array(i).copy()) for i in graph.initializer}
+        # "/layers.6/m.0/m/m.1/cv1/conv/Conv" in files of ours, "/model.6/…" in those of Ultralytics: "6.m.0.m.1.cv1"
+        convolutions = [n for n in graph.node if n.op_type == "Conv" and n.name.endswith("/conv/Conv")]
+        named = {
+            n.name.partition(".")[2].removesuffix("/conv/Conv").replace("/m/", "/").replace("/", "."): n.input
+            for n in convolutions
         }
         hooks = []
         for name, block in self.layers.named_modules():
             if not isinstance(block, type(self.layers[0])):
                 continue
-            block.conv.weight.copy_(held[f"model.{name}.conv.weight"])
+            _, weight, bias = named[name]
+            block.conv.weight.copy_(values[weight])
 
-            def settle(norm, inputs, bias=held[f"model.{name}.conv.bias"]):
+            def settle(norm, inputs, bias=values[bias]):
                 spread, mean = torch.var_mean(inputs[0], (0, 2, 3), correction=0)
                 norm.running_mean.copy_(mean)
                 norm.running_var.copy_(spread)

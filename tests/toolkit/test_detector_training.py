@@ -118,13 +118,21 @@ def plain_assignment(scores, boxes, centres, strides, people, k):
 
 
 def test_an_export_finds_what_the_network_finds(scripts, tmp_path):
-    """The file's boxes are the network's; features of an export whose normalisations were folded are taken up again."""
+    """The file's boxes are those that the network's raw output stands for."""
     import torch
 
     script, network = scripts
     script.prepare_ultralytics(tmp_path)
     measure = importlib.import_module("measure_detector")
     state = script.begin(tmp_path / "state.pt", None, None)
+    for layer in state.average.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            for values, low, high in (
+                (layer.bias, -0.3, 0.3),
+                (layer.weight, 0.7, 1.4),
+                (layer.running_mean, -0.2, 0.2),
+            ):
+                torch.nn.init.uniform_(values, low, high)
     state.save(tmp_path / "state.pt")
     measure.export(tmp_path, tmp_path / "detector.onnx", sparse=True)
     from reidkit.toolkit.onnx_session import open_session
@@ -137,3 +145,9 @@ def test_an_export_finds_what_the_network_finds(scripts, tmp_path):
     assert pytest.approx((boxes[:, :2] + boxes[:, 2:]) / 2, rel=1e-3, abs=1e-2) == found[0, :2].T
     assert pytest.approx(boxes[:, 2:] - boxes[:, :2], rel=1e-3, abs=1e-2) == found[0, 2:4].T
     assert found[0, 4] == pytest.approx(raw[0, 4].sigmoid().numpy(), rel=1e-3)
+    # The next training may start from the file: its features are these, though its normalisations are gone.
+    new = network.Network(tmp_path)
+    new.start_from(tmp_path / "detector.onnx", images)
+    with torch.no_grad():
+        for mine, other in zip(new.eval().features(images), state.average.features(images), strict=True):
+            assert mine.numpy() == pytest.approx(other.numpy(), rel=1e-2, abs=1e-3)
