@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ..datasets.clips import ClipSpec
 from ..training.model import ModelInfo, TrainingOutput
-from ..training.recipe import Composition, EpochOf, Precision, Weight
+from ..training.recipe import Composition, EpochOf, LastClip, Precision, Weight
 from .inflated import ClipBlock, clip_maps, convert_inflated, frame_maxima, start_normal
 from .necks import FeatureNeck, hold_bias
 from .resnet import TINY_SETTINGS, Bottleneck, ResNet, ResnetRecipe, load_pretrained
@@ -47,6 +47,7 @@ class Ap3dRecipe(ResnetRecipe):
     label_smoothing: float = 0.0
     triplet_distance: Literal["euclidean", "cosine"] = "cosine"
     test_frames: int = 32
+    test_last: LastClip = "short"
     precision: Precision = "fp32"
 
 

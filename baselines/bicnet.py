@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ..datasets import UsageError
 from ..training.model import ModelInfo, TrainingOutput
-from ..training.recipe import Composition, EpochOf, ErasedScope, Precision, Weight
+from ..training.recipe import Composition, EpochOf, ErasedScope, LastClip, Precision, Weight
 from .inflated import convert_inflated, frame_maxima
 from .necks import FeatureNeck, hold_bias
 from .resnet import TINY_SETTINGS, ResNet, ResnetRecipe, load_pretrained
@@ -52,6 +52,7 @@ class BicnetRecipe(ResnetRecipe):
     triplet_margin: float | None = 0.5
     triplet_distance: Literal["euclidean", "cosine"] = "cosine"
     test_frames: int = 8
+    test_last: LastClip = "wrapped"
     precision: Precision = "fp32"
 
 

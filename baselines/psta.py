@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ..datasets import UsageError
 from ..training.model import ModelInfo, TrainingOutput
-from ..training.recipe import Composition, ErasedScope, Precision, TrainChunks, Warmup
+from ..training.recipe import Composition, ErasedScope, Precision, Sampling, TrainChunks, Warmup
 from .necks import FeatureNeck
 from .renaming import rename
 from .resnet import TINY_SETTINGS, ResNet, ResnetRecipe, load_pretrained
@@ -47,7 +47,7 @@ class PstaRecipe(ResnetRecipe):
     milestones: tuple[int, ...] = (70, 140, 210, 310, 410)
     gamma: float = 0.3
     triplet_distance: Literal["euclidean", "cosine"] = "cosine"
-    test_sampling: Literal["dense", "spread", "strided"] = "strided"
+    test_sampling: Sampling = "first"  # as the published script; strided is their dense test
     test_frames: int = 8
     precision: Precision = "fp32"
 
@@ -58,6 +58,7 @@ RECIPES = {
     "tiny": PstaRecipe().changed(
         **TINY_SETTINGS,
         tracklets=2,
+        test_sampling="strided",
         lr=1e-3,
         layers=(1, 1, 1, 1),
         backbone_width=24,

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ..datasets import UsageError
 from ..datasets.clips import ClipSpec
 from ..training.model import ModelInfo, TrainingOutput
-from ..training.recipe import Composition, EpochOf, ErasedScope, Precision, Temperature, Weight
+from ..training.recipe import Composition, EpochOf, ErasedScope, Precision, Sampling, Temperature, Weight
 from .inflated import ClipBlock, clip_maps, convert_inflated, frame_maxima, start_normal
 from .necks import FeatureNeck
 from .resnet import TINY_SETTINGS, ResNet, ResnetRecipe, load_pretrained
@@ -50,6 +50,7 @@ class SinetRecipe(ResnetRecipe):
     milestones: tuple[int, ...] = (40, 80, 120)
     label_smoothing: float = 0.0
     triplet_distance: Literal["euclidean", "cosine"] = "cosine"
+    test_sampling: Sampling = "interleaved"
     test_frames: int = 4
     precision: Precision = "fp32"
 

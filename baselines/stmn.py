@@ -11,7 +11,6 @@ frames. A ResNet-50 whose last stage exists three times gives the values and the
 
 import copy
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 from ..datasets import UsageError
 from ..datasets.clips import ClipSpec
 from ..training.model import ModelInfo, TrainingOutput
-from ..training.recipe import Composition, Count, Precision, Share, Weight
+from ..training.recipe import Composition, Count, Precision, Sampling, Share, Weight
 from .necks import BnNeck, hold_bias
 from .renaming import rename
 from .resnet import TINY_SETTINGS, Bottleneck, ResNet, ResnetRecipe, load_pretrained
@@ -47,7 +46,7 @@ class StmnRecipe(ResnetRecipe):
     milestones: tuple[int, ...] = (50, 100, 150)
     label_smoothing: float = 0.0
     triplet_margin: float | None = None
-    test_sampling: Literal["dense", "spread", "strided"] = "strided"
+    test_sampling: Sampling = "strided"
     test_frames: int = 6
     test_flip: bool = True
     precision: Precision = "fp32"

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ..datasets.clips import ClipSpec
 from ..training.losses import supervised_contrast
 from ..training.model import ModelInfo, TrainingOutput
-from ..training.recipe import Composition, Count, ErasedScope, Weight
+from ..training.recipe import Composition, Count, ErasedScope, Sampling, Weight
 from .clip import (
     TINY_SETTINGS,
     Attention,
@@ -60,7 +60,7 @@ class VslaclipRecipe(PromptRecipe):
     erase_value: tuple[float, float, float] = (0.4914, 0.4822, 0.4465)  # a mean colour, but on normalised pixels
     epochs: int = 120
     milestones: tuple[int, ...] = (59, 89)
-    test_sampling: Literal["dense", "spread", "strided"] = "spread"  # their tests read one clip of T frames a tracklet
+    test_sampling: Sampling = "blocks"  # their tests read one clip of T frames a tracklet
 
 
 RECIPES = {

@@ -27,20 +27,33 @@ from .sampling import (
     Composition,
     EpochOf,
     TrainChunks,
+    block_starts,
     clip_sample,
     dense_clips,
+    first_clip,
     identity_batches,
     middle_frames,
+    ragged_clips,
+    spread_clips,
     strided_clips,
 )
 from .tracklet import Frames, ReidDataset, Tracklet
 
 CACHE_BYTES = 1_500_000_000  # the train set is kept decoded in memory when it fits
-Sampling = Literal["dense", "spread", "strided"]
-SAMPLINGS: dict[str, Callable[[int, int], np.ndarray]] = {
+Sampling = Literal["dense", "spread", "strided", "interleaved", "blocks", "first"]
+SAMPLINGS: dict[str, Callable[[int, int], Iterable[np.ndarray]]] = {
     "dense": dense_clips,
     "spread": lambda n, T: middle_frames(n, T)[None],
     "strided": strided_clips,
+    "interleaved": spread_clips,
+    "blocks": block_starts,
+    "first": first_clip,
+}
+LastClip = Literal["cycled", "wrapped", "short"]  # of dense sampling
+DENSE: dict[str, Callable[[int, int], Iterable[np.ndarray]]] = {
+    "cycled": dense_clips,
+    "wrapped": lambda n, T: dense_clips(n, T, wrap=True),
+    "short": ragged_clips,
 }
 
 
@@ -186,7 +199,13 @@ class _Cache:
 
 
 def evaluation_clips(
-    tracklets: Sequence[Tracklet], spec: ClipSpec, *, sampling: Sampling, batch_clips: int, workers: int
+    tracklets: Sequence[Tracklet],
+    spec: ClipSpec,
+    *,
+    sampling: Sampling,
+    batch_clips: int,
+    workers: int,
+    last: LastClip = "cycled",
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Yields clips uint8 [b, T, 3, H, W], cameras int64 [b], tracklet_index int64 [b]; b <= batch_clips.
 
@@ -194,19 +213,27 @@ def evaluation_clips(
 
     Args:
         spec: T, and the pixels' size.
-        sampling: "dense" (all frames), "spread" (one clip of T evenly spread frames) or "strided".
+        sampling: all frames: "dense", in order, or "interleaved", each clip over the whole tracklet; nearly all:
+            "strided"; one clip: "spread" (middles of T chunks), "blocks" (starts of them) or "first".
+        last: a dense tracklet's last clip: filled by cycling its frames, filled with the tracklet's first frames, or
+            short: then a batch may have fewer than T frames.
 
     Raises:
         UsageError: unknown sampling, or a broken image; the tracklet is named.
     """
     if sampling not in SAMPLINGS:
         raise UsageError(choices(sampling, SAMPLINGS, "test sampling"))
-    sample = SAMPLINGS[sampling]
+    sample = DENSE[last] if sampling == "dense" else SAMPLINGS[sampling]
     clips = [(index, clip) for index, t in enumerate(tracklets) for clip in sample(len(t.frames), spec.frames)]
 
-    def make(start: int) -> tuple[Tensor, Tensor, Tensor]:
-        part = clips[start : start + batch_clips]
-        pixels = torch.empty(len(part), spec.frames, 3, spec.height, spec.width, dtype=torch.uint8)
+    batches: list[list[tuple[int, np.ndarray]]] = []
+    for index, clip in clips:
+        if not batches or len(batches[-1]) == batch_clips or len(batches[-1][0][1]) != len(clip):
+            batches.append([])
+        batches[-1].append((index, clip))
+
+    def make(part: list[tuple[int, np.ndarray]]) -> tuple[Tensor, Tensor, Tensor]:
+        pixels = torch.empty(len(part), len(part[0][1]), 3, spec.height, spec.width, dtype=torch.uint8)
         for row, (index, clip) in enumerate(part):
             once, back = np.unique(clip, return_inverse=True)
             shown = decode_tracklet(tracklets[index], once, spec.height, spec.width)
@@ -214,4 +241,4 @@ def evaluation_clips(
         index = torch.tensor([i for i, _ in part])
         return pixels, torch.tensor([tracklets[i].camera for i, _ in part]), index
 
-    yield from prefetch_map(make, range(0, len(clips), batch_clips), workers)
+    yield from prefetch_map(make, batches, workers)

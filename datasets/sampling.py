@@ -89,15 +89,68 @@ def clip_sample(
     return {"even": chunk_sample, "filled": filled_chunk_sample, "window": window_sample}[chunks](n, T, rng)
 
 
-def dense_clips(n: int, T: int) -> np.ndarray:
+def dense_clips(n: int, T: int, wrap: bool = False) -> np.ndarray:
     """All `n` frames in consecutive clips: [ceil(n / T), T]. The last clip is filled by cycling its own frames.
+
+    Args:
+        wrap: fill it with the tracklet's first frames instead, as BiCnet-TKS' code does.
 
     >>> dense_clips(10, 4).tolist()
     [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 8, 9]]
     """
     _check(n, T)
     starts = np.arange(0, n, T)[:, None]
+    if wrap:
+        return (starts + np.arange(T)[None, :]) % n
     return starts + np.arange(T)[None, :] % np.minimum(T, n - starts)
+
+
+def ragged_clips(n: int, T: int) -> list[np.ndarray]:
+    """All `n` frames in consecutive clips of T, the last one as short as what is left, as AP3D's code has it.
+
+    >>> [clip.tolist() for clip in ragged_clips(5, 4)]
+    [[0, 1, 2, 3], [4]]
+    """
+    _check(n, T)
+    return [np.arange(start, min(start + T, n)) for start in range(0, n, T)]
+
+
+def spread_clips(n: int, T: int) -> np.ndarray:
+    """All `n` frames in ceil(n / T) clips that span the tracklet, clip i being frames i, i + s, …: [s, T].
+
+    As SINet's code has it: the last frames are repeated, in their place in time, until T divides their number.
+
+    >>> spread_clips(5, 4).tolist()
+    [[0, 2, 3, 4], [1, 2, 3, 4]]
+    """
+    _check(n, T)
+    frames = list(range(n))
+    while len(frames) % T:
+        frames += frames[-min(-len(frames) % T, len(frames)) :]
+    return np.sort(frames).reshape(T, -1).T
+
+
+def block_starts(n: int, T: int) -> np.ndarray:
+    """The first frames of T blocks of n // T frames, one clip: [1, T], as VSLA-CLIP's code takes them.
+
+    >>> block_starts(10, 4).tolist()
+    [[0, 2, 4, 6]]
+    """
+    _check(n, T)
+    return max(n // T, 1) * np.arange(T)[None] % n
+
+
+def first_clip(n: int, T: int) -> np.ndarray:
+    """One clip from the first frame on at the widest stride of 8, 4, 2 and 1 that fits: [1, T].
+
+    As PSTA's published script takes it.
+
+    >>> first_clip(20, 8).tolist()
+    [[0, 2, 4, 6, 8, 10, 12, 14]]
+    """
+    _check(n, T)
+    stride = next((stride for stride in (8, 4, 2) if n >= stride * T), 1)
+    return stride * np.arange(T)[None] % n
 
 
 def middle_frames(n: int, T: int) -> np.ndarray:
@@ -114,14 +167,19 @@ def strided_clips(n: int, T: int) -> np.ndarray:
     """`s = n // T` clips (at least one), clip i being frames i, i+s, i+2s, ...: [s, T].
 
     Every clip spans the whole tracklet. The last n - s*T frames are in no clip. A tracklet shorter than T gives one
-    clip that cycles its frames.
+    clip that repeats the next-to-last frame of what it has so far, as STMN's code does.
 
     >>> strided_clips(9, 4).tolist()
     [[0, 2, 4, 6], [1, 3, 5, 7]]
     """
     _check(n, T)
-    clips = max(n // T, 1)
-    return (np.arange(clips)[:, None] + clips * np.arange(T)[None, :]) % n
+    if n < T:
+        frames = list(range(n))
+        while len(frames) < T:
+            frames.append(frames[-min(2, len(frames))])
+        return np.array([frames])
+    clips = n // T
+    return np.arange(clips)[:, None] + clips * np.arange(T)[None, :]
 
 
 def identity_batches(

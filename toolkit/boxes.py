@@ -29,7 +29,7 @@ from .refine import refined
 from .settings import FootageSettings
 from .sources import Box, Source
 from .track import BOX, MCBYTE, annotated_tracks, cut_ambiguous, track_boxes
-from .tracking import FollowSettings, by_frame, looks_of, track_people
+from .tracking import FollowSettings, by_frame, looks_of, steadied, track_people
 from .video import DecodeCount, Frame, FrameReader, Segment, Take, segments
 from .work import REVISION, Count, read_piece, work_key, write_piece
 
@@ -70,7 +70,8 @@ class Followed:
 
     Attributes:
         tracks: TRACK_COLUMNS.
-        detections: DETECTION_COLUMNS, all of them; a frame without any has a row with nulls. Empty for an annotation.
+        detections: DETECTION_COLUMNS, all of them, those in a track as steadied there; a frame without any has a row
+            with nulls. Empty for an annotation.
         counts: boxes, boxes_ignored (in a region to ignore), and what else was counted on the way.
         looks: of the rows of `detections`.
         decoded: of all frames; None where none was read.
@@ -196,6 +197,7 @@ class Detected:
             counts["boxes_embedded"] = len(looks.features)
         following = FollowSettings(take.fps, confidence=settings.confidence, max_gap=settings.max_gap)
         tracks, followed = track_people(kept, boxes, looks, following)
+        tracks, kept = steadied(tracks, kept)
         return Followed(tracks, kept, counts | followed, decoded, basis, looks)
 
     def _detect(

@@ -24,6 +24,7 @@ from ..datasets.cores import usable_cores
 from ..datasets.fields import check_fields
 from ..datasets.files import sha256_file
 from ..datasets.format import CROPS, FRAMES, TRACKLETS
+from ..datasets.manifest import SamePerson
 from ..datasets.names import check_name
 from ..datasets.processes import run_in_processes
 from ..datasets.progress import say
@@ -38,12 +39,13 @@ from .events import Proposals, propose
 from .floor.picture import write_picture
 from .folder import WORK, claim, invalidate, refuse_other
 from .footage import Extracted, extract_take
+from .linking import returning
 from .manifest import counts, write_manifest, write_tables
 from .mcbyte import require_masks
 from .pieces import SourceWork
 from .settings import EventSettings, FootageSettings
 from .sheets import write_sheets
-from .split import SplitSettings, assign
+from .split import SplitSettings, across, assign
 from .track import MCBYTE
 from .truth import Figures, score_build, truth_boxes
 from .video import Take, probe
@@ -54,7 +56,7 @@ FLOOR = "floor.jpg"
 SINGLE, MULTI = "single-camera-views", "video-reid"
 # Raised when the same footage and settings give another dataset than before.
 REVISION = 3
-# An only camera's take is divided into views of about so many seconds.
+# An only camera's take is divided into views of about so many seconds (`pieces.view_ends`).
 VIEW_SECONDS, FEWEST_VIEWS, MOST_VIEWS = 10.0, 2, 6
 
 Protocol = Literal["auto", "video-reid", "single-camera-views"]
@@ -176,7 +178,8 @@ def build(
         scored = score_build(
             works, tracklets, tracks, annotated, settings.footage.confidence, shared_ids=found.identities is not None
         )
-        tracklets, by = assign(_with_truth(tracklets, scored.truth), settings.split)
+        same = _same_people(proposals, tracklets, settings.split.same_person)
+        tracklets, by = assign(_with_truth(tracklets, scored.truth), settings.split, same)
 
         write_tables(out, tracklets, pl.concat([one.frames for one in proposals.values()]))
         own = write_attributes(out, of_identities(known, tracklets))
@@ -198,7 +201,13 @@ def build(
                 "floor": {event: one.floor for event, one in proposals.items()},
                 "settings": _settings_facts(settings, detector, embedder),
                 "sources": [_source_facts(work, scored.by_source) for work in works],
-                "notes": [*found.notes, *_empty_notes(works), *_split_notes(tracklets, by, single), *_own_notes(own)],
+                "same_person": [asdict(one) for one in same],
+                "notes": [
+                    *found.notes,
+                    *_empty_notes(works),
+                    *_split_notes(tracklets, by, single, same),
+                    *_own_notes(own),
+                ],
                 "build": key,
             },
         )
@@ -365,7 +374,21 @@ def _empty_notes(works: Sequence[SourceWork]) -> list[str]:
     return [f"Nobody was followed in '{w.take.source.key}'." for w in works if not len(w.extracted.tracklets)]
 
 
-def _split_notes(tracklets: pl.DataFrame, by: str, single: bool) -> list[str]:
+def _same_people(proposals: Mapping[str, Proposals], tracklets: pl.DataFrame, least: float) -> list[SamePerson]:
+    """Who may stand in two events, under the numbers that `_number` gave the clusters; likeliest first."""
+    rows = tracklets.filter(pl.col("cluster") >= 0).select("event", "cluster", "identity").unique().iter_rows()
+    identity = {(event, cluster): number for event, cluster, number in rows}
+    return [
+        SamePerson(
+            (identity[one.event, one.cluster], identity[one.other_event, one.other_cluster]),
+            (one.event, one.other_event),
+            round(one.probability, 4),
+        )
+        for one in returning({event: proposal.portraits for event, proposal in proposals.items()}, least)
+    ]
+
+
+def _split_notes(tracklets: pl.DataFrame, by: str, single: bool, same: Sequence[SamePerson]) -> list[str]:
     notes = []
     if by == "test":
         notes.append(
@@ -374,6 +397,13 @@ def _split_notes(tracklets: pl.DataFrame, by: str, single: bool) -> list[str]:
         )
     if by == "identity":
         notes.append("Train and test share source videos: identities were divided, not events.")
+    both = across(tracklets, same)
+    if both:
+        pairs = ", ".join(f"{a} and {b}" for a, b in (one.identities for one in both))
+        notes.append(
+            f"Identities that may be one person are in train and test: {pairs}. Divide by other events, or make a test "
+            "set only with --split test."
+        )
     if single:
         notes.append("Views are parts of one camera's footage: scores don't compare with those across cameras.")
     if not len(tracklets.filter(role="query")):

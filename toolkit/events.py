@@ -17,7 +17,7 @@ import polars as pl
 
 from .floor.event import event_floor, scene_of
 from .floor.picture import Scene
-from .linking import UNDECIDED, Calibration, Observations, link
+from .linking import UNDECIDED, Calibration, Observations, Portraits, link, portraits
 from .pieces import Piece, SourceWork, cut_event
 from .rejoin import Rejoined, TrackRows, rejoin
 from .settings import EventSettings
@@ -48,6 +48,7 @@ class Proposals:
         frames: FRAME_COLUMNS, a row a crop; `tracklet` is the id in `tracklets`.
         tracks: source -> TRACK_COLUMNS, in which each tracklet's boxes carry the number `local`.
         calibration: of the linking.
+        portraits: of the clusters, to be compared with those of other events.
         counts: tracklets_cut, what `rejoin` counts, boxes_kept (under an identity), boxes_junk, boxes_cropless (in
             a track, but in no tracklet), and the number of pieces that are junk, by reason.
         floor: what is known of where people stand, for the manifest.
@@ -58,6 +59,7 @@ class Proposals:
     frames: pl.DataFrame
     tracks: dict[str, pl.DataFrame]
     calibration: Calibration
+    portraits: Portraits
     counts: dict[str, int]
     floor: dict
     scene: Scene | None
@@ -118,6 +120,7 @@ def propose(works: Sequence[SourceWork], settings: EventSettings, views: int = 1
         _frames(works, joined.pieces),
         {work.take.source.key: table for work, table in zip(works, joined.tracks, strict=True)},
         links.calibration,
+        portraits(seen, cluster[linked], settings.link.overlap),
         {
             "tracklets_cut": len({(p.work.take.source.key, p.local) for p in pieces if p.changed}),
             **joined.counts,

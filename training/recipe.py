@@ -20,6 +20,7 @@ from ..datasets import UsageError
 from ..datasets.clips import CLIP_KEYS, ClipSpec, Length
 from ..datasets.errors import choices
 from ..datasets.fields import check_fields, field_types, parse_field
+from ..datasets.loader import LastClip, Sampling
 from ..datasets.sampling import Composition, EpochOf, TrainChunks
 from ..datasets.transforms import ERASE_AREA, ErasedFill, ErasedScope, Erasing
 from ..leaderboard.results import Setting
@@ -84,7 +85,8 @@ class Recipe:
     triplet_margin: Annotated[float, Meta(ge=0, le=1000)] | None = 0.3  # None: soft margin
     triplet_distance: Literal["euclidean", "cosine"] = "euclidean"
     # test
-    test_sampling: Literal["dense", "spread", "strided"] = "dense"
+    test_sampling: Sampling = "dense"  # see datasets.loader.evaluation_clips, as for test_last
+    test_last: LastClip = "cycled"
     test_frames: Length = 8  # T of a test clip
     test_flip: bool = False  # average with the flipped clip
     metric: Literal["cosine", "euclidean"] = "cosine"

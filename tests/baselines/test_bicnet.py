@@ -232,7 +232,7 @@ def test_names_that_are_not_theirs_pass_through_convert():
 def test_the_recipe_is_the_papers():
     recipe = zoo.recipe("bicnet")
     assert (recipe.clip.frames, recipe.train_stride) == (8, 4)
-    assert (recipe.test_frames, recipe.test_sampling) == (8, "dense")
+    assert (recipe.test_frames, recipe.test_sampling, recipe.test_last) == (8, "dense", "wrapped")
     assert (recipe.lr, recipe.milestones, recipe.epochs) == (3.5e-4, (40, 80, 120), 150)
     assert (recipe.triplet_distance, recipe.triplet_margin, recipe.label_smoothing) == ("cosine", 0.5, 0.0)
     assert recipe.identities * recipe.tracklets == 64

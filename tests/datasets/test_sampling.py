@@ -8,11 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reidkit.datasets.sampling import (
+    block_starts,
     chunk_sample,
     dense_clips,
     filled_chunk_sample,
+    first_clip,
     identity_batches,
     middle_frames,
+    ragged_clips,
+    spread_clips,
     stride_sample,
     strided_clips,
     window_sample,
@@ -125,11 +129,47 @@ def test_spread_takes_the_middle_of_each_chunk(sizes):
 def test_strided_clips_take_every_s_th_frame(sizes):
     n, T = sizes
     s = max(n // T, 1)
-    expected = []
-    for clip in range(s):
-        own = list(range(clip, n, s))[:T]
-        expected.append([own[j % len(own)] for j in range(T)])
+    expected = [list(range(clip, n, s))[:T] for clip in range(s)] if n >= T else [list(range(n))]
+    while len(expected[0]) < T:
+        expected[0].append(expected[0][-2] if len(expected[0]) > 1 else 0)
     assert strided_clips(n, T).tolist() == expected
+
+
+# how the authors' tests cut a tracklet, for the last clip of VSLA-CLIP, PSTA, SINet, BiCnet-TKS and AP3D
+@pytest.mark.parametrize(
+    ("sample", "n", "T", "clips"),
+    [
+        (block_starts, 17, 8, [[0, 2, 4, 6, 8, 10, 12, 14]]),
+        (block_starts, 3, 4, [[0, 1, 2, 0]]),
+        (first_clip, 64, 8, [[0, 8, 16, 24, 32, 40, 48, 56]]),
+        (first_clip, 63, 8, [[0, 4, 8, 12, 16, 20, 24, 28]]),
+        (first_clip, 31, 8, [[0, 2, 4, 6, 8, 10, 12, 14]]),
+        (first_clip, 15, 8, [[0, 1, 2, 3, 4, 5, 6, 7]]),
+        (first_clip, 3, 4, [[0, 1, 2, 0]]),
+        (spread_clips, 8, 4, [[0, 2, 4, 6], [1, 3, 5, 7]]),
+        (spread_clips, 5, 4, [[0, 2, 3, 4], [1, 2, 3, 4]]),  # 0 1 2 2 3 3 4 4
+        (spread_clips, 1, 4, [[0, 0, 0, 0]]),
+        (spread_clips, 3, 8, [[0, 0, 1, 1, 1, 2, 2, 2]]),
+        (ragged_clips, 9, 4, [[0, 1, 2, 3], [4, 5, 6, 7], [8]]),
+        (ragged_clips, 3, 4, [[0, 1, 2]]),
+    ],
+)
+def test_clips_of_the_authors_tests(sample, n, T, clips):
+    assert [list(map(int, clip)) for clip in sample(n, T)] == clips
+
+
+def test_a_last_clip_filled_with_the_first_frames():
+    assert dense_clips(9, 4, wrap=True).tolist() == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 0, 1, 2]]
+    assert dense_clips(3, 8, wrap=True).tolist() == [[0, 1, 2, 0, 1, 2, 0, 1]]
+
+
+@given(lengths)
+def test_interleaved_clips_show_every_frame(sizes):
+    n, T = sizes
+    clips = spread_clips(n, T)
+    assert set(clips.flatten().tolist()) == set(range(n))
+    assert clips.shape == (-(-n // T), T)
+    assert (np.diff(clips, axis=1) >= 0).all()
 
 
 @pytest.mark.parametrize(("n", "T"), [(0, 4), (4, 0), (-1, 1)])

@@ -1,7 +1,9 @@
 """The floor of one event from its pieces of tracklets: `event_floor(works, pieces, observations, settings)`.
 
-floor = event_floor(works, pieces, seen, FloorSettings())
-scene = scene_of(works, pieces, floor, identity)        # for `picture.write_picture`
+    floor = event_floor(works, pieces, seen, FloorSettings())
+    scene = scene_of(works, pieces, floor, identity)        # for `picture.write_picture`
+
+The settings say whether it is looked for at all.
 """
 
 from collections.abc import Sequence

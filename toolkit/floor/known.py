@@ -1,7 +1,7 @@
 """A camera's floor as the user gives it: `floor_of(GivenFloor(points=((x, y, X, Y), …)))`, pixels to metres.
 
 One of three: four or more points of the floor, seen at pixel (x, y) and lying at (X, Y) metres; the homography; or a
-calibration, pixels = K (R X + t) with X in metres and the floor at Z = 0.
+calibration K, R, t that takes a point X in metres to the pixels K (R X + t), the floor being Z = 0.
 """
 
 from typing import Annotated
