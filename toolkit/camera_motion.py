@@ -38,6 +38,7 @@ FEWEST = 12  # corners from which a motion is read
 RETURN = 0.5  # pixels; a corner followed forwards and backwards must come back so near
 AGREE = 2.0  # pixels from the common motion: a pan isn't quite a similarity
 LEAST_SHARE = 0.35  # of the corners must agree on it
+BETTER = 0.9  # share of the pictures' difference that may remain when the motion is taken out
 MARGIN = 0.1  # share of a person's box by which it is masked out on every side
 ALIKE = 0.7  # correlation of the backgrounds of two tiny pictures from which they are one shot,
 LEAST_CHANGE = 6.0  # and so they are where these differ by fewer grey levels in the mean: a bare wall's are noise
@@ -128,7 +129,8 @@ def step_between(before: Picture, after: Picture) -> np.ndarray | None:
         if len(start) >= FEWEST:
             matrix, agree = cv2.estimateAffinePartial2D(start, end, method=cv2.RANSAC, ransacReprojThreshold=AGREE)
             if matrix is not None and agree.sum() >= max(FEWEST, LEAST_SHARE * len(found)):
-                return _cornered(matrix)
+                # Shadows, and people whom nobody found, move under a camera that stands.
+                return _cornered(matrix) if _explains(matrix, before, after) else IDENTITY
     return None if _one_shot(before, after) else UNKNOWN
 
 
@@ -152,6 +154,15 @@ def _followed(before: np.ndarray, after: np.ndarray, start: np.ndarray) -> tuple
     back, again, _ = cv2.calcOpticalFlowPyrLK(after, before, end, None)
     good = (there[:, 0] > 0) & (again[:, 0] > 0) & (np.abs(back - start).max((1, 2)) < RETURN)
     return start[good], end[good]
+
+
+def _explains(matrix: np.ndarray, before: Picture, after: Picture) -> bool:
+    """Whether a motion makes the backgrounds of two pictures more alike than they are as they stand."""
+    bare = np.minimum(_nobody(before), _nobody(after))
+    height, width = after.grey.shape
+    carried = cv2.warpAffine(before.grey, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
+    remains = cv2.mean(cv2.absdiff(carried, after.grey), bare)[0]
+    return remains < BETTER * cv2.mean(cv2.absdiff(before.grey, after.grey), bare)[0]
 
 
 def _cornered(matrix: np.ndarray) -> np.ndarray:

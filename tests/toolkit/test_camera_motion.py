@@ -126,3 +126,15 @@ def test_a_frame_that_gave_no_picture_has_the_identity():
     steps = joined([steps_table(finder, [0, 2, 5], 1.0)], np.arange(6))
     assert (steps == IDENTITY).all()
     assert joined([steps_table(MotionFinder(), [], 1.0)], np.arange(2)).shape == (2, 2, 3)
+
+
+def test_a_motion_that_leaves_the_background_as_unlike_as_it_was_is_none():
+    """As the corners of shadows give under a camera that stands."""
+    rng, seen = np.random.default_rng(11), world(11)
+    image, beside = view(seen, 500, 400)[0], view(seen, 503, 400)[0]
+    noisy = (image + rng.integers(-4, 5, image.shape)).clip(0, 255).astype(np.uint8)
+    before, again, after = (camera_motion.picture_of(one, NOBODY) for one in (image, noisy, beside))
+    left = np.array([[1.0, 0, -3], [0, 1, 0]])
+    assert camera_motion._explains(left, before, after)
+    assert not camera_motion._explains(left, before, again)
+    assert not camera_motion._explains(np.array([[1.0, 0, 0.7], [0, 1, 0]]), before, again)
