@@ -161,12 +161,13 @@ def build(
         single = _is_single_camera(found, settings.protocol)
         proposals = _link(works, settings.event, divide=single)
         tracklets = _number(pl.concat([one.tracklets for one in proposals.values()]))
+        identities = _name(pl.concat([one.identities for one in proposals.values()]), tracklets)
         scores, truth = score_build(
             works, tracklets, annotated, settings.footage.confidence, shared_ids=found.identities is not None
         )
         tracklets, by = assign(_with_truth(tracklets, truth), settings.split)
 
-        write_tables(out, tracklets, pl.concat([one.frames for one in proposals.values()]))
+        write_tables(out, tracklets, pl.concat([one.frames for one in proposals.values()]), identities)
         own = write_attributes(out, of_identities(known, tracklets))
         sheets = write_sheets(
             out, out / SHEET, pl.read_parquet(out / TRACKLETS), pl.read_parquet(out / FRAMES), own_folder=True
@@ -314,6 +315,18 @@ def _number(table: pl.DataFrame) -> pl.DataFrame:
         pl.col("identity").fill_null(JUNK),
         kind=pl.when(pl.col("cluster") >= 0).then(pl.lit("person")).otherwise(pl.lit("junk")),
     ).sort("event", "camera", "id")
+
+
+def _name(table: pl.DataFrame, tracklets: pl.DataFrame) -> pl.DataFrame:
+    """The table of clusters under the identities that `_number` gave them."""
+    numbers = tracklets.filter(pl.col("cluster") >= 0).select("event", "cluster", "identity").unique()
+    twins = numbers.rename({"cluster": "twin", "identity": "other"})
+    return (
+        table.join(numbers, on=["event", "cluster"])
+        .join(twins, on=["event", "twin"], how="left")
+        .with_columns(twin="other")
+        .sort("identity")
+    )
 
 
 def _with_truth(tracklets: pl.DataFrame, truth: Mapping[str, int | None]) -> pl.DataFrame:

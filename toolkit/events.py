@@ -1,6 +1,7 @@
 """Stage 7 for one event: who is who among its tracklets, as a proposal.
 
     proposals = propose(works, EventSettings(), views=1)
+    proposals.identities        # how sure it is of each
     proposals.tracklets         # a row each: id, cluster (-1: junk), reason, confidence, camera, start, end, ...
 
 The tracklets are first cut where a person changes (`pieces`), then those that can be told apart are linked (`link`).
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from .linking import UNDECIDED, Calibration, Observations, link
+from .linking import UNDECIDED, Calibration, Links, Observations, link
 from .pieces import Piece, SourceWork, cut_event
 from .settings import EventSettings
 
@@ -35,6 +36,15 @@ COLUMNS = {
     "confidence": pl.Float32,
 }
 
+IDENTITY_COLUMNS = {
+    "event": pl.String,
+    "cluster": pl.Int64,
+    "pure": pl.Float32,
+    "whole": pl.Float32,
+    "twin": pl.Int64,  # the cluster that is most likely the same person; null where none may be
+    "same": pl.Float32,
+}
+
 
 @dataclass(frozen=True)
 class Proposals:
@@ -42,12 +52,14 @@ class Proposals:
 
     Attributes:
         tracklets: COLUMNS, ordered by source and time.
+        identities: IDENTITY_COLUMNS, a row a cluster: how sure the linking is of it.
         frames: FRAME_COLUMNS, a row a crop; `tracklet` is the id in `tracklets`.
         calibration: of the linking.
         counts: tracklets_cut, and the number of pieces that are junk, by reason.
     """
 
     tracklets: pl.DataFrame
+    identities: pl.DataFrame
     frames: pl.DataFrame
     calibration: Calibration
     counts: dict[str, int]
@@ -99,6 +111,7 @@ def propose(works: Sequence[SourceWork], settings: EventSettings, views: int = 1
     ]
     return Proposals(
         pl.DataFrame(rows, schema=COLUMNS),
+        _identities(works[0].take.source.event, links, set(cluster[cluster >= 0].tolist())),
         _frames(works, pieces),
         links.calibration,
         {
@@ -109,6 +122,25 @@ def propose(works: Sequence[SourceWork], settings: EventSettings, views: int = 1
             "undecided": reason.count("undecided"),
         },
     )
+
+
+def _identities(event: str, links: Links, kept: set[int]) -> pl.DataFrame:
+    """IDENTITY_COLUMNS of the clusters that are `kept`."""
+    rows = []
+    for number in sorted(kept):
+        twin = int(links.twin[number])
+        some = twin in kept
+        rows.append(
+            {
+                "event": event,
+                "cluster": number,
+                "pure": float(links.pure[number]),
+                "whole": float(links.whole[number]),
+                "twin": twin if some else None,
+                "same": float(links.same[number]) if some else None,
+            }
+        )
+    return pl.DataFrame(rows, schema=IDENTITY_COLUMNS)
 
 
 def _frames(works: Sequence[SourceWork], pieces: Sequence[Piece]) -> pl.DataFrame:

@@ -1,6 +1,6 @@
 """Stage 10: the tables and the manifest, which is written last; and what a finished dataset holds.
 
-    write_tables(out, tracklets, frames)
+    write_tables(out, tracklets, frames, identities)
     manifest = write_manifest(out, {"name": "dancers", …})
     facts = summary(Path("dancers"))            # `reidkit inspect`
 
@@ -20,6 +20,8 @@ from ..datasets.format import (
     FORMAT_VERSION,
     FRAME_COLUMNS,
     FRAMES,
+    IDENTITIES,
+    IDENTITY_COLUMNS,
     MANIFEST,
     TRACKLET_COLUMNS,
     TRACKLETS,
@@ -32,9 +34,14 @@ from .folder import is_own
 _SHARD = re.compile(r".+--.+--\d{4,}\.tar")
 
 
-def write_tables(out: Path, tracklets: pl.DataFrame, frames: pl.DataFrame) -> None:
-    """tracklets.parquet and frames.parquet in the columns of the format; the same tables make the same bytes."""
-    for name, table, columns in ((TRACKLETS, tracklets, TRACKLET_COLUMNS), (FRAMES, frames, FRAME_COLUMNS)):
+def write_tables(out: Path, tracklets: pl.DataFrame, frames: pl.DataFrame, identities: pl.DataFrame) -> None:
+    """The dataset's tables in the columns of the format; the same tables make the same bytes."""
+    tables = (
+        (TRACKLETS, tracklets, TRACKLET_COLUMNS),
+        (FRAMES, frames, FRAME_COLUMNS),
+        (IDENTITIES, identities, IDENTITY_COLUMNS),
+    )
+    for name, table, columns in tables:
         with atomic_path(out / name) as temporary:
             cast = [pl.col(column).cast(dtype) for column, dtype in columns.items()]
             table.select(cast).write_parquet(temporary, compression="zstd")
@@ -52,7 +59,7 @@ def write_manifest(out: Path, content: dict) -> dict:
     for path in sorted((out / CROPS).glob("*.tar")) if (out / CROPS).is_dir() else ():
         if f"{CROPS}/{path.name}" not in used and _SHARD.fullmatch(path.name):
             path.unlink()
-    files = [TRACKLETS, FRAMES, *([ATTRIBUTES] if is_own(out, ATTRIBUTES) else []), *sorted(used)]
+    files = [TRACKLETS, FRAMES, IDENTITIES, *([ATTRIBUTES] if is_own(out, ATTRIBUTES) else []), *sorted(used)]
     manifest = {"format": FORMAT_VERSION, **content, "files": {name: sha256_file(out / name) for name in files}}
     manifest["fingerprint"] = read_tables(out, as_manifest(manifest, out)).fingerprint
     write_json(out / MANIFEST, manifest)
