@@ -11,7 +11,7 @@ from .terminal import print_json
 
 SPLITS = ("auto", "event", "identity", "test")
 PROTOCOLS = ("auto", "video-reid", "single-camera-views")
-TRACKERS = ("bytetrack", "ocsort", "botsort")
+TRACKERS = ("looks", "bytetrack", "ocsort", "botsort", "cbiou")
 
 
 @click.command()

@@ -17,6 +17,7 @@ def inspect(dataset: Path, sheet: Path | None, as_json: bool) -> None:
     """What a dataset holds; its contact sheet."""
     if sheet is not None and sheet.suffix.lower() not in (".jpg", ".jpeg", ".png"):
         raise UsageError(f"'{sheet}' is no picture that can be written; end it with .jpg or .png.")
+    from ..datasets.identities import identity_table
     from ..datasets.own import frame_table, tracklet_table
     from ..toolkit.manifest import summary
     from ..toolkit.sheets import write_sheets
@@ -24,7 +25,7 @@ def inspect(dataset: Path, sheet: Path | None, as_json: bool) -> None:
     facts = summary(dataset)
     pages = []
     if sheet is not None:
-        pages = write_sheets(dataset, sheet, tracklet_table(dataset), frame_table(dataset))
+        pages = write_sheets(dataset, sheet, tracklet_table(dataset), frame_table(dataset), identity_table(dataset))
     if as_json:
         print_json({**facts, "sheets": [str(page) for page in pages]})
         return
@@ -33,6 +34,13 @@ def inspect(dataset: Path, sheet: Path | None, as_json: bool) -> None:
     rows = [(name, *(str(seen.get(c, "")) for c in cameras)) for name, seen in facts["by_identity"].items()]
     show(("identity", *cameras), rows, title="tracklets of each identity by camera", right=cameras)
     print_scores(facts["scores"])
+    columns = ("camera", *(label for label, _ in BY_SOURCE))
+    by_source = [
+        (name, *("-" if of[key] is None else f"{of[key]:.3f}" for _, key in BY_SOURCE))
+        for name, of in facts["by_source"].items()
+    ]
+    if by_source:
+        show(columns, by_source, title="final identities by camera", right=columns[1:])
     for note in facts["notes"]:
         tell(note)
     for page in pages:
@@ -73,13 +81,28 @@ def print_counts(name: str, protocol: str, counts: dict) -> None:
     )
 
 
+def print_doubts(doubtful: list[dict]) -> None:
+    """The identities that the build is least sure of; nothing where it is sure of all."""
+
+    def twin(row: dict) -> str:
+        return "" if row["twin"] is None else f"{row['twin']} ({row['same']:.2f})"
+
+    rows = [(str(r["identity"]), r["event"], f"{r['pure']:.2f}", f"{r['whole']:.2f}", twin(r)) for r in doubtful]
+    if rows:
+        right = ("pure", "whole", "or one with")
+        show(("identity", "event", *right), rows, title="least sure identities: look at these first", right=right)
+
+
 SCORES = (
     ("detection", ("recall", "detection_recall"), ("precision", "detection_precision")),
-    ("tracking", ("IDF1", "idf1"), ("HOTA", "hota"), ("purity", "tracklet_purity")),
+    ("final identities", ("mIDF1", "midf1"), ("IDF1", "idf1"), ("HOTA", "hota")),
+    ("people kept", ("recall", "people_kept"), ("precision", "people_kept_precision"), ("of seconds", "seconds_kept")),
+    ("raw tracklets", ("raw IDF1", "raw_idf1"), ("raw HOTA", "raw_hota"), ("purity", "tracklet_purity")),
     ("links across cameras", ("precision", "link_precision"), ("recall", "link_recall")),
     ("all pairs", ("precision", "pair_precision"), ("recall", "pair_recall")),
     ("B-cubed", ("precision", "bcubed_precision"), ("recall", "bcubed_recall")),
 )
+BY_SOURCE = (("IDF1", "idf1"), ("HOTA", "hota"), ("people kept", "people_kept"), ("precision", "people_kept_precision"))
 
 
 def print_scores(scores: dict | None) -> None:

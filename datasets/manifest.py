@@ -51,6 +51,7 @@ class SourceFacts:
         sha256: of the file, or of a sequence's files; "" where not known.
         seconds: its duration.
         offset: seconds from the event's start to the source's.
+        scores: of the final identities in it against ground truth; None where there was none.
     """
 
     event: str = ""
@@ -60,6 +61,7 @@ class SourceFacts:
     sha256: str = ""
     seconds: float = 0.0
     offset: float = 0.0
+    scores: dict[str, Figure] | None = None
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,8 @@ class Manifest:
         protocol: name of its evaluation protocol, well formed, but not looked up: `leaderboard.protocols` knows them.
         counts: what the tables hold, as `toolkit.manifest.counts` gives it.
         losses: frames, boxes and crops that the build lost or left out.
-        scores: of the build against ground truth; None where there was none.
+        scores: of the build against ground truth; None where there was none. `midf1`, `idf1` and `hota` are those of
+            the final identities, `raw_idf1` and `raw_hota` those of the tracklets before they were cut and linked.
         notes: sentences for whoever uses the dataset.
         files: name below the dataset's folder -> sha256.
         build: stands for all that decided the build; "" for a dataset that was not built by reidkit.
@@ -114,7 +117,7 @@ def read_manifest(root: Path | str) -> Manifest:
             f"'{root}' has dataset format {version}; this reidkit reads format {FORMAT_VERSION}. "
             "Build it again, or use the reidkit that built it."
         )
-    return _named(decode_json(data, Manifest, f"'{path}'", FIX), root)
+    return _named(_with_raw_scores(decode_json(data, Manifest, f"'{path}'", FIX)), root)
 
 
 def as_manifest(content: dict[str, Any], root: Path) -> Manifest:
@@ -132,6 +135,17 @@ def as_manifest(content: dict[str, Any], root: Path) -> Manifest:
 @dataclass(frozen=True)
 class _Version:
     format: int
+
+
+def _with_raw_scores(manifest: Manifest) -> Manifest:
+    """The manifest with the tracklets' figures under the names that they have today.
+
+    Builds that knew no mIDF1 called the raw tracklets' figures `idf1` and `hota`.
+    """
+    scores = manifest.scores
+    if not scores or "midf1" in scores:
+        return manifest
+    return replace(manifest, scores={f"raw_{k}" if k in ("idf1", "hota") else k: v for k, v in scores.items()})
 
 
 def _named(manifest: Manifest, root: Path) -> Manifest:

@@ -21,12 +21,15 @@ from ..datasets.mot import read_people
 from ..datasets.prefetch import prefetch
 from ..datasets.progress import progress
 from .detect import TRACK_CONFIDENCE, Detector
+from .embed import Embedder
 from .settings import FootageSettings
 from .sources import Box, Source
 from .track import BOX, annotated_tracks, cut_ambiguous, track_boxes
+from .tracking import FollowSettings, looks_of, track_people
 from .video import DecodeCount, Frame, FrameReader, Segment, Take, segments
 from .work import REVISION, Count, read_piece, work_key, write_piece
 
+LOOKS = "looks"  # our tracker's name; the others are those of `track.TRACKERS`
 BATCH = 8  # frames given to the detector at once
 
 DETECTION_COLUMNS = {
@@ -92,13 +95,16 @@ class BoxSource(Protocol):
         ...
 
 
-def box_source(source: Source, load_detector: Callable[[], Detector]) -> BoxSource:
+def box_source(
+    source: Source, load_detector: Callable[[], Detector], load_embedder: Callable[[], Embedder] | None = None
+) -> BoxSource:
     """The annotation of a source that has one, the detector for any other.
 
     Args:
         load_detector: called when a detector is needed for the first time.
+        load_embedder: called where the tracker looks at people; None: it follows them by their motion alone.
     """
-    return Detected(load_detector) if source.annotation is None else Annotated(source.annotation)
+    return Detected(load_detector, load_embedder) if source.annotation is None else Annotated(source.annotation)
 
 
 def settled(settings: FootageSettings, detector: Detector | None) -> FootageSettings:
@@ -134,8 +140,11 @@ class Annotated:
 class Detected:
     """People as a detector finds them in every frame and a tracker follows them."""
 
-    def __init__(self, load_detector: Callable[[], Detector]) -> None:
+    def __init__(
+        self, load_detector: Callable[[], Detector], load_embedder: Callable[[], Embedder] | None = None
+    ) -> None:
         self._load = load_detector
+        self._load_embedder = load_embedder
 
     @cached_property
     def detector(self) -> Detector:
@@ -148,21 +157,30 @@ class Detected:
         basis = detection_key(take, self.detector, settings)
         found, boxes, decoded = self._detect(take, settings, home / f"detect-{basis}")
         kept = outside(found, take.source.ignore)
-        tracks = track_boxes(
-            kept,
-            fps=take.fps,
-            tracker=settings.tracker,
-            confidence=settings.confidence,
-            max_gap=settings.max_gap,
-        )
-        tracks, cuts = cut_ambiguous(tracks, kept)
         counts = {
             "boxes": boxes,
             "boxes_ignored": boxes - int(kept["x1"].is_not_null().sum()),
             **decoded.named(),
-            "cuts_ambiguous": cuts,
         }
-        return Followed(tracks, kept, counts, decoded, basis)
+        if settings.tracker == LOOKS:
+            tracks, followed, basis = self._follow_by_looks(take, kept, settings, home, basis)
+        else:
+            tracks, followed = _follow_by_boxes(take, kept, settings)
+        return Followed(tracks, kept, counts | followed, decoded, basis)
+
+    def _follow_by_looks(
+        self, take: Take, found: pl.DataFrame, settings: FootageSettings, home: Path, basis: str
+    ) -> tuple[pl.DataFrame, dict[str, int], str]:
+        """Our tracker's tracks, counts, and what they depend on."""
+        looks, counts = None, {}
+        if self._load_embedder is not None:
+            embedder = self._load_embedder()
+            basis = work_key(basis, embedder.sha256)
+            looks, number = looks_of(take, found, embedder, settings.segment_seconds, home / f"looks-{basis}")
+            counts["boxes_embedded"] = number
+        following = FollowSettings(take.fps, confidence=settings.confidence, max_gap=settings.max_gap)
+        tracks, followed = track_people(found, looks, following)
+        return tracks, counts | followed, basis
 
     def _detect(self, take: Take, settings: FootageSettings, folder: Path) -> tuple[pl.DataFrame, int, DecodeCount]:
         """All detections of a take, how many boxes they are, and the frames that were decoded for them."""
@@ -174,6 +192,16 @@ class Detected:
                 decoded += DecodeCount(done["expected"], done["read"], done["damaged"])
                 boxes += done["boxes"]
         return pl.concat(tables), boxes, decoded
+
+
+def _follow_by_boxes(take: Take, found: pl.DataFrame, settings: FootageSettings) -> tuple[pl.DataFrame, dict[str, int]]:
+    """The tracks of one of the trackers of `trackers`, cut where they may have gone astray, and counts."""
+    tracks = track_boxes(
+        found, fps=take.fps, tracker=settings.tracker, confidence=settings.confidence, max_gap=settings.max_gap
+    )
+    boxes, inside = int(found["x1"].is_not_null().sum()), len(tracks)
+    tracks, cuts = cut_ambiguous(tracks, found)
+    return tracks, {"boxes_untracked": boxes - inside, "cuts_ambiguous": cuts}
 
 
 def detection_key(take: Take, detector: Detector, settings: FootageSettings) -> str:

@@ -42,14 +42,14 @@ from .pieces import SourceWork
 from .settings import EventSettings, FootageSettings
 from .sheets import write_sheets
 from .split import SplitSettings, assign
-from .truth import score_build, truth_boxes
+from .truth import Figures, score_build, truth_boxes
 from .video import Take, probe
 from .work import source_slug, work_key
 
 SHEET = "contact-sheet.jpg"
 SINGLE, MULTI = "single-camera-views", "video-reid"
 # Raised when the same footage and settings give another dataset than before.
-REVISION = 2
+REVISION = 3
 # An only camera's take is divided into views of about so many seconds.
 VIEW_SECONDS, FEWEST_VIEWS, MOST_VIEWS = 10.0, 2, 6
 
@@ -137,9 +137,10 @@ def build(
     known = read_truth(found.identities).identities if found.identities else {}
     annotated = {source.key: truth_boxes(source.truth) for source in found.sources if source.truth}
     load_once = cache(partial(load_detector, None))
-    boxes = [box_source(source, load_once) for source in found.sources]
+    embed_once = cache(partial(load_embedder, None))
+    boxes = [box_source(source, load_once, embed_once) for source in found.sources]
     detector, embedder = weights.together(
-        lambda: next((one.detector for one in boxes if one.detector), None), lambda: load_embedder(None)
+        lambda: next((one.detector for one in boxes if one.detector), None), embed_once
     )
     settings = replace(settings, footage=settled(settings.footage, detector))
     takes = [probe(source) for source in found.sources]
@@ -151,7 +152,7 @@ def build(
         key = _build_key(found, takes, settings, detector, embedder)
         invalidate(out, key)
         if workers > 1 and len(takes) > 1:
-            _extract_in_processes(takes, settings.footage, load_detector, out, workers)
+            _extract_in_processes(takes, settings.footage, load_detector, load_embedder, out, workers)
         works = []
         for take, its_boxes in zip(takes, boxes, strict=True):
             extracted = extract_take(take, its_boxes, settings.footage, out / WORK, out / CROPS)
@@ -162,15 +163,20 @@ def build(
         proposals = _link(works, settings.event, divide=single)
         tracklets = _number(pl.concat([one.tracklets for one in proposals.values()]))
         identities = _name(pl.concat([one.identities for one in proposals.values()]), tracklets)
-        scores, truth = score_build(
+        scored = score_build(
             works, tracklets, annotated, settings.footage.confidence, shared_ids=found.identities is not None
         )
-        tracklets, by = assign(_with_truth(tracklets, truth), settings.split)
+        tracklets, by = assign(_with_truth(tracklets, scored.truth), settings.split)
 
         write_tables(out, tracklets, pl.concat([one.frames for one in proposals.values()]), identities)
         own = write_attributes(out, of_identities(known, tracklets))
         sheets = write_sheets(
-            out, out / SHEET, pl.read_parquet(out / TRACKLETS), pl.read_parquet(out / FRAMES), own_folder=True
+            out,
+            out / SHEET,
+            pl.read_parquet(out / TRACKLETS),
+            pl.read_parquet(out / FRAMES),
+            identities,
+            own_folder=True,
         )
         losses = _sum(work.extracted.counts for work in works)
         manifest = write_manifest(
@@ -181,10 +187,10 @@ def build(
                 "counts": counts(tracklets),
                 "losses": losses | _sum(one.counts for one in proposals.values()),
                 "split": {"by": by, "test_share": settings.split.test_share, "seed": settings.split.seed},
-                "scores": scores,
+                "scores": scored.total,
                 "linking": {event: _rounded(asdict(one.calibration)) for event, one in proposals.items()},
                 "settings": _settings_facts(settings, detector, embedder),
-                "sources": [_source_facts(work) for work in works],
+                "sources": [_source_facts(work, scored.by_source) for work in works],
                 "notes": [*found.notes, *_empty_notes(works), *_split_notes(tracklets, by, single), *_own_notes(own)],
                 "build": key,
             },
@@ -242,17 +248,29 @@ def _settings_facts(settings: BuildSettings, detector: Detector | None, embedder
 
 
 def _extract_in_processes(
-    takes: Sequence[Take], settings: FootageSettings, load_detector: LoadDetector, out: Path, workers: int
+    takes: Sequence[Take],
+    settings: FootageSettings,
+    load_detector: LoadDetector,
+    load_embedder: LoadEmbedder,
+    out: Path,
+    workers: int,
 ) -> None:
     """Runs the sources' own stages in processes; what they leave on the disk is then read back in order."""
     workers = min(workers, len(takes))
     threads = max(1, usable_cores() // workers)
-    jobs = [(take, settings, load_detector, threads, out) for take in takes]
+    jobs = [(take, settings, load_detector, load_embedder, threads, out) for take in takes]
     run_in_processes(_extract_alone, jobs, workers)
 
 
-def _extract_alone(take: Take, settings: FootageSettings, load_detector: LoadDetector, threads: int, out: Path) -> None:
-    boxes = box_source(take.source, partial(load_detector, threads))
+def _extract_alone(
+    take: Take,
+    settings: FootageSettings,
+    load_detector: LoadDetector,
+    load_embedder: LoadEmbedder,
+    threads: int,
+    out: Path,
+) -> None:
+    boxes = box_source(take.source, partial(load_detector, threads), partial(load_embedder, threads))
     extract_take(take, boxes, settings, out / WORK, out / CROPS)
 
 
@@ -358,7 +376,8 @@ def _own_notes(own: bool) -> list[str]:
     return [] if own else ["attributes.csv is not of this build and was kept: its identities may be those of another."]
 
 
-def _source_facts(work: SourceWork) -> dict:
+def _source_facts(work: SourceWork, scores: Mapping[str, Figures]) -> dict:
+    """For the manifest; `scores` are those of the annotated sources by their keys."""
     take, source = work.take, work.take.source
     return {
         "event": source.event,
@@ -372,6 +391,7 @@ def _source_facts(work: SourceWork) -> dict:
         "seconds": round(take.duration, 3),
         "offset": source.offset,
         **work.extracted.counts,
+        **({"scores": scores[source.key]} if source.key in scores else {}),
     }
 
 

@@ -14,7 +14,8 @@ import polars as pl
 
 from ..datasets import ReidkitError
 from ..datasets.files import lies_below, sha256_file
-from ..datasets.format import FRAME_SCHEMA, FRAMES
+from ..datasets.format import FRAME_SCHEMA, FRAMES, IDENTITIES
+from ..datasets.identities import identity_table
 from ..datasets.images import decode
 from ..datasets.manifest import FIX, Manifest, read_manifest
 from ..datasets.own import read_tables, tracklet_table
@@ -45,6 +46,9 @@ def check(root: Path) -> list[str]:
         if dataset is not None and dataset.fingerprint != manifest.fingerprint:
             problems.append("The fingerprint of the tables isn't the manifest's.")
         problems += _check_split(tracklets, frames, manifest)
+    identities = _readable(lambda: identity_table(root), problems)
+    if tracklets is not None and identities is not None:
+        problems += _check_identities(tracklets, identities)
     if tracklets is not None:
         problems += [
             f"The manifest counts {manifest.counts[name]} {name.replace('_', ' ')}, the tables have {value}."
@@ -52,6 +56,17 @@ def check(root: Path) -> list[str]:
             if name in manifest.counts and manifest.counts[name] != value
         ]
     return [printable(problem) for problem in dict.fromkeys(problems)]
+
+
+def _check_identities(tracklets: pl.DataFrame, identities: pl.DataFrame) -> list[str]:
+    """Whether the two tables name the same people of the same events."""
+    people = set(tracklets.filter(kind="person").select("event", "identity").iter_rows())
+    told = set(identities.select("event", "identity").iter_rows())
+    return [
+        f"{IDENTITIES} {'lacks' if pair in people else 'has'} identity {pair[1]} of event '{pair[0]}', which the tracklets "
+        f"{'have' if pair in people else 'lack'}."
+        for pair in sorted(people ^ told)[:10]
+    ]
 
 
 def _readable(read: Callable[[], T], problems: list[str]) -> T | None:

@@ -93,10 +93,13 @@ def _choose(
         how="left",
         maintain_order="left",
     )
+    # What fills a gap was seen by nobody: most likely somebody else stands before the person, so it gives no crop.
+    measured = measured.filter(pl.col("confidence").is_not_null())
     chosen, small = choose(measured, min_height=settings.min_height, stride=settings.stride)
     counts = {
         "tracks": tracks["track"].n_unique(),
         "tracks_short": short,
+        "boxes_short": int(tracks["confidence"].is_not_null().sum()) - len(measured),
         "boxes_small": small,
         "crops_chosen": len(chosen),
     }

@@ -26,10 +26,13 @@ from ..datasets.format import (
     TRACKLET_COLUMNS,
     TRACKLETS,
 )
+from ..datasets.identities import identity_table
 from ..datasets.manifest import as_manifest
 from ..datasets.own import read_dataset, read_tables, tracklet_table
 from .folder import is_own
 
+SURE = 0.9  # identities of which both figures are higher need no look
+MOST_DOUBTS = 12
 # Of `cutting.cut_segment`: event--camera--segment.
 _SHARD = re.compile(r".+--.+--\d{4,}\.tar")
 
@@ -89,7 +92,7 @@ def counts(tracklets: pl.DataFrame) -> dict[str, int]:
 
 
 def summary(root: Path) -> dict:
-    """What `reidkit inspect` prints: counts, cameras by name, and who was seen by which camera.
+    """What `reidkit inspect` prints: counts, cameras by name, who was seen by which camera, and what is doubtful.
 
     Raises:
         UsageError: no dataset of ours, or a damaged one.
@@ -108,8 +111,19 @@ def summary(root: Path) -> dict:
         "camera_names": list(dataset.cameras),
         "event_names": sorted(set(table["event"].to_list())),
         "by_identity": by_identity,
+        "doubtful": _doubtful(identity_table(root)),
         "fingerprint": manifest.fingerprint,
         "split": asdict(manifest.split) if manifest.split else None,
         "scores": manifest.scores,
+        "by_source": {f"{s.event}/{s.camera}": s.scores for s in manifest.sources if s.scores},
         "notes": list(manifest.notes),
     }
+
+
+def _doubtful(identities: pl.DataFrame | None) -> list[dict]:
+    """The identities with a figure below SURE, the least sure first, MOST_DOUBTS at the most."""
+    if identities is None:
+        return []
+    doubts = identities.with_columns(least=pl.min_horizontal("pure", "whole")).filter(pl.col("least") < SURE)
+    rows = doubts.sort("least", "identity").head(MOST_DOUBTS).drop("least")
+    return [{k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()} for row in rows.iter_rows(named=True)]

@@ -21,7 +21,8 @@ class FootageSettings:
     """What decides which crops come out of a take.
 
     Attributes:
-        tracker: bytetrack, ocsort or botsort.
+        tracker: looks (`tracking`: boxes, motion and looks), bytetrack, ocsort, botsort or
+            cbiou.
         confidence: of the boxes that a track may start from. None: the detector's own (`Detector.track_confidence`).
         min_height: pixels; smaller boxes give no crop.
         min_length: seconds; shorter tracks are dropped.
@@ -35,7 +36,7 @@ class FootageSettings:
         jpeg_quality: of crops.
     """
 
-    tracker: Literal["bytetrack", "ocsort", "botsort"] = "bytetrack"
+    tracker: Literal["looks", "bytetrack", "ocsort", "botsort", "cbiou"] = "bytetrack"
     confidence: Share | None = None
     min_height: Annotated[float, Meta(ge=0, le=100_000)] = 48.0
     min_length: Seconds = 0.5

@@ -20,7 +20,7 @@ TRACK_COLUMNS = {
     "y1": pl.Float32,
     "x2": pl.Float32,
     "y2": pl.Float32,
-    "confidence": pl.Float32,
+    "confidence": pl.Float32,  # null for a box that fills a gap: nobody saw it
     "truth": pl.Int64,  # the annotated id; null for tracks that a tracker made
 }
 BOX = ("x1", "y1", "x2", "y2")
@@ -61,8 +61,20 @@ def _botsort(fps: float, confidence: float, buffer: int):
     )
 
 
-# ByteTrack: arXiv 2110.06864; OC-SORT: 2203.14360; BoT-SORT (here without appearance and camera motion): 2206.14651.
-TRACKERS: dict[str, Callable] = {"bytetrack": _bytetrack, "ocsort": _ocsort, "botsort": _botsort}
+def _cbiou(fps: float, confidence: float, buffer: int):
+    from trackers import CBIoUTracker
+
+    return CBIoUTracker(
+        lost_track_buffer=buffer,
+        frame_rate=fps,
+        track_activation_threshold=confidence,
+        high_conf_det_threshold=confidence,
+    )
+
+
+# ByteTrack: arXiv 2110.06864; OC-SORT: 2203.14360; BoT-SORT (here without appearance and camera motion): 2206.14651;
+# C-BIoU: 2211.14317.
+TRACKERS: dict[str, Callable] = {"bytetrack": _bytetrack, "ocsort": _ocsort, "botsort": _botsort, "cbiou": _cbiou}
 
 
 def track_boxes(

@@ -1,10 +1,11 @@
-"""The build's own scores, where ground truth is there: detection, tracking, purity and completeness of the links.
+"""The build's own scores, where ground truth is there: detection, final identities, raw tracklets, and links.
 
-    source = score_source(truth_boxes(path), extracted, spans)     # one source
-    links = score_links(identity, truth, camera, event)            # all
+    scored = score_build(works, tracklets, annotated, 0.4, shared_ids=True)
+    scored.total["midf1"], scored.by_source["final/east"]["idf1"], scored.truth["final--east--00001"]
 
-Boxes are matched at an intersection over union of 0.5. Annotated people of whom less than `VISIBLE` is seen need not be
-found, and a box on them is no mistake. IDF1 (arXiv 1609.01775) and HOTA (arXiv 2009.07736) come from `trackers`.
+The figures that count are those of the dataset: every box of the kept tracks under its tracklet's *final* identity.
+Those of the raw tracklets, before they were cut and linked, are named `raw_`: there, every fragment is an id of its
+own. How boxes and people are matched: `matching`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,17 +14,16 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from scipy.optimize import linear_sum_assignment
-from supervision import box_iou_batch
 
 from ..datasets.mot import read_people
 from .footage import Extracted
+from .matching import SLACK, Matched, identity_counts, match_boxes, people_kept
 from .pieces import SourceWork
 from .track import BOX
 
-IOU = 0.5
-VISIBLE = 0.3
 MAJORITY = 0.5  # share of a tracklet's boxes that must lie on people at all, or it shows nobody
+
+Figures = dict[str, float | int | None]
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,31 @@ class SourceScore:
     Attributes:
         truth: tracklet id -> the identity that most of its boxes lie on; None where most lie on nobody.
         pure: tracklet id -> (boxes on that identity, boxes on anybody).
-        detection: true, false and missed boxes. identity, hota: what `trackers` returns, for adding up sources.
+        detection: true, false and missed boxes.
+        raw: the raw tracklets' boxes, each track an id.
+        final: the boxes under the final identities.
     """
 
     truth: dict[str, int | None]
     pure: dict[str, tuple[int, int]]
     detection: dict[str, int]
-    identity: dict
-    hota: dict
+    raw: Matched
+    final: Matched
+
+
+@dataclass(frozen=True)
+class BuildScores:
+    """Scores of a whole build.
+
+    Attributes:
+        total: for the manifest; None where nothing is annotated.
+        by_source: key of an annotated source -> its own final identities' figures.
+        truth: tracklet id -> annotated identity, None where a tracklet shows nobody.
+    """
+
+    total: Figures | None
+    by_source: dict[str, Figures]
+    truth: dict[str, int | None]
 
 
 def truth_boxes(path: Path) -> pl.DataFrame:
@@ -55,52 +72,66 @@ def truth_boxes(path: Path) -> pl.DataFrame:
 
 
 def score_source(
-    truth: pl.DataFrame, extracted: Extracted, spans: list[tuple[str, int, float, float]], confidence: float
+    truth: pl.DataFrame,
+    extracted: Extracted,
+    spans: list[tuple[str, int, float, float]],
+    identity: Sequence[int],
+    confidence: float,
 ) -> SourceScore:
-    """Compares one source's detections and tracks with its annotation.
+    """Compares one source's detections, tracks and final identities with its annotation.
 
     Args:
         truth: `truth_boxes` of the source.
         spans: of each tracklet after cutting: id, track, first and last second.
+        identity: of each tracklet; below 0 for junk.
         confidence: detections below are not counted.
     """
-    from trackers.eval import compute_hota_metrics, compute_identity_metrics
-
-    people = _by_frame(truth, ["id", "visibility"])
-    # A frame that was not read can't be held against the detector.
-    looked = extracted.detections["frame"].unique().sort().to_list() or sorted(people)
-    found = _by_frame(extracted.detections.drop_nulls("x1").filter(pl.col("confidence") >= confidence), [])
-    tracks = _by_frame(extracted.tracks.with_columns(pl.col("track").cast(pl.Int64)), ["track", "time"])
-    nothing = np.zeros((0, 6))
-    detection = {"true": 0, "false": 0, "missed": 0}
-    truth_ids, track_ids, similarity = [], [], []
-    on: dict[int, list[tuple[float, int]]] = {}
-    for frame in looked:
-        here = people.get(frame, nothing)
-        boxes, visible = here[:, :4], here[:, 5] >= VISIBLE if len(here) else np.zeros(0, bool)
-        seen = found.get(frame, nothing)[:, :4]
-        pairs = match(boxes, seen, visible)
-        hits = sum(visible[i] for i, _ in pairs)
-        detection["true"] += int(hits)
-        detection["missed"] += int(visible.sum() - hits)
-        detection["false"] += len(seen) - len(pairs)
-        rows = tracks.get(frame, nothing)
-        pairs = match(boxes, rows[:, :4], visible)
-        for i, j in pairs:
-            on.setdefault(int(rows[j, 4]), []).append((float(rows[j, 5]), int(here[i, 4])))
-        excused = {j for i, j in pairs if not visible[i]}
-        keep = [j for j in range(len(rows)) if j not in excused]
-        truth_ids.append(here[visible, 4].astype(int) if len(here) else np.zeros(0, int))
-        track_ids.append(rows[keep, 4].astype(int))
-        similarity.append(box_iou_batch(boxes[visible], rows[keep, :4]).astype(np.float64))
-    named, pure = _whom_they_show(extracted.tracks, on, spans)
+    looked = dict(extracted.detections.select("frame", "time").unique().sort("frame").iter_rows())
+    found = extracted.detections.drop_nulls("x1").filter(pl.col("confidence") >= confidence)
+    seen = match_boxes(truth, found.with_columns(id=pl.lit(0)), looked)
+    hits = int(seen.pairs["visible"].sum())
+    boxes = sum(map(len, seen.ids))
+    tracks = extracted.tracks.with_columns(id=pl.col("track"))
+    raw = match_boxes(truth, tracks, looked)
+    on = {int(track): part for (track,), part in raw.pairs.group_by("id")}
+    named, pure = _whom_they_show(
+        extracted.tracks, {k: list(part.select("time", "person").iter_rows()) for k, part in on.items()}, spans
+    )
     return SourceScore(
         named,
         pure,
-        detection,
-        compute_identity_metrics(truth_ids, track_ids, similarity, threshold=IOU),
-        compute_hota_metrics(truth_ids, track_ids, similarity),
+        {"true": hits, "false": boxes - hits, "missed": sum(map(len, seen.people)) - hits},
+        raw,
+        match_boxes(truth, final_boxes(extracted.tracks, spans, identity), looked),
     )
+
+
+def final_boxes(
+    tracks: pl.DataFrame, spans: Sequence[tuple[str, int, float, float]], identity: Sequence[int]
+) -> pl.DataFrame:
+    """The boxes that carry an identity: frame, box, and id, which is the identity.
+
+    A camera sees nobody twice at once: of an identity's boxes in one frame the most confident one carries it, and each
+    further one has an id below 0, so that it counts as a box on nobody.
+
+    Args:
+        tracks: TRACK_COLUMNS of one source.
+        spans: of each tracklet: id, track, first and last second. A box at the border of two lies in the later one.
+        identity: of each tracklet; below 0 for junk, whose boxes are left out.
+    """
+    rows = [(track, start, end, int(name)) for (_, track, start, end), name in zip(spans, identity, strict=True)]
+    schema = {"track": pl.Int64, "start": pl.Float64, "end": pl.Float64, "identity": pl.Int64}
+    parts = pl.DataFrame(rows, schema=schema, orient="row").sort("start", maintain_order=True)
+    at = tracks.with_columns(at=pl.col("time") + SLACK).sort("at", maintain_order=True)
+    held = (
+        at.join_asof(parts, left_on="at", right_on="start", by="track", check_sortedness=False)
+        .filter(pl.col("identity") >= 0, pl.col("time") <= pl.col("end") + SLACK)
+        .sort("frame", "identity", "confidence", "track", descending=[False, False, True, False])
+        .with_columns(rank=pl.int_range(pl.len()).over("frame", "identity"))
+    )
+    most = pl.col("rank").max() + 1
+    further = -(pl.col("identity") * most + pl.col("rank"))
+    return held.select("frame", *BOX, id=pl.when(pl.col("rank") == 0).then(pl.col("identity")).otherwise(further))
 
 
 def _whom_they_show(
@@ -129,42 +160,64 @@ def _whom_they_show(
     return named, pure
 
 
-def _by_frame(table: pl.DataFrame, extra: list[str]) -> dict[int, np.ndarray]:
-    """frame -> rows [n, 4 + len(extra)] of box and extra columns; padded to six columns."""
-    columns = [pl.col(name).cast(pl.Float64) for name in (*BOX, *extra)]
-    found = {}
-    for (frame,), group in table.sort("frame", maintain_order=True).group_by("frame", maintain_order=True):
-        values = group.select(columns).to_numpy()
-        found[int(frame)] = np.pad(values, ((0, 0), (0, 6 - values.shape[1])))
-    return found
+def summarise(events: Mapping[str, Sequence[SourceScore]]) -> Figures:
+    """Figures of all annotated sources: shares in 0..1, None where there was nothing to get right; purity is per box.
 
-
-def match(truth: np.ndarray, found: np.ndarray, visible: np.ndarray) -> list[tuple[int, int]]:
-    """One-to-one pairs (truth, found) at IoU >= 0.5 with the greatest sum; the well visible people choose first."""
-    if not len(truth) or not len(found):
-        return []
-    overlap = box_iou_batch(truth, found).astype(np.float64)
-    # + 1 for an admissible pair: as many as can be; + 1 for a visible person.
-    worth = np.where(overlap >= IOU, overlap + 1 + visible[:, None], 0.0)
-    rows, columns = linear_sum_assignment(-worth)
-    return [(int(i), int(j)) for i, j in zip(rows, columns, strict=True) if worth[i, j] > 0]
-
-
-def summarise(scores: list[SourceScore]) -> dict[str, float | int | None]:
-    """Shares in 0..1 over all annotated sources, None where there was nothing to get right; purity is per box."""
-    from trackers.eval import aggregate_hota_metrics, aggregate_identity_metrics
-
+    Args:
+        events: event -> scores of its sources, which share their identities.
+    """
+    scores = [score for group in events.values() for score in group]
     counts = {name: sum(s.detection[name] for s in scores) for name in ("true", "false", "missed")}
     pure = [pair for s in scores for pair in s.pure.values()]
     return {
         "sources": len(scores),
         "detection_recall": _share(counts["true"], counts["true"] + counts["missed"]),
         "detection_precision": _share(counts["true"], counts["true"] + counts["false"]),
-        "idf1": round(float(aggregate_identity_metrics([s.identity for s in scores])["IDF1"]), 4),
-        "hota": round(float(aggregate_hota_metrics([s.hota for s in scores])["HOTA"]), 4),
+        **event_figures([[s.final for s in group] for group in events.values()]),
+        "raw_idf1": mean_idf1([[s.raw] for s in scores]),
+        "raw_hota": mean_hota([s.raw for s in scores]),
         "tracklet_purity": _share(sum(a for a, _ in pure), sum(b for _, b in pure)),
         "tracklets_on_nobody": sum(value is None for s in scores for value in s.truth.values()),
     }
+
+
+def event_figures(events: Sequence[Sequence[Matched]]) -> Figures:
+    """Figures of boxes that carry identities, over all events.
+
+    `midf1`: all cameras of an event as one sequence. `idf1`, `hota`: each camera a sequence of its own.
+    `people_kept`: of the people visible in a frame, those on whom a box of the right identity lies (`matching.Kept`);
+    `people_kept_precision`: of the boxes under an identity, those that are right. `seconds_kept`: share of the seconds
+    in which a person is visible to a camera that hold such a box, as the mean over people.
+
+    Args:
+        events: the cameras of each event.
+    """
+    alone = [camera for cameras in events for camera in cameras]
+    kept = [people_kept(cameras) for cameras in events]
+    right, visible, boxes = (sum(getattr(k, name) for k in kept) for name in ("right", "visible", "boxes"))
+    shares = [held / seen for k in kept for held, seen in k.seconds.values()]
+    return {
+        "midf1": mean_idf1(events),
+        "idf1": mean_idf1([[camera] for camera in alone]),
+        "hota": mean_hota(alone),
+        "people_kept": _share(right, visible),
+        "people_kept_precision": _share(right, boxes),
+        "seconds_kept": _share(sum(shares), len(shares)),
+    }
+
+
+def mean_idf1(sequences: Sequence[Sequence[Matched]]) -> float:
+    """IDF1 over all boxes of all sequences; each is a list of cameras that share their ids."""
+    from trackers.eval import aggregate_identity_metrics
+
+    return round(float(aggregate_identity_metrics([identity_counts(cameras) for cameras in sequences])["IDF1"]), 4)
+
+
+def mean_hota(cameras: Sequence[Matched]) -> float:
+    """HOTA over all cameras, each a sequence of its own."""
+    from trackers.eval import aggregate_hota_metrics
+
+    return round(float(aggregate_hota_metrics([one.hota for one in cameras])["HOTA"]), 4)
 
 
 def score_links(
@@ -212,8 +265,8 @@ def score_build(
     annotated: Mapping[str, pl.DataFrame],
     confidence: float,
     shared_ids: bool,
-) -> tuple[dict[str, float | int | None] | None, dict[str, int | None]]:
-    """Scores of a whole build, and the annotated identity of each tracklet.
+) -> BuildScores:
+    """Scores of a whole build.
 
     Args:
         tracklets: columns id, source, local, start, end, identity, camera, event; after cutting and linking.
@@ -221,13 +274,11 @@ def score_build(
         confidence: detections below are not counted.
         shared_ids: an annotated id means one person in all sources, as where a file beside the footage says who the
             ids are; elsewhere it holds for its own source only, and says nothing about links.
-
-    Returns:
-        `summarise` and `score_links` in one, None where nothing is annotated; and tracklet id -> identity, None where
-        a tracklet shows nobody.
     """
-    scores: list[SourceScore] = []
+    events: dict[str, list[SourceScore]] = {}
+    by_source: dict[str, Figures] = {}
     who: dict[str, int | None] = {}
+    people: set[tuple[str, int]] = set()
     for work in works:
         source = work.take.source
         mine = tracklets.filter(source=source.key)
@@ -237,18 +288,25 @@ def score_build(
         if source.key not in annotated:
             continue
         spans = [(r["id"], int(r["local"]), r["start"], r["end"]) for r in mine.iter_rows(named=True)]
-        scores.append(score_source(annotated[source.key], work.extracted, spans, confidence))
-        who |= scores[-1].truth
+        identity = mine["identity"].to_list()
+        score = score_source(annotated[source.key], work.extracted, spans, identity, confidence)
+        events.setdefault(source.event, []).append(score)
+        by_source[source.key] = event_figures([[score.final]])
+        del by_source[source.key]["midf1"]
+        people |= {(source.event, int(person)) for here in score.final.people for person in here}
+        who |= score.truth
     if not who:
-        return None, who
+        return BuildScores(None, by_source, who)
     known = tracklets.filter(pl.col("id").is_in([name for name, value in who.items() if value is not None]))
+    truth = [who[name] for name in known["id"].to_list()]
     links = score_links(
-        known["identity"].to_numpy(),
-        np.array([who[name] for name in known["id"].to_list()], np.int64),
-        known["camera"].to_numpy(),
-        known["event"].to_numpy(),
+        known["identity"].to_numpy(), np.array(truth, np.int64), known["camera"].to_numpy(), known["event"].to_numpy()
     )
-    return (summarise(scores) if scores else {}) | links, who
+    # All that the build took for a person, with those who show nobody; all who were to be seen, with those not found.
+    taken = tracklets.filter(pl.col("id").is_in(list(who)), pl.col("identity") >= 0)
+    people |= set(zip(known["event"].to_list(), truth, strict=True))
+    links |= {"identities": taken["identity"].n_unique(), "true_identities": len(people)}
+    return BuildScores((summarise(events) if events else {}) | links, by_source, who)
 
 
 def _share(part: float, whole: float) -> float | None:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import get_args
 
 from reidkit.cli import build
+from reidkit.toolkit.boxes import LOOKS
 from reidkit.toolkit.build import Protocol
 from reidkit.toolkit.split import By
 from reidkit.toolkit.track import TRACKERS
@@ -11,7 +12,7 @@ from reidkit.toolkit.use import default_output
 
 
 def test_its_choices_are_the_builders():
-    assert set(build.TRACKERS) == set(TRACKERS)
+    assert set(build.TRACKERS) == {LOOKS, *TRACKERS}
     assert set(build.PROTOCOLS) == set(get_args(Protocol))
     assert set(build.SPLITS) == set(get_args(By))
 

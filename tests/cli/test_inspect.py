@@ -36,6 +36,19 @@ def test_inspect_prints_one_object(built, tmp_path, capsys):
     assert (tmp_path / "sheet.png").is_file()
 
 
+def test_inspect_prints_the_scores_of_the_final_identities(built, capsys):
+    _, text, _ = call(capsys, "inspect", built)
+    scores = json.loads((built / "dataset.json").read_text())["scores"]
+    for line in (
+        f"final identities: mIDF1 {scores['midf1']:.3f}, IDF1 {scores['idf1']:.3f}, HOTA {scores['hota']:.3f}",
+        f"people kept: recall {scores['people_kept']:.3f}",
+        f"raw tracklets: raw IDF1 {scores['raw_idf1']:.3f}",
+        "identities: 6 found, 6 true",
+        "final identities by camera",
+    ):
+        assert line in text
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [

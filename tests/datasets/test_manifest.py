@@ -17,7 +17,7 @@ WHOLE = {
     "counts": {"tracklets": 3},
     "losses": {"frames_lost": 0},
     "split": {"by": "event", "test_share": 0.5, "seed": 0},
-    "scores": {"hota": 0.5, "idf1": None, "sources": 6},
+    "scores": {"midf1": 0.6, "hota": 0.5, "idf1": None, "sources": 6},
     "linking": {"final": {"threshold": 0.2}},
     "settings": {"footage": {"stride": 0.2}},
     "sources": [{"event": "final", "camera": "east", "file": "east.mp4", "sha256": "ab", "seconds": 3, "boxes": 4}],
@@ -42,6 +42,12 @@ def test_what_a_build_says(tmp_path):
     assert manifest.notes == ("Two views.",)
 
 
+def test_scores_of_an_older_build_are_those_of_raw_tracklets(tmp_path):
+    older = {"format": 1, "name": "cup", "scores": {"hota": 0.3, "idf1": 0.29, "link_recall": 0.9}}
+    manifest = read_manifest(save(tmp_path, json.dumps(older)))
+    assert manifest.scores == {"raw_hota": 0.3, "raw_idf1": 0.29, "link_recall": 0.9}
+
+
 def test_what_it_may_leave_out(tmp_path):
     (tmp_path / "my set").mkdir()
     manifest = read_manifest(save(tmp_path / "my set", '{"format": 1, "scores": null, "split": null}'))
@@ -56,7 +62,7 @@ OTHER = {
     "losses": [[1], {"a": {}}],
     "split": ["event", [], {"by": 3}, {"test_share": "half"}],
     "scores": [[], 0.5, {"hota": {"a": 1}}],
-    "sources": [{}, ["a"], [{"seconds": "long"}]],
+    "sources": [{}, ["a"], [{"seconds": "long"}], [{"scores": [1]}]],
     "notes": ["text", [1], {"a": 1}],
     "files": [[], "a", {"a": 3}, {"a": "0"}, {"/etc/passwd": "0" * 64}, {"../x": "0" * 64}, {"a" * 300: "0" * 64}],
     "fingerprint": [3],

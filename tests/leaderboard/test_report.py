@@ -70,7 +70,7 @@ def test_what_a_dataset_of_ours_says_of_itself(tmp_path, write_own, own_rows, sc
         "training tracklets of nobody, left out": "1",
         "footage": "2 sources, 1.5 minutes",
         "train and test divided by": "event",
-        "build: hota": "0.310",
+        "build: raw hota": "0.310",
     }
 
 

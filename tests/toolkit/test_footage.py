@@ -308,3 +308,43 @@ def test_real_footage_gives_each_person_a_tracklet(tmp_path):
     assert spans[-2] > 1.5
     assert spans[0] + spans[1] > 1.5
     assert done.tracklets["quality"].min() > 0.7
+
+
+class ByMeanColour:
+    """An embedder: a crop's mean colour, less grey."""
+
+    name, sha256 = "mean-colour", "00"
+
+    def embed(self, images):
+        rows = np.stack([image.reshape(-1, 3).mean(0) - 100 for image in images]).astype(np.float32)
+        return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
+
+
+def test_looks_are_kept_and_damaged_ones_made_again_with_the_same_bytes(filmed, tmp_path):
+    """A stop leaves some segments' embeddings; the tracks are then the same as without a stop."""
+
+    settings = replace(SETTINGS, tracker="looks")
+
+    def run(embedder):
+        boxes = box_source(filmed, ByColour, lambda: embedder)
+        return extract_take(probe(filmed), boxes, settings, tmp_path / "work", tmp_path / "crops")
+
+    def stored() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in sorted(tmp_path.glob("work/*/looks-*/*"))}
+
+    first, whole = run(ByMeanColour()), stored()
+    assert first.counts["boxes_embedded"] > 0
+    assert len(whole) > 2
+
+    class Forbidden(ByMeanColour):
+        def embed(self, images):
+            raise AssertionError("embedded again")
+
+    assert run(Forbidden()).tracks.equals(first.tracks)
+    pieces = sorted(tmp_path.glob("work/*/looks-*/*.json"))
+    pieces[-1].unlink()  # killed between a table and its facts
+    pieces[0].with_suffix(".parquet").write_bytes(b"half")
+    again = run(ByMeanColour())
+    assert again.tracks.equals(first.tracks)
+    assert again.frames.equals(first.frames)
+    assert stored() == whole

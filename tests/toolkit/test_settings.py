@@ -10,7 +10,11 @@ from reidkit.toolkit.settings import EventSettings, FootageSettings
 @pytest.mark.parametrize(
     ("kind", "wrong", "sentence"),
     [
-        (FootageSettings, {"tracker": "sort"}, "'tracker', which takes one of bytetrack, ocsort, botsort"),
+        (
+            FootageSettings,
+            {"tracker": "sort"},
+            "'tracker', which takes one of looks, bytetrack, ocsort, botsort, cbiou",
+        ),
         (FootageSettings, {"confidence": 1.5}, "'confidence', which takes none or a number from 0 to 1"),
         (FootageSettings, {"min_height": -1}, "'min_height'"),
         (FootageSettings, {"max_length": 0}, "'max_length', which takes none or a number above 0"),

@@ -251,7 +251,9 @@ def unit_evidence(g: Grouping, crowd: int) -> tuple[dict[str, np.ndarray], np.nd
     level = np.median(same) if len(same) else one.different.mean
     table |= {
         "unit share": np.log(share / (1 - share)),
+        "unit most": (share > 0.5).astype(float),
         "part share": np.log(part_share / (1 - part_share)),
+        "part most": (part_share > 0.5).astype(float),
         "length": np.log(np.clip(g.seconds, 0.1, 10.0)),
         "gap": np.full(len(g.label), one.different.above(np.array([level]))[0]),
         "split": np.log(max(g.count, 1) / max(crowd, 1)) * np.ones(len(g.label)),
