@@ -30,7 +30,7 @@ VISIBLE = 0.3  # people of whom less is seen have no box
 
 @dataclass(frozen=True)
 class Crops:
-    """All boxes of one filmed event, by time. person, camera [n] integer; time [n] seconds; features [n, D]; quality [n]."""
+    """All boxes of one filmed event: person, camera [n] integer; time [n] seconds; features [n, D]; quality [n]."""
 
     person: np.ndarray
     camera: np.ndarray
@@ -133,9 +133,7 @@ def linked(seen: Observations, who: np.ndarray, crops: np.ndarray, strength: int
     )
 
 
-def event(
-    crops: Crops, numbers: int, rng: np.random.Generator
-) -> tuple[Observations, np.ndarray, np.ndarray]:
+def event(crops: Crops, numbers: int, rng: np.random.Generator) -> tuple[Observations, np.ndarray, np.ndarray]:
     """An event of some of the crops: what linking sees, whom each tracklet mostly shows, and how many crops it has.
 
     Args:
@@ -201,7 +199,7 @@ def _presence(
 
 
 def _switch(rows: list[tuple[int, int, np.ndarray]], i: int, time: np.ndarray) -> None:
-    """Lets the tracker change over: tracklet i and one beside it in that camera go on as each other from some moment."""
+    """Lets the tracker mistake tracklet i and one beside it for each other from some moment on."""
     person, camera, part = rows[i]
     beside = [
         j for j, (other, where, theirs) in enumerate(rows)

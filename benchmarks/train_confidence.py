@@ -89,7 +89,9 @@ def main() -> None:
     write_json(options.output, asdict(models))
     for name in Models.__dataclass_fields__:
         model = getattr(models, name)
-        print(name, f"intercept {model.intercept:.2f},", ", ".join(f"{k} {t.weight:+.2f}" for k, t in model.terms.items()))
+        print(
+            name, f"intercept {model.intercept:.2f},", ", ".join(f"{k} {t.weight:+.2f}" for k, t in model.terms.items())
+        )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """`identities.parquet`: how sure a build is of each identity, and what the ground truth says of it.
 
-    table = identity_table(root)                  # identity, event, pure, whole, twin, same; None where there is none
-    told = outcomes(tracklet_table(root), table)  # "tracklet", "pure", "whole" -> (said, right); {} without ground truth
+    table = identity_table(root)                  # columns of `format.IDENTITY_SCHEMA`; None where there is none
+    told = outcomes(tracklet_table(root), table)  # "tracklet", "pure", "whole" -> (said, right); {} without truth
 
 Crops are counted as their tracklets': under the person whom most of the tracklet shows. The person of an identity is
 the one with most of its crops.

@@ -14,7 +14,7 @@ import polars as pl
 
 from ..datasets import ReidkitError
 from ..datasets.files import lies_below, sha256_file
-from ..datasets.format import FRAME_SCHEMA, FRAMES, IDENTITIES
+from ..datasets.format import FRAME_SCHEMA, FRAMES, IDENTITIES, TRACKLETS
 from ..datasets.identities import identity_table
 from ..datasets.images import decode
 from ..datasets.manifest import FIX, Manifest, read_manifest
@@ -63,9 +63,8 @@ def _check_identities(tracklets: pl.DataFrame, identities: pl.DataFrame) -> list
     people = set(tracklets.filter(kind="person").select("event", "identity").iter_rows())
     told = set(identities.select("event", "identity").iter_rows())
     return [
-        f"{IDENTITIES} {'lacks' if pair in people else 'has'} identity {pair[1]} of event '{pair[0]}', which the tracklets "
-        f"{'have' if pair in people else 'lack'}."
-        for pair in sorted(people ^ told)[:10]
+        f"Identity {number} of event '{event}' is in {TRACKLETS if (event, number) in people else IDENTITIES} only."
+        for event, number in sorted(people ^ told)[:10]
     ]
 
 

@@ -126,4 +126,6 @@ def _doubtful(identities: pl.DataFrame | None) -> list[dict]:
         return []
     doubts = identities.with_columns(least=pl.min_horizontal("pure", "whole")).filter(pl.col("least") < SURE)
     rows = doubts.sort("least", "identity").head(MOST_DOUBTS).drop("least")
-    return [{k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()} for row in rows.iter_rows(named=True)]
+    return [
+        {k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()} for row in rows.iter_rows(named=True)
+    ]

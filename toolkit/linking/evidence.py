@@ -366,15 +366,19 @@ def pair_evidence(g: Grouping) -> tuple[np.ndarray, np.ndarray, dict[str, np.nda
     more = np.flatnonzero((rank == 0) & (np.append(one[1:], -1) == one))
     following[more] = alike[more + 1]
     first = alike[np.searchsorted(one, one)]
-    return one, other, {
-        "alike": alike,
-        "beyond chance": alike - ndtri(1 - 1 / (1.0 + g.count)),
-        "lead": alike - np.where(rank == 0, following, first),
-        "never together": (least == 0).astype(float),
-        "disputed": np.log(least + 0.02),
-        "disputed more": np.log(shares.max(0) + 0.02),
-        "footage": np.log(np.clip(g.mass[other] / g.mass[one], LEAST_PART, 1 / LEAST_PART)),
-    }
+    return (
+        one,
+        other,
+        {
+            "alike": alike,
+            "beyond chance": alike - ndtri(1 - 1 / (1.0 + g.count)),
+            "lead": alike - np.where(rank == 0, following, first),
+            "never together": (least == 0).astype(float),
+            "disputed": np.log(least + 0.02),
+            "disputed more": np.log(shares.max(0) + 0.02),
+            "footage": np.log(np.clip(g.mass[other] / g.mass[one], LEAST_PART, 1 / LEAST_PART)),
+        },
+    )
 
 
 def halves(g: Grouping) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -413,12 +417,14 @@ def halves(g: Grouping) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 def divide(vectors: np.ndarray, mass: np.ndarray) -> np.ndarray:
     """[n] bool, neither all nor none."""
     centred = vectors - mass @ vectors / mass.sum()
-    axis = np.linalg.eigh((centred * mass[:, None]).T @ centred)[1][:, -1]
+    axis = centred[np.einsum("nd,nd->n", centred, centred).argmax()]
+    for _ in range(ROUNDS):  # power iteration towards the axis of the greatest spread
+        axis = (mass * (centred @ axis)) @ centred
+        axis /= max(np.linalg.norm(axis), 1e-12)
     along = centred @ axis
     side = along > 0
-    if side.all() or not side.any():
-        side = along >= np.median(along)
-        side[along.argmin()], side[along.argmax()] = False, True
+    if side.all() or not side.any():  # all are alike: the first stands alone
+        side = np.arange(len(mass)) == 0
     for _ in range(ROUNDS):
         middles = [np.average(vectors[s], axis=0, weights=mass[s]) for s in (side, ~side)]
         found = ((vectors - middles[0]) ** 2).sum(1) < ((vectors - middles[1]) ** 2).sum(1)
