@@ -12,9 +12,11 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from reidkit.toolkit.boxes import DETECTION_COLUMNS, Detected, Followed
+from reidkit.toolkit.camera_path import IDENTITY
 from reidkit.toolkit.detect import Detector, load_detector
 from reidkit.toolkit.discover import discover
 from reidkit.toolkit.embed import Embedder, embed_source, load_embedder
@@ -57,13 +59,16 @@ class _TrueBoxes(Detected):
         super().__init__(load)
         self._truth, self._basis = truth, basis
 
-    def _detect(self, take: Take, settings: FootageSettings, folder: Path) -> tuple[pl.DataFrame, int, DecodeCount]:
+    def _detect(
+        self, take: Take, settings: FootageSettings, folder: Path
+    ) -> tuple[pl.DataFrame, np.ndarray, int, DecodeCount]:
         frames = pl.DataFrame({"frame": range(take.frame_count)})
         found = frames.join(self._truth.select("frame", *BOX), on="frame", how="left", maintain_order="left")
         table = found.with_columns(
             time=pl.col("frame") / take.fps, confidence=pl.when(pl.col("x1").is_not_null()).then(1.0)
         ).select(pl.col(name).cast(kind) for name, kind in DETECTION_COLUMNS.items())
-        return table, len(self._truth), DecodeCount(take.frame_count, take.frame_count, 0)
+        standing = np.tile(IDENTITY, (take.frame_count, 1, 1))
+        return table, standing, len(self._truth), DecodeCount(take.frame_count, take.frame_count, 0)
 
     def follow(self, take: Take, settings: FootageSettings, home: Path) -> Followed:
         followed = super().follow(take, settings, home)
@@ -74,7 +79,7 @@ class _TrueTracks(_TrueBoxes):
     """The visible people of the annotation, a track each; nothing tells the linking who they are."""
 
     def follow(self, take: Take, settings: FootageSettings, home: Path) -> Followed:
-        detections, boxes, decoded = self._detect(take, settings, home)
+        detections, _, boxes, decoded = self._detect(take, settings, home)
         columns = {"time": pl.col("frame") / take.fps, "track": pl.col("id"), "confidence": 1.0, "truth": None}
         tracks = self._truth.with_columns(**{k: v if isinstance(v, pl.Expr) else pl.lit(v) for k, v in columns.items()})
         tracks = renumber(tracks.select(pl.col(name).cast(kind) for name, kind in TRACK_COLUMNS.items()))

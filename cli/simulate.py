@@ -34,6 +34,7 @@ KINDS = ("sports", "dance")
 @click.option("--seed", default=0, show_default=True, help="The same seed gives the same bytes.")
 @click.option("--fps", default=15.0, show_default=True, help="Frames a second.")
 @click.option("--size", default="640x360", show_default=True, help="WIDTHxHEIGHT in pixels, for example 1280x720.")
+@click.option("--moving", is_flag=True, help="Cameras pan, tilt and zoom; truth.json then holds no calibration.")
 @click.option("--from-mot", type=click.Path(path_type=Path), help="Draw figures into the boxes of these MOT sequences.")
 @click.option("--frames", type=int, help="With --from-mot: only the first frames of each sequence.")
 @click.option(
@@ -42,7 +43,7 @@ KINDS = ("sports", "dance")
 @click.option("--jobs", type=click.IntRange(1), help="Processes, one event each. [default: one a core, 4 at most]")
 @JSON
 def simulate(
-    out, kind, people, cameras, seconds, events, seed, fps, size, from_mot, frames, shared_ids, jobs, as_json
+    out, kind, people, cameras, seconds, events, seed, fps, size, moving, from_mot, frames, shared_ids, jobs, as_json
 ) -> None:
     """Render multi-camera footage of sports or dance into OUT, with ground truth.
 
@@ -55,11 +56,15 @@ def simulate(
         raise UsageError("--frames goes with --from-mot; the length of simulated events is --seconds.")
     if shared_ids and from_mot is None:
         raise UsageError("--shared-ids goes with --from-mot; the people of simulated events are known.")
+    if moving and from_mot is not None:
+        raise UsageError("--moving goes with simulated events; with --from-mot the boxes are the annotation's.")
     if from_mot is not None and not from_mot.is_dir():
         raise UsageError(f"--from-mot '{from_mot}' is no folder; give one with `<sequence>/gt/gt.txt` below it.")
     width, height = parse_size(size)
     source = str(from_mot) if from_mot else None
-    settings = Settings(kind, people, cameras, events, seconds, fps, width, height, seed, source, frames, shared_ids)
+    settings = Settings(
+        kind, people, cameras, events, seconds, fps, width, height, seed, source, frames, shared_ids, moving
+    )
     truth = render(out, settings, jobs)
     counts = {
         "out": str(out),

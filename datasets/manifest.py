@@ -51,6 +51,8 @@ class SourceFacts:
         sha256: of the file, or of a sequence's files; "" where not known.
         seconds: its duration.
         offset: seconds from the event's start to the source's.
+        width, height: of its pictures in pixels; 0 where not known.
+        fps: frames a second; 0 where not known.
         scores: of the final identities in it against ground truth; None where there was none.
     """
 
@@ -61,6 +63,9 @@ class SourceFacts:
     sha256: str = ""
     seconds: float = 0.0
     offset: float = 0.0
+    width: Count = 0
+    height: Count = 0
+    fps: Annotated[float, Meta(ge=0)] = 0.0
     scores: dict[str, Figure] | None = None
 
 

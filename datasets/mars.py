@@ -20,6 +20,7 @@ LAYOUT = (
     "tracks_test_info.mat, query_IDX.mat"
 )
 CAMERAS = 6
+MOST_CAMERAS = 9  # a name has one digit; `reidkit export --format mars` may use all of them
 NAME = re.compile(r"(\d{4}|00-1)[\w-]+\.jpe?g")  # 0001C1T0001F001.jpg: person, camera, tracklet, frame
 SAMPLED = 32  # tracklets whose first frame is looked for
 
@@ -45,7 +46,7 @@ def read_mars(root: Path | str) -> ReidDataset:
         query=chosen_queries(test, queries, query_path),
         gallery=test,
         protocol="mars",
-        cameras=tuple(f"c{i}" for i in range(1, CAMERAS + 1)),
+        cameras=tuple(f"c{i}" for i in range(1, max(CAMERAS, *(t.camera + 1 for t in (*train, *test))) + 1)),
         root=root,
     )
 
@@ -103,11 +104,11 @@ def _check(names: list[str], rows: np.ndarray, names_path: Path, table_path: Pat
     if (rows[:, 1] - rows[:, 0] + 1).sum() > len(names):
         raise UsageError(f"Rows of '{table_path}' share images; fetch it again.")
     low = JUNK if names_path.name == "test_name.txt" else 1
-    bad = rows[(rows[:, 2] < low) | (rows[:, 3] < 1) | (rows[:, 3] > CAMERAS)]
+    bad = rows[(rows[:, 2] < low) | (rows[:, 3] < 1) | (rows[:, 3] > MOST_CAMERAS)]
     if len(bad):
         raise UsageError(
             f"'{table_path}' has a row of pid {bad[0, 2]} and camera {bad[0, 3]}; pids are {low} or more and cameras 1 "
-            f"to {CAMERAS}, so fetch it again."
+            f"to {MOST_CAMERAS}, so fetch it again."
         )
     for first, last, pid, camera in rows.tolist():
         start = f"{'00-1' if pid == JUNK else f'{pid:04d}'}C{camera}"

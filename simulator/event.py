@@ -8,7 +8,7 @@ Pictures and truths have one entry a camera, and all cameras see the same moment
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import cv2
@@ -16,6 +16,7 @@ import numpy as np
 
 from . import dance, sports
 from .camera import Camera, place
+from .moving import MovingShot, path
 from .people import Person, cast
 from .render import CHUNK, Shot, Troupe, Truth
 from .scene import SCENES, Scene
@@ -26,7 +27,11 @@ KINDS = tuple(PLAYS)
 
 @dataclass(frozen=True)
 class Event:
-    """Everything that decides the frames of one event."""
+    """Everything that decides the frames of one event.
+
+    Attributes:
+        cameras: as they are put up. paths: each one in every frame where they move, empty where they stand.
+    """
 
     name: str
     kind: str
@@ -35,6 +40,7 @@ class Event:
     performance: sports.Performance
     seed: int
     detail: int
+    paths: list[list[Camera]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.performance.pose)
@@ -49,14 +55,21 @@ class Event:
         [(index into people, box, visibility), …]."""
         cv2.setNumThreads(1)
         troupe = Troupe(self.people, self.detail)
-        shots = [Shot(self.scene, c, troupe, self.seed * 1009 + k) for k, c in enumerate(self.cameras)]
+        shots = self._shots(troupe)
         chosen = np.arange(len(self)) if only is None else np.asarray(only)
         for start in range(0, len(chosen), CHUNK):
             part = chosen[start : start + CHUNK]
             body = troupe.pose(self.performance.pose[part], self.scene)
             ball = None if self.performance.ball is None else self.performance.ball[part]
-            for seen in zip(*(shot.frames(body, ball) for shot in shots), strict=True):
+            views = [shot.follow(part, body, ball) if self.paths else shot.frames(body, ball) for shot in shots]
+            for seen in zip(*views, strict=True):
                 yield [picture for picture, _ in seen], [truth for _, truth in seen]
+
+    def _shots(self, troupe: Troupe) -> list[Shot]:
+        seeds = [self.seed * 1009 + k for k in range(len(self.cameras))]
+        if self.paths:
+            return [MovingShot(self.scene, p, troupe, s) for p, s in zip(self.paths, seeds, strict=True)]
+        return [Shot(self.scene, c, troupe, s) for c, s in zip(self.cameras, seeds, strict=True)]
 
 
 def make_event(
@@ -69,12 +82,19 @@ def make_event(
     size: tuple[int, int],
     seed: int,
     first_id: int = 1,
+    moving: bool = False,
 ) -> Event:
-    """Event number `index` of a seed. The same arguments give the same frames, byte by byte."""
+    """Event number `index` of a seed. The same arguments give the same frames, byte by byte.
+
+    Args:
+        moving: whether the cameras pan, tilt and zoom.
+    """
     rng = np.random.default_rng([seed, index, KINDS.index(kind)])
     troupe = cast(kind, people, first_id, rng)
     play, half = PLAYS[kind]
     performance = play(troupe, seconds, fps, rng)
     views = place(kind, cameras, size, half, rng)
     detail = 2 if size[1] >= 700 else 1
-    return Event(f"{kind}{index + 1:02d}", kind, troupe, views, performance, seed * 131 + index, detail)
+    own = np.random.default_rng([seed, index, KINDS.index(kind), 1])  # what else is drawn stays as it is
+    paths = [path(camera, seconds, fps, own) for camera in views] if moving else []
+    return Event(f"{kind}{index + 1:02d}", kind, troupe, views, performance, seed * 131 + index, detail, paths)

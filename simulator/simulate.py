@@ -32,6 +32,7 @@ class Settings:
     Attributes:
         people, cameras: of each event.
         width, height: of the pictures in pixels.
+        moving: cameras pan, tilt and zoom.
         from_mot: folder of MOTChallenge sequences whose boxes are drawn into; the fields above but `seed` don't count.
         frames: of each of these sequences, the first ones; None: all.
         shared_ids: an annotated id means one person in all clips of a video.
@@ -49,6 +50,7 @@ class Settings:
     from_mot: str | None = None
     frames: int | None = None
     shared_ids: bool = False
+    moving: bool = False
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -109,7 +111,10 @@ def open_output(out: Path, settings: Settings) -> None:
             what = "with other settings" if begun else "not from this command"
             raise UsageError(f"'{out}' is not empty ({what}); name a new folder, or remove it first.")
         return
-    write_json(out / MARKER, asdict(settings))
+    facts = asdict(settings)
+    if not settings.moving:
+        del facts["moving"]  # as in the folders of versions that couldn't
+    write_json(out / MARKER, facts)
 
 
 def finished(out: Path, event: str, cameras: list[str]) -> bool:
@@ -129,6 +134,7 @@ def plan_event(settings: Settings, index: int) -> Event:
         (settings.width, settings.height),
         settings.seed,
         first_id=1 + index * settings.people,
+        moving=settings.moving,
     )
 
 
@@ -176,7 +182,8 @@ def truth_of(settings: Settings) -> Truth:
             people=tuple(p.id for p in event.people),
             frames=len(event),
         )
-        cameras[event.name] = {c.name: calibration(c) for c in event.cameras}
+        if not settings.moving:
+            cameras[event.name] = {c.name: calibration(c) for c in event.cameras}
     return Truth(
         kind=settings.kind,
         seed=settings.seed,

@@ -19,7 +19,9 @@ import polars as pl
 from ..datasets.files import sha256_file
 from ..datasets.mot import read_people
 from ..datasets.prefetch import prefetch
-from ..datasets.progress import progress
+from ..datasets.progress import progress, say
+from .camera_motion import STEP_COLUMNS, MotionFinder, joined, steps_table
+from .camera_path import IDENTITY, CameraPath
 from .detect import TRACK_CONFIDENCE, Detector
 from .embed import Embedder
 from .settings import FootageSettings
@@ -50,6 +52,12 @@ class DetectionFacts(TypedDict):
     read: Count
     damaged: Count
     boxes: Count
+
+
+class MotionFacts(TypedDict):
+    """Of one segment: the frames between which the camera's motion was looked for."""
+
+    frames: Count
 
 
 @dataclass(frozen=True)
@@ -155,21 +163,32 @@ class Detected:
 
     def follow(self, take: Take, settings: FootageSettings, home: Path) -> Followed:
         basis = detection_key(take, self.detector, settings)
-        found, boxes, decoded = self._detect(take, settings, home / f"detect-{basis}")
+        found, steps, boxes, decoded = self._detect(take, settings, home / f"detect-{basis}")
         kept = outside(found, take.source.ignore)
+        moving, cuts = (steps != IDENTITY).any((1, 2)).sum(), np.isnan(steps).any((1, 2)).sum()
+        if moving:
+            say(f"{take.source.key}: the camera moves in {moving / len(steps):.0%} of the frames, {cuts} cuts of scene")
         counts = {
             "boxes": boxes,
             "boxes_ignored": boxes - int(kept["x1"].is_not_null().sum()),
             **decoded.named(),
+            "frames_camera_moved": int(moving),
+            "scene_cuts": int(cuts),
         }
         if settings.tracker == LOOKS:
-            tracks, followed, basis = self._follow_by_looks(take, kept, settings, home, basis)
+            tracks, followed, basis = self._follow_by_looks(take, kept, steps, settings, home, basis)
         else:
-            tracks, followed = _follow_by_boxes(take, kept, settings)
+            tracks, followed = _follow_by_boxes(take, kept, steps, settings)
         return Followed(tracks, kept, counts | followed, decoded, basis)
 
     def _follow_by_looks(
-        self, take: Take, found: pl.DataFrame, settings: FootageSettings, home: Path, basis: str
+        self,
+        take: Take,
+        found: pl.DataFrame,
+        steps: np.ndarray,
+        settings: FootageSettings,
+        home: Path,
+        basis: str,
     ) -> tuple[pl.DataFrame, dict[str, int], str]:
         """Our tracker's tracks, counts, and what they depend on."""
         looks, counts = None, {}
@@ -179,28 +198,42 @@ class Detected:
             looks, number = looks_of(take, found, embedder, settings.segment_seconds, home / f"looks-{basis}")
             counts["boxes_embedded"] = number
         following = FollowSettings(take.fps, confidence=settings.confidence, max_gap=settings.max_gap)
-        tracks, followed = track_people(found, looks, following)
+        tracks, followed = track_people(found, looks, following, steps=steps)
         return tracks, counts | followed, basis
 
-    def _detect(self, take: Take, settings: FootageSettings, folder: Path) -> tuple[pl.DataFrame, int, DecodeCount]:
-        """All detections of a take, how many boxes they are, and the frames that were decoded for them."""
-        tables, decoded, boxes = [], DecodeCount(), 0
+    def _detect(
+        self, take: Take, settings: FootageSettings, folder: Path
+    ) -> tuple[pl.DataFrame, np.ndarray, int, DecodeCount]:
+        """All detections of a take by frame, the camera's steps [F, 2, 3] in those frames, how many boxes they are,
+        and the frames that were decoded for them."""
+        tables, moves, decoded, boxes = [], [], DecodeCount(), 0
         with progress(f"{take.source.key}: detect", total=take.frame_count, unit="frames") as advance:
             for piece in segments(take, settings.segment_seconds):
-                table, done = detect_segment(take.source, piece, self.detector, folder, advance)
+                table, moved, done = detect_segment(take.source, piece, self.detector, folder, advance)
                 tables.append(table)
+                moves.append(moved)
                 decoded += DecodeCount(done["expected"], done["read"], done["damaged"])
                 boxes += done["boxes"]
-        return pl.concat(tables), boxes, decoded
+        # A decoder may give out frames late after damage.
+        found = pl.concat(tables).sort("frame", maintain_order=True)
+        return found, joined(moves, found["frame"].unique().sort().to_numpy()), boxes, decoded
 
 
-def _follow_by_boxes(take: Take, found: pl.DataFrame, settings: FootageSettings) -> tuple[pl.DataFrame, dict[str, int]]:
+def _follow_by_boxes(
+    take: Take, found: pl.DataFrame, steps: np.ndarray, settings: FootageSettings
+) -> tuple[pl.DataFrame, dict[str, int]]:
     """The tracks of one of the trackers of `trackers`, cut where they may have gone astray, and counts."""
+    camera = CameraPath.of(steps)
     tracks = track_boxes(
-        found, fps=take.fps, tracker=settings.tracker, confidence=settings.confidence, max_gap=settings.max_gap
+        found,
+        fps=take.fps,
+        tracker=settings.tracker,
+        confidence=settings.confidence,
+        max_gap=settings.max_gap,
+        camera=camera,
     )
     boxes, inside = int(found["x1"].is_not_null().sum()), len(tracks)
-    tracks, cuts = cut_ambiguous(tracks, found)
+    tracks, cuts = cut_ambiguous(tracks, found, camera)
     return tracks, {"boxes_untracked": boxes - inside, "cuts_ambiguous": cuts}
 
 
@@ -220,30 +253,42 @@ def detection_key(take: Take, detector: Detector, settings: FootageSettings) -> 
 
 def detect_segment(
     source: Source, piece: Segment, detector: Detector, folder: Path, advance: Callable[[int], None] | None = None
-) -> tuple[pl.DataFrame, DetectionFacts]:
-    """The detections of one segment (DETECTION_COLUMNS) and its counts; read back from `folder` if they are there."""
-    kept = read_piece(folder, piece, DETECTION_COLUMNS, DetectionFacts)
-    if kept:
+) -> tuple[pl.DataFrame, pl.DataFrame, DetectionFacts]:
+    """The detections of one segment (DETECTION_COLUMNS), the camera's steps in it (`camera_motion.STEP_COLUMNS`), and
+    its counts; read back from `folder` if they are there."""
+    kept, moved = (
+        read_piece(folder, piece, DETECTION_COLUMNS, DetectionFacts),
+        read_piece(folder / "camera", piece, STEP_COLUMNS, MotionFacts),
+    )
+    if kept and moved:
         if advance:
             advance(kept[1]["expected"])
-        return kept
+        return kept[0], moved[0], kept[1]
     reader = FrameReader(source, piece.start, piece.stop, size=detector.input_size)
+    finder, looked_at, scale = MotionFinder(), [], 1.0
     rows: list[tuple] = []
     for batch in prefetch(_batches(reader)):
         for frame, found in zip(batch, detector.detect([f.image for f in batch]), strict=True):
-            scale = np.array([frame.width / frame.image.shape[1], frame.height / frame.image.shape[0]] * 2, np.float32)
-            for box, confidence in zip(found.xyxy * scale, found.confidence, strict=True) if len(found) else ():
+            # A frame that a decoder gives out late tells nothing of the one before it.
+            if not looked_at or frame.index > looked_at[-1]:
+                finder.add(frame.image, found.xyxy)
+                looked_at.append(frame.index)
+                scale = frame.width / frame.image.shape[1]
+            sides = np.array([frame.width / frame.image.shape[1], frame.height / frame.image.shape[0]] * 2, np.float32)
+            for box, confidence in zip(found.xyxy * sides, found.confidence, strict=True) if len(found) else ():
                 rows.append((frame.index, frame.time, *map(float, box), float(confidence)))
             if not len(found):
                 rows.append((frame.index, frame.time, None, None, None, None, None))
         if advance:
             advance(len(batch))
     table = pl.DataFrame(rows, schema=DETECTION_COLUMNS, orient="row")
+    steps = steps_table(finder, looked_at, scale)
     count = reader.count
     boxes = int(table["x1"].is_not_null().sum())
     done = DetectionFacts(expected=count.expected, read=count.read, damaged=count.damaged, boxes=boxes)
+    write_piece(folder / "camera", piece, steps, MotionFacts(frames=len(steps)))
     write_piece(folder, piece, table, done)
-    return table, done
+    return table, steps, done
 
 
 def _batches(frames: Iterable[Frame]) -> Iterator[list[Frame]]:

@@ -11,6 +11,7 @@ import supervision as sv
 
 from ..datasets.errors import UsageError, choices
 from ..datasets.mot import Line
+from .camera_path import IDENTITY, CameraPath
 
 TRACK_COLUMNS = {
     "frame": pl.Int64,  # index in the source, from 0
@@ -24,6 +25,7 @@ TRACK_COLUMNS = {
     "truth": pl.Int64,  # the annotated id; null for tracks that a tracker made
 }
 BOX = ("x1", "y1", "x2", "y2")
+NO_PICTURE = np.zeros((1, 1, 3), np.uint8)
 REFERENCE_RATE = 30.0  # the rate in which `trackers` states its buffer of lost frames
 # Least intersection over union of a box with the place where the tracker expects its person, or where the person's last
 # box was. Below, the box is more likely another person's: with the library's default of 0.1, the track of a person who
@@ -49,16 +51,28 @@ def _ocsort(fps: float, confidence: float, buffer: int):
     return OCSORTTracker(lost_track_buffer=buffer, frame_rate=fps, high_conf_det_threshold=confidence)
 
 
+class _KnownMotion:
+    """The camera's motion where BoT-SORT would read it off full-size frames, which aren't made for it."""
+
+    def __init__(self) -> None:
+        self.step = IDENTITY
+
+    def estimate(self, frame: np.ndarray, boxes: np.ndarray | None) -> np.ndarray:
+        return self.step
+
+
 def _botsort(fps: float, confidence: float, buffer: int):
     from trackers import BoTSORTTracker
 
-    return BoTSORTTracker(
+    tracker = BoTSORTTracker(
         lost_track_buffer=buffer,
         frame_rate=fps,
         track_activation_threshold=confidence,
         high_conf_det_threshold=confidence,
-        enable_cmc=False,  # it would need the pixels of every frame; our cameras stand still
+        enable_cmc=True,
     )
+    tracker.cmc = _KnownMotion()
+    return tracker
 
 
 def _cbiou(fps: float, confidence: float, buffer: int):
@@ -72,15 +86,21 @@ def _cbiou(fps: float, confidence: float, buffer: int):
     )
 
 
-# ByteTrack: arXiv 2110.06864; OC-SORT: 2203.14360; BoT-SORT (here without appearance and camera motion): 2206.14651;
+# ByteTrack: arXiv 2110.06864; OC-SORT: 2203.14360; BoT-SORT (here without appearance): 2206.14651;
 # C-BIoU: 2211.14317.
 TRACKERS: dict[str, Callable] = {"bytetrack": _bytetrack, "ocsort": _ocsort, "botsort": _botsort, "cbiou": _cbiou}
 
 
 def track_boxes(
-    detections: pl.DataFrame, *, fps: float, tracker: str = "bytetrack", confidence: float = 0.5, max_gap: float = 1.0
+    detections: pl.DataFrame,
+    *,
+    fps: float,
+    tracker: str = "bytetrack",
+    confidence: float = 0.5,
+    max_gap: float = 1.0,
+    camera: CameraPath | None = None,
 ) -> pl.DataFrame:
-    """Follows people through one source with a fresh tracker.
+    """Follows people through one source, with a fresh tracker for every shot.
 
     Args:
         detections: columns frame, time, x1, y1, x2, y2, confidence. A frame that was looked at and holds nobody has one
@@ -89,29 +109,39 @@ def track_boxes(
         tracker: a name of `TRACKERS`.
         confidence: a track starts, and is first looked for, at boxes of this confidence.
         max_gap: seconds after which an unseen person's track ends.
+        camera: its path through the frames; None: it stands. The trackers go without it, but for BoT-SORT.
 
     Returns:
         `TRACK_COLUMNS`, ordered by frame and track.
     """
     if tracker not in TRACKERS:
         raise UsageError(choices(tracker, TRACKERS, "tracker"))
-    # The buffer is in frames at 30 a second, whatever the source's rate.
-    follow = TRACKERS[tracker](fps, confidence, max(1, round(max_gap * REFERENCE_RATE)))
     rows: list[tuple] = []
+    follow, born = None, 0
     detections = detections.sort("frame", maintain_order=True)
-    for (frame, time), group in detections.group_by(["frame", "time"], maintain_order=True):
+    for k, ((frame, time), group) in enumerate(detections.group_by(["frame", "time"], maintain_order=True)):
+        if follow is None or (camera is not None and camera.begins[k]):
+            # The buffer is in frames at 30 a second, whatever the source's rate.
+            follow = TRACKERS[tracker](fps, confidence, max(1, round(max_gap * REFERENCE_RATE)))
+            before = born
         boxes = group.drop_nulls("x1")
         seen = sv.Detections(
             xyxy=boxes.select(BOX).to_numpy().astype(np.float32).reshape(-1, 4),
             confidence=boxes["confidence"].to_numpy().astype(np.float32),
             class_id=np.zeros(len(boxes), int),
         )
-        followed = follow.update(seen, timestamp=float(time))
+        picture = {}
+        if tracker == "botsort" and camera is not None and not camera.stands:
+            follow.cmc.step = camera.steps[k]
+            picture = {"frame": NO_PICTURE}  # it asks for the motion where there is a picture only
+        followed = follow.update(seen, timestamp=float(time), **picture)
         for box, score, track in (
             zip(followed.xyxy, followed.confidence, followed.tracker_id, strict=True) if len(followed) else ()
         ):
             if track >= 0:
-                rows.append((frame, time, int(track), *map(float, box), float(score), None))
+                number = before + int(track) + 1
+                born = max(born, number)
+                rows.append((frame, time, number, *map(float, box), float(score), None))
     return renumber(pl.DataFrame(rows, schema=TRACK_COLUMNS, orient="row"))
 
 
@@ -147,7 +177,9 @@ def cut_tracks(tracks: pl.DataFrame, *, max_gap: float, max_length: float | None
     return renumber(tracks.with_columns(track=pl.col("id").cast(pl.Int64)))
 
 
-def cut_ambiguous(tracks: pl.DataFrame, detections: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+def cut_ambiguous(
+    tracks: pl.DataFrame, detections: pl.DataFrame, camera: CameraPath | None = None
+) -> tuple[pl.DataFrame, int]:
     """Cuts tracks where somebody else's box fits as well as the one they went on with, and says how many cuts that is.
 
     A tracker must decide when people cross; a dataset's tracklet needn't. A step from box p to box q of a track is cut
@@ -157,7 +189,9 @@ def cut_ambiguous(tracks: pl.DataFrame, detections: pl.DataFrame) -> tuple[pl.Da
 
     Args:
         tracks: TRACK_COLUMNS.
-        detections: frame, box; all of them, as the unfollowed box may be the right one.
+        detections: frame, box; all of them, as the unfollowed box may be the right one. A frame that holds nobody has
+            a row with null in place of a box where `camera` is given.
+        camera: its path through the frames of `detections`: boxes are compared where they'd lie, had it stood.
     """
     tracks = tracks.sort("track", "frame")
     if not len(tracks):
@@ -166,8 +200,13 @@ def cut_ambiguous(tracks: pl.DataFrame, detections: pl.DataFrame) -> tuple[pl.Da
     track = tracks["track"].to_numpy()
     step = np.flatnonzero(track[1:] == track[:-1]) + 1  # rows that go on from the row before
     rivals = _by_frame(detections.drop_nulls("x1"))
-    overlap, best_after = _overlaps(box[step - 1], box[step], frame[step], rivals)
-    _, best_before = _overlaps(box[step], box[step - 1], frame[step - 1], rivals)
+    ahead, back = box[step - 1], box[step]
+    if camera is not None:
+        place = np.searchsorted(detections["frame"].unique().sort().to_numpy(), frame)
+        ahead = camera.carry(ahead, place[step - 1], place[step])
+        back = camera.carry(back, place[step], place[step - 1])
+    overlap, best_after = _overlaps(ahead, box[step], frame[step], rivals)
+    _, best_before = _overlaps(back, box[step - 1], frame[step - 1], rivals)
     cut = np.zeros(len(box), np.int64)
     cut[step] = (overlap < LEAST_OVERLAP) | (np.maximum(best_after, best_before) >= overlap)
     # Sorted by track, so a number that rises at births and at cuts names the parts.

@@ -131,7 +131,7 @@ def set_cell(root, name, key, place, value):
         ("tracks_test_info.mat", "track_test_info", (3, 0), 1, "share images"),
         ("tracks_test_info.mat", "track_test_info", (2, 2), -7, "pid -7"),
         ("tracks_test_info.mat", "track_test_info", (2, 3), 0, "camera 0"),
-        ("tracks_test_info.mat", "track_test_info", (2, 3), 7, "camera 7"),
+        ("tracks_test_info.mat", "track_test_info", (2, 3), 10, "camera 10"),
         ("tracks_test_info.mat", "track_test_info", (2, 2), 2**40, "different releases"),
         ("tracks_train_info.mat", "track_train_info", (0, 2), -1, "pid -1"),  # nobody trains on junk
         ("tracks_train_info.mat", "track_train_info", (0, 2), 0, "pid 0"),

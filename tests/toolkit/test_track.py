@@ -8,6 +8,7 @@ import pytest
 
 from reidkit.datasets.errors import UsageError
 from reidkit.datasets.mot import Line
+from reidkit.toolkit.camera_path import IDENTITY, CameraPath
 from reidkit.toolkit.track import (
     BOX,
     LEAST_OVERLAP,
@@ -225,3 +226,43 @@ def test_annotated_tracks_are_cut_by_gaps_only():
     assert len(parts) == len(people)
     gaps = sum(int((np.diff(seen) > 25).sum()) for seen in frames.values())
     assert parts["track"].n_unique() == 8 + gaps
+
+
+def panned(table: pl.DataFrame, shift: float) -> tuple[pl.DataFrame, CameraPath]:
+    """The same people seen by a camera that moves all by `shift` pixels in each frame, and its path."""
+    moved = table.with_columns(x1=pl.col("x1") + shift * pl.col("frame"), x2=pl.col("x2") + shift * pl.col("frame"))
+    steps = np.tile(IDENTITY, (table["frame"].n_unique(), 1, 1))
+    steps[1:, 0, 2] = shift
+    return moved, CameraPath.of(steps)
+
+
+def test_botsort_is_told_of_the_camera_s_motion():
+    table, camera = panned(walkers(40, 25.0, [(0, 100, 20), (45, 100, 20), (300, 100, -20)], absent=(20, 21)), 45.0)
+    told = track_boxes(table, fps=25.0, tracker="botsort", camera=camera)
+    assert told["track"].n_unique() == 3
+    for _, one in told.group_by("track"):
+        start = (one["x1"] - 45.0 * one["frame"]).to_numpy()
+        assert np.abs(np.diff(start)).max() < 4  # everybody's own track, through gap and pan
+    untold = track_boxes(table, fps=25.0, tracker="botsort")
+    assert untold["track"].n_unique() != 3 or not untold.equals(told)
+
+
+@pytest.mark.parametrize("tracker", sorted(TRACKERS))
+def test_a_track_ends_with_its_shot(tracker):
+    table = walkers(40, 25.0, [(300, 100, 0)])
+    steps = np.tile(IDENTITY, (40, 1, 1))
+    steps[25] = np.nan
+    found = track_boxes(table, fps=25.0, tracker=tracker, camera=CameraPath.of(steps))
+    before, after = (found.filter(pl.col("frame") < 25), found.filter(pl.col("frame") >= 25))
+    assert before["track"].unique().to_list() == [1]
+    assert after["track"].unique().to_list() == [2]
+
+
+def test_a_pan_is_no_reason_for_a_cut():
+    still = tracks([(track, frame) for track in (1, 2) for frame in range(6)])
+    apart = still.with_columns(
+        x1=pl.col("x1") + 12 * (pl.col("track") - 1), x2=pl.col("x2") + 12 * (pl.col("track") - 1)
+    )
+    seen, camera = panned(apart.with_columns(pl.col(BOX).cast(pl.Float64)), 9.0)
+    assert cut_ambiguous(seen, seen)[1] > 0
+    assert cut_ambiguous(seen, seen, camera)[1] == 0

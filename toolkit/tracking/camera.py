@@ -1,12 +1,13 @@
-"""How far a moving camera shifts the picture, told by the people's boxes alone: `pan(seen)` -> [frames, 2] in pixels.
+"""How far a moving camera shifts the picture, told by the people's boxes alone: `pan(boxes)` -> [F, 2, 3] steps.
 
-What all boxes do from one frame to the next is the camera's doing, or might as well be: a motion that all have in
-common tells nobody from anybody.
+For boxes without pictures (`camera_motion` looks at those). What all boxes do from one frame to the next is the
+camera's doing, or might as well be: a motion that all have in common tells nobody from anybody.
 """
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from ..camera_path import IDENTITY
 from .geometry import expanded_overlap
 
 FEWEST = 4  # pairs of boxes from which a shift is read
@@ -15,7 +16,7 @@ LEAST_OVERLAP = 0.3
 
 
 def pan(frames: list[np.ndarray]) -> np.ndarray:
-    """[F, 2] where the first frame's origin lies in each frame, x and y in pixels; zeros where the camera stands.
+    """[F, 2, 3] maps a point of the frame before to each frame, by a shift; the identity where the camera stands.
 
     Args:
         frames: boxes [n, 4] of each frame that was looked at.
@@ -30,12 +31,11 @@ def pan(frames: list[np.ndarray]) -> np.ndarray:
         if len(moved) >= FEWEST:
             steps[k] = np.median(moved, 0)
             spread[k] = np.median(np.abs(moved - steps[k]), 0)
-    if not len(frames):
-        return steps
+    path = np.tile(IDENTITY, (len(frames), 1, 1))
     # A shift of less than people's own motion beside it, at most times, is chance: the camera stands.
-    if np.median(np.hypot(*steps.T)) < 0.5 * np.median(np.hypot(*spread.T)):
-        return np.zeros((len(frames), 2))
-    return steps.cumsum(0)
+    if len(frames) and np.median(np.hypot(*steps.T)) >= 0.5 * np.median(np.hypot(*spread.T)):
+        path[:, :, 2] = steps
+    return path
 
 
 def _moved(before: np.ndarray, after: np.ndarray, guess: np.ndarray) -> np.ndarray:

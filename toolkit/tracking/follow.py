@@ -12,6 +12,7 @@ from enum import IntEnum
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from ..camera_path import CameraPath
 from .geometry import crowding, expanded_overlap, nested
 from .motion import Motion
 
@@ -73,9 +74,10 @@ class Seen:
     Attributes:
         time: [F] seconds of the frames that were looked at, increasing.
         start: [F + 1] row of each frame's first box; the last one is N.
-        box: [N, 4] corners in pixels, of a standing camera.
+        box: [N, 4] corners in pixels.
         confidence: [N] 0 to 1.
         looks: [N, D], rows L2-normalised, zeros where a box has none; D is 0 where none has.
+        camera: its path through the F frames.
         different, same: the cosine of two people's looks and that of one person's, in the mean.
     """
 
@@ -84,6 +86,7 @@ class Seen:
     box: np.ndarray
     confidence: np.ndarray
     looks: np.ndarray
+    camera: CameraPath
     different: float = 0.0
     same: float = 1.0
 
@@ -135,7 +138,11 @@ def follow(seen: Seen, settings: FollowSettings) -> Followed:
         rows = np.arange(seen.start[k], seen.start[k + 1])
         box, looks = seen.box[rows], seen.looks[rows]
         _forget(people, time, settings)
+        if seen.camera.begins[k]:  # nobody is where the shot before had them
+            people.keep(np.zeros(0, np.int64))
         if k:
+            if not seen.camera.stands:
+                people.motion.carry(seen.camera.steps[k])
             people.motion.predict((time - before) * settings.fps, people.last < before)
         mine = _cascade(people, seen, box, looks, seen.confidence[rows] >= settings.confidence, settings)
         crowd = crowding(box)

@@ -136,29 +136,33 @@ def bridge(seen: Seen, track: np.ndarray, crowd: np.ndarray, settings: MendSetti
 
 def _joins(seen: Seen, track: np.ndarray, crowd: np.ndarray, settings: MendSettings) -> list[tuple[int, int]]:
     rows = rows_of(track)
-    time = np.repeat(seen.time, np.diff(seen.start))
+    frame = np.repeat(np.arange(len(seen.time)), np.diff(seen.start))
+    time, shot = seen.time[frame], seen.camera.shot[frame]
     numbers = np.array(list(rows), np.int64)
     if len(numbers) < 2:
         return []
     first = np.array([time[r[0]] for r in rows.values()])
     last = np.array([time[r[-1]] for r in rows.values()])
-    heads = [_motion(time[r[:NEAR]], seen.box[r[:NEAR]]) for r in rows.values()]
-    tails = [_motion(time[r[-NEAR:]], seen.box[r[-NEAR:]]) for r in rows.values()]
+    heads = [_motion(seen, frame, r[:NEAR], r[0]) for r in rows.values()]
+    tails = [_motion(seen, frame, r[-NEAR:], r[-1]) for r in rows.values()]
     wait = first[None] - last[:, None]
-    pairs = np.argwhere((wait > 1e-6) & (wait <= settings.reach + 1e-6))
+    # Across a cut to another shot, place says nothing.
+    shots = [np.array([shot[r[end]] for r in rows.values()]) for end in (0, -1)]
+    near = (wait > 1e-6) & (wait <= settings.reach + 1e-6) & (shots[0][None] == shots[1][:, None])
+    pairs = np.argwhere(near)
     fit = np.zeros((len(numbers), len(numbers)))
     for i, j in pairs:
-        ahead = seen.box[rows[numbers[i]][-1]] + np.tile(tails[i], 2) * wait[i, j]
-        back = seen.box[rows[numbers[j]][0]] - np.tile(heads[j], 2) * wait[i, j]
-        start, end = seen.box[rows[numbers[j]][0]], seen.box[rows[numbers[i]][-1]]
-        near = expanded_overlap(np.stack([ahead, end]), np.stack([start, back]), settings.expanded)
-        fit[i, j] = (near[0, 0] + near[1, 1]) / 2
+        before, after = rows[numbers[i]][-1], rows[numbers[j]][0]
+        end, start = seen.box[[before]], seen.box[[after]]
+        ahead = seen.camera.carry(end + np.tile(tails[i], 2) * wait[i, j], frame[before], frame[after])
+        back = seen.camera.carry(start - np.tile(heads[j], 2) * wait[i, j], frame[after], frame[before])
+        overlap = [expanded_overlap(*pair, settings.expanded)[0, 0] for pair in ((ahead, start), (end, back))]
+        fit[i, j] = sum(overlap) / 2
     if seen.looks.shape[1]:
         looks = np.stack([_clear_looks(seen, r, crowd, settings) for r in rows.values()])
         alike = seen.likeness(looks, looks)
         fit = np.where(np.isnan(alike), fit, np.where(alike >= settings.alike, 0.4 * fit + 0.6 * alike, 0.0))
-        fit[wait <= 1e-6] = 0.0
-        fit[wait > settings.reach + 1e-6] = 0.0
+        fit[~near] = 0.0
     return [(int(numbers[i]), int(numbers[j])) for i, j in assign(fit, settings.fits)]
 
 
@@ -168,17 +172,18 @@ def _clear_looks(seen: Seen, rows: np.ndarray, crowd: np.ndarray, settings: Mend
     return mean_looks(seen.looks[clear if len(clear) else own])
 
 
-def _motion(time: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """[2] pixels a second of the middle of some boxes of one person, by least squares."""
-    if len(time) < 3:
+def _motion(seen: Seen, frame: np.ndarray, rows: np.ndarray, at: int) -> np.ndarray:
+    """[2] pixels a second of the middle of some boxes of one person, by least squares, in the frame of row `at`."""
+    if len(rows) < 3:
         return np.zeros(2)
+    box, time = seen.camera.carry(seen.box[rows], frame[rows], frame[at]), seen.time[frame[rows]]
     middle = (box[:, :2] + box[:, 2:]) / 2
     off = time - time.mean()
     return (off[:, None] * (middle - middle.mean(0))).sum(0) / max(float((off**2).sum()), 1e-12)
 
 
-def fill(seen: Seen, track: np.ndarray, settings: MendSettings) -> list[tuple[int, int, int, float]]:
-    """The boxes that tracks lack in gaps: frame (position in `seen.time`), row before, row after, share of the way."""
+def fill(seen: Seen, track: np.ndarray, settings: MendSettings) -> list[tuple[int, int, np.ndarray]]:
+    """The boxes that tracks lack in gaps: frame (position in `seen.time`), row before, box [4]."""
     frame = np.repeat(np.arange(len(seen.time)), np.diff(seen.start))
     missing = []
     for rows in rows_of(track).values():
@@ -187,10 +192,10 @@ def fill(seen: Seen, track: np.ndarray, settings: MendSettings) -> list[tuple[in
             if span <= settings.gap + 1e-6:
                 for k in range(frame[a] + 1, frame[b]):
                     way = float((seen.time[k] - seen.time[frame[a]]) / span)
+                    one, other = seen.camera.carry(seen.box[[a, b]], frame[[a, b]], k)
+                    box = (1 - way) * one + way * other
                     others = slice(seen.start[k], seen.start[k + 1])
-                    inside = nested(
-                        ((1 - way) * seen.box[a] + way * seen.box[b])[None], seen.box[others][track[others] > 0]
-                    )
+                    inside = nested(box[None], seen.box[others][track[others] > 0])
                     if not (inside >= settings.hidden).any():
-                        missing.append((k, int(a), int(b), way))
+                        missing.append((k, int(a), box))
     return missing

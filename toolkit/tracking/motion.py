@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..camera_path import moved, scale_of
+
 # Standard deviations as shares of a box's height: of a measured box, of a place and of a velocity in one step of time.
 MEASURED, PLACE, VELOCITY = 0.05, 0.03, 0.006
 FADING = 0.95  # of an unseen person's velocity in a step: nobody runs straight on for long
@@ -56,6 +58,12 @@ class Motion:
             ],
             1,
         )
+
+    def carry(self, step: np.ndarray) -> None:
+        """Takes all filters along with the camera, which moved by `step` [2, 3]; spreads go with the boxes' heights."""
+        turn, scale = step[:, :2], scale_of(step)
+        self.place = np.concatenate([moved(step, self.place[:, :2]), scale * self.place[:, 2:]], 1)
+        self.speed = np.concatenate([self.speed[:, :2] @ turn.T, scale * self.speed[:, 2:]], 1)
 
     def update(self, rows: np.ndarray, boxes: np.ndarray) -> None:
         """Corrects the filters `rows` [n] by boxes [n, 4] that were seen."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 
+from ..camera_path import CameraPath
 from ..track import BOX, TRACK_COLUMNS, renumber
 from .camera import pan
 from .follow import Fate, FollowSettings, Seen, follow
@@ -20,6 +21,7 @@ def track_people(
     looks: np.ndarray | None,
     settings: FollowSettings,
     mending: MendSettings | None = None,
+    steps: np.ndarray | None = None,
 ) -> tuple[pl.DataFrame, dict[str, int]]:
     """Follows people through one source.
 
@@ -27,6 +29,8 @@ def track_people(
         detections: columns frame, time, x1, y1, x2, y2, confidence, by frame; a frame that was looked at and holds
             nobody has one row with null in place of a box.
         looks: [rows of `detections`, D], L2-normalised, zeros for a box that has none; None: motion only.
+        steps: [F, 2, 3] of the camera (`camera_path`) in each frame that was looked at; None: a pan is read off the
+            boxes.
 
     Returns:
         TRACK_COLUMNS, ordered by frame and track, where boxes that fill gaps have null for confidence; and counts:
@@ -40,14 +44,14 @@ def track_people(
     start = np.searchsorted(found["frame"].to_numpy(), frames["frame"].to_numpy())
     start = np.append(start, len(found)).astype(np.int64)
     per_frame = [box[a:b] for a, b in itertools.pairwise(start)]
-    shift = np.repeat(pan(per_frame), np.diff(start), axis=0)
     crowd = np.concatenate([crowding(boxes) for boxes in per_frame]) if per_frame else np.zeros(0)
     seen = Seen(
         time=frames["time"].to_numpy(),
         start=start,
-        box=box - np.tile(shift, 2),
+        box=box,
         confidence=found["confidence"].to_numpy().astype(np.float64),
         looks=np.zeros((len(box), 0)) if looks is None else np.asarray(looks, np.float64)[rows],
+        camera=CameraPath.of(pan(per_frame) if steps is None else steps),
     )
     seen = _measured(seen, crowd)
     followed = follow(seen, settings)
@@ -56,7 +60,7 @@ def track_people(
     second = second_tracks(seen, track, mending)
     track = np.where(second, 0, track)
     gaps = fill(seen, track, mending)
-    tracks = _table(frames, found, box, track, gaps)
+    tracks = _table(frames, found, track, gaps)
     counts = {
         "boxes_second": int((followed.fate == Fate.SECOND).sum() + second.sum()),
         "boxes_weak": int((followed.fate == Fate.WEAK).sum()),
@@ -73,17 +77,17 @@ def _measured(seen: Seen, crowd: np.ndarray) -> Seen:
         return seen
     known = seen.looks.any(1) & (crowd < ALONE)
     different, same = [], []
-    last = np.zeros(0, np.int64)
-    for a, b in itertools.pairwise(seen.start):
+    last, before = np.zeros(0, np.int64), 0
+    for k, (a, b) in enumerate(itertools.pairwise(seen.start)):
         here = np.arange(a, b)[known[a:b]]
         if not len(here):
             continue
         cosine = seen.looks[here] @ seen.looks[here].T
         different.append(cosine[np.triu_indices(len(here), 1)])
         if len(last):
-            near = expanded_overlap(seen.box[last], seen.box[here], 0.3) >= 0.5
+            near = expanded_overlap(seen.camera.carry(seen.box[last], before, k), seen.box[here], 0.3) >= 0.5
             same.append((seen.looks[last] @ seen.looks[here].T)[near])
-        last = here
+        last, before = here, k
     different, same = (np.concatenate(part) if part else np.zeros(0) for part in (different, same))
     if min(len(different), len(same)) < LEAST_PAIRS:
         return seen
@@ -93,17 +97,13 @@ def _measured(seen: Seen, crowd: np.ndarray) -> Seen:
 def _table(
     frames: pl.DataFrame,
     found: pl.DataFrame,
-    box: np.ndarray,
     track: np.ndarray,
-    gaps: list[tuple[int, int, int, float]],
+    gaps: list[tuple[int, int, np.ndarray]],
 ) -> pl.DataFrame:
     """TRACK_COLUMNS of the boxes in tracks and of those that fill gaps."""
     inside = np.flatnonzero(track > 0)
     own = found[inside].with_columns(track=pl.Series(track[inside], dtype=pl.Int64), truth=pl.lit(None, pl.Int64))
     frame, time = frames["frame"].to_list(), frames["time"].to_list()
-    rows = [
-        (frame[k], time[k], int(track[a]), *((1 - way) * box[a] + way * box[b]).tolist(), None, None)
-        for k, a, b, way in gaps
-    ]
+    rows = [(frame[k], time[k], int(track[row]), *box.tolist(), None, None) for k, row, box in gaps]
     filled = pl.DataFrame(rows, schema=TRACK_COLUMNS, orient="row")
     return renumber(pl.concat([own.select(list(TRACK_COLUMNS)).cast(TRACK_COLUMNS), filled]))

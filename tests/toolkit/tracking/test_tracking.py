@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from reidkit.toolkit.camera_path import IDENTITY, CameraPath
 from reidkit.toolkit.track import BOX, TRACK_COLUMNS
 from reidkit.toolkit.tracking import Fate, FollowSettings, Seen, follow, track_people
 from reidkit.toolkit.tracking.camera import pan
@@ -16,6 +17,10 @@ from reidkit.toolkit.tracking.mending import MendSettings, bridge, cut_changes, 
 
 FPS = 25.0
 SETTINGS = FollowSettings(fps=FPS)
+
+
+def standing(frames: int) -> CameraPath:
+    return CameraPath.of(np.tile(IDENTITY, (frames, 1, 1)))
 
 
 def people(frames: list[list[tuple]]) -> Seen:
@@ -33,6 +38,7 @@ def people(frames: list[list[tuple]]) -> Seen:
         np.array(box, float).reshape(-1, 4),
         np.array(confidence, float),
         np.array(looks, float).reshape(len(box), -1),
+        standing(len(frames)),
     )
 
 
@@ -99,7 +105,7 @@ def test_a_second_box_founds_no_track_and_is_counted():
     seen = people([[(50, 50)] for _ in range(20)])
     box = np.repeat(seen.box, 2, 0)
     box[1::2] = box[1::2] + np.array([5, 45, -5, -5])  # legs
-    twice = Seen(seen.time, 2 * seen.start, box, np.repeat(seen.confidence, 2), np.zeros((40, 0)))
+    twice = Seen(seen.time, 2 * seen.start, box, np.repeat(seen.confidence, 2), np.zeros((40, 0)), standing(20))
     found = follow(twice, SETTINGS)
     assert found.track[::2].tolist() == [1] * 20
     assert set(found.fate[1::2].tolist()) == {Fate.SECOND}
@@ -174,7 +180,10 @@ def test_a_chain_of_parts_is_joined_to_one():
 
 def test_gaps_are_filled_on_the_straight_line_but_not_behind_somebody():
     seen = people([[(0, 50)], [], [], [], [(40, 50)]])
-    assert fill(seen, np.array([1, 1]), MendSettings()) == [(k, 0, 1, k / 4) for k in (1, 2, 3)]
+    filled = fill(seen, np.array([1, 1]), MendSettings())
+    assert [(k, row) for k, row, _ in filled] == [(1, 0), (2, 0), (3, 0)]
+    for k, _, box in filled:
+        assert box == pytest.approx(seen.box[0] + [10 * k, 0, 10 * k, 0])
     assert fill(seen, np.array([1, 1]), MendSettings(gap=0.1)) == []
     hidden = people([[(0, 50)], [], [(20, 52)], [], [(40, 50)]])
     assert [k for k, *_ in fill(hidden, np.array([1, 2, 1]), MendSettings())] == [1, 3]
@@ -213,8 +222,37 @@ def test_the_camera_s_pan_is_read_off_the_boxes_and_is_nothing_where_it_stands()
         return np.concatenate([corner, corner + np.array([40, 100])], 1)
 
     moved = pan([boxes(k, 9.0) for k in range(20)])
-    assert np.abs(moved[:, 0] - 9 * np.arange(20)).max() < 20
-    assert not pan([boxes(k, 0.0) for k in range(20)]).any()
+    assert np.abs(moved[1:, 0, 2] - 9).mean() < 1
+    assert np.array_equal(moved[:, :, :2], np.tile(np.eye(2), (20, 1, 1)))
+    assert (pan([boxes(k, 0.0) for k in range(20)]) == IDENTITY).all()
+
+
+def panned(frames: int, shift: float) -> np.ndarray:
+    """[F, 2, 3] of a camera that moves what it sees by `shift` pixels to the right in every frame."""
+    steps = np.tile(IDENTITY, (frames, 1, 1))
+    steps[1:, 0, 2] = shift
+    return steps
+
+
+def test_people_are_followed_through_a_pan_that_is_faster_than_they_are():
+    frames = [[(50 + 70 * k, 50), (110 + 70 * k, 60)] if k not in (9, 10) else [] for k in range(20)]
+    steps = panned(20, 70.0)
+    tracks, counts = track_people(table(frames), None, SETTINGS, steps=steps)
+    assert tracks["track"].n_unique() == 2
+    assert counts["boxes_filled"] == 4
+    for row in tracks.iter_rows(named=True):  # also those that fill the gap
+        assert row["x1"] == pytest.approx((50, 110)[row["track"] - 1] + 70 * row["frame"])
+    # Told that the camera stands, each person is taken for the other, or lost.
+    assert track_people(table(frames), None, SETTINGS, steps=panned(20, 0.0))[0].equals(tracks) is False
+
+
+def test_nobody_is_followed_from_one_shot_to_another():
+    frames = [[(50, 50)]] * 20
+    steps = panned(20, 0.0)
+    steps[12] = np.nan
+    tracks, counts = track_people(table(frames), None, SETTINGS, steps=steps)
+    assert tracks["track"].to_list() == [1] * 12 + [2] * 8
+    assert counts["tracks_bridged"] == 0
 
 
 def test_boxes_that_nobody_stands_near_need_no_embedding_of_every_frame():

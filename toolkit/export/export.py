@@ -1,0 +1,170 @@
+"""`reidkit export DIR -o OUT --format F`: a dataset of ours as another tool wants it.
+
+    done = export(Path("dancers"), Path("dancers-mars"), "mars")
+    done.counts, done.left_out
+
+OUT appears whole or not at all. `export.json` in it says what it was made from, and the names behind the numbers.
+"""
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...datasets.errors import UsageError, choices
+from ...datasets.files import sync_folder, write_json
+from ...datasets.locks import exclusive
+from ...datasets.progress import progress
+from ...datasets.text import printable
+from . import cvat, market, mars, mevid, mot, parquet_images, webdataset
+from .content import Content, read_content
+
+FACTS = "export.json"
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format.
+
+    Attributes:
+        fault: the reason why it can't hold a dataset; "" where it can.
+        write: writes the dataset into a folder, which is there and empty, and tells of every crop.
+        nearest: the formats to look at where it can't hold one, the nearest first.
+        junk, train_junk, captions: whether it holds junk of the test set, junk and distractors of the training set,
+            and captions.
+    """
+
+    fault: Callable[[Content], str]
+    write: Callable[[Content, Path, Callable[[int], None]], None]
+    nearest: tuple[str, ...]
+    junk: bool = True
+    train_junk: bool = True
+    captions: bool = False
+
+
+FORMATS = {
+    "mars": Format(mars.fault, mars.write, ("mevid", "webdataset"), train_junk=False),
+    "mevid": Format(mevid.fault, mevid.write, ("mars", "webdataset"), junk=False, train_junk=False),
+    "market": Format(market.fault, market.write, ("mevid", "parquet-images"), train_junk=False),
+    "mot": Format(mot.fault, mot.write, ("cvat", "webdataset")),
+    "cvat": Format(cvat.fault, cvat.write, ("mot", "webdataset")),
+    "webdataset": Format(webdataset.fault, webdataset.write, (), captions=True),
+    "parquet-images": Format(parquet_images.fault, parquet_images.write, (), captions=True),
+}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    Attributes:
+        counts: tracklets, identities and crops in OUT.
+        left_out: what the format has no place for: name -> number; only what there is.
+    """
+
+    format: str
+    counts: dict[str, int]
+    left_out: dict[str, int]
+
+
+def export(root: Path, out: Path, format: str) -> Exported:
+    """Writes the dataset `root` into the new or empty folder `out`.
+
+    Raises:
+        UsageError: no such format, no dataset of ours, something in `out`, another export to it at work, or a dataset
+            that the format can't hold; the reason and the nearest format that can are named.
+        ReidkitError: `out` can't be written.
+    """
+    if format not in FORMATS:
+        raise UsageError(choices(format, FORMATS, "format"))
+    chosen = FORMATS[format]
+    _refuse_full(root, out)
+    content = read_content(root)
+    _refuse_unfit(content, format)
+    held = [item for item in content.items if _held(chosen, item.kind, item.role)]
+    done = Exported(
+        format,
+        {
+            "tracklets": len(held),
+            "identities": len({item.identity for item in held if item.person}),
+            "crops": sum(len(item.rows) for item in held),
+        },
+        _left_out(content, chosen),
+    )
+    work = out.resolve().with_name(f".{out.resolve().name}.export")
+    busy = f"Another export to '{out}' is at work. Wait for it, or choose another folder."
+    with exclusive(work / "lock", busy):
+        files = work / "files"
+        shutil.rmtree(files, ignore_errors=True)  # of an export that was killed
+        try:
+            files.mkdir(parents=True)
+            with progress(f"export {format}", total=done.counts["crops"], unit="crops") as advance:
+                chosen.write(content, files, advance)
+            write_json(files / FACTS, _facts(content, done))
+            _publish(files, out)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+    return done
+
+
+def _refuse_full(root: Path, out: Path) -> None:
+    if out.resolve() == root.resolve() or root.resolve() in out.resolve().parents:
+        raise UsageError(f"The output '{out}' lies in the dataset '{root}'. Choose a folder beside it.")
+    if out.is_dir():
+        inside = next(out.iterdir(), None)
+        if inside is not None:
+            raise UsageError(f"'{out}' is not empty ('{inside.name}' is in it). Give a new or empty folder.")
+    elif out.exists():
+        raise UsageError(f"'{out}' is a file; give a new or empty folder.")
+
+
+def _refuse_unfit(content: Content, format: str) -> None:
+    reason = FORMATS[format].fault(content)
+    if not reason:
+        return
+    order = dict.fromkeys((*FORMATS[format].nearest, *FORMATS))
+    others = [name for name in order if name != format and not FORMATS[name].fault(content)]
+    fix = f"The nearest format that can is {others[0]}: --format {others[0]}."  # webdataset holds everything
+    raise UsageError(printable(f"'{content.root}' can't be written as {format}: {reason}. {fix}"))
+
+
+def _held(format: Format, kind: str, role: str) -> bool:
+    if role == "train" and kind != "person":
+        return format.train_junk
+    return kind != "junk" or format.junk
+
+
+def _left_out(content: Content, format: Format) -> dict[str, int]:
+    lost = [item for item in content.items if not _held(format, item.kind, item.role)]
+    train = sum(item.role == "train" for item in lost)
+    texts = 0 if format.captions else sum(len(t) for t in {i.identity: i.captions for i in content.items}.values())
+    counts = {"training tracklets of nobody": train, "junk tracklets": len(lost) - train, "captions": texts}
+    return {name: number for name, number in counts.items() if number}
+
+
+def _facts(content: Content, done: Exported) -> dict:
+    return {
+        "format": done.format,
+        "name": content.manifest.name,
+        "protocol": content.manifest.protocol,
+        "fingerprint": content.fingerprint,
+        "cameras": {str(number): name for number, name in enumerate(content.cameras, start=1)},
+        "events": {str(number): name for number, name in enumerate(content.events, start=1)},
+        "counts": done.counts,
+        "left_out": done.left_out,
+    }
+
+
+def _publish(files: Path, out: Path) -> None:
+    """Renames the finished folder to `out`, after its bytes are on the disk.
+
+    An export may be a million small files: one call for all of them is what the system does fastest.
+    """
+    if hasattr(os, "sync"):
+        os.sync()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if out.is_dir():
+        out.rmdir()  # empty, or `_refuse_full` had said so
+    os.replace(files, out.resolve())
+    sync_folder(out.resolve().parent)

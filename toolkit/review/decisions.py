@@ -1,0 +1,196 @@
+"""`decisions.jsonl`, the append-only log of review decisions: its schema, its one reader and its one writer.
+
+    for decision in read_decisions(root): ...
+    with open_decisions(root) as log:                       # no other process writes meanwhile
+        log.append(Draft("merge", ("a", "b")), by="anna")   # durable when it returns
+
+A line is a decision, numbered from 1. What a decision means, `replay.py` says:
+
+    {"number": 1, "do": "merge", "tracklets": ["a", "b"], "by": "anna", "at": "2026-11-24T12:00:00Z"}
+    {"number": 2, "do": "split", "tracklets": ["c", "d"]}             out of their identity, together, into a new one
+    {"number": 3, "do": "split", "tracklets": ["e"], "frame": 120}    e ends there, and e~120 begins
+    {"number": 4, "do": "junk", "tracklets": ["f"]}
+    {"number": 5, "do": "identity", "tracklets": ["g"], "identity": 7, "name": "Anna"}
+    {"number": 6, "do": "undo", "decision": 5}                        undoing an undo does it again
+"""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from ...datasets.errors import ReidkitError, UsageError
+from ...datasets.files import sync_folder
+from ...datasets.format import DECISIONS
+from ...datasets.locks import exclusive
+from ...datasets.schema import decode_json, read_bytes
+
+LOCK = ".decisions.lock"
+FIX = "Mend that line by hand, or take the file away: the identities are then those that the build proposed."
+
+Do = Literal["merge", "split", "junk", "identity", "undo"]
+Number = Annotated[int, Meta(ge=1, le=1 << 53)]
+
+
+class Draft(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is decided, before it has a number.
+
+    Attributes:
+        tracklets: whom it is about, at least one; two or more of a merge, one of a split at a frame; none of an undo.
+        frame: a split's; the tracklet's crops from this frame of the source on become a tracklet of their own.
+        identity: an identity's: the number that the tracklets get, 0 or more.
+        name: an identity's: the person's name, or a shirt number; "" where nobody said.
+        decision: an undo's: the number of the decision that counts no longer.
+    """
+
+    do: Do
+    tracklets: tuple[Annotated[str, Meta(min_length=1)], ...] = ()
+    frame: Annotated[int, Meta(ge=0, le=1 << 53)] | None = None
+    identity: Annotated[int, Meta(ge=0, le=1 << 53)] | None = None
+    name: Annotated[str, Meta(max_length=200)] = ""
+    decision: Number | None = None
+
+    def fault(self) -> str:
+        """What is missing or too much; "" where the fields fit the kind of decision."""
+        wanted = {"merge": 2, "undo": 0}.get(self.do, 1)
+        if len(self.tracklets) < wanted or len(set(self.tracklets)) != len(self.tracklets):
+            return f"a {self.do} names {wanted} tracklets or more, each once"
+        if self.frame is not None and (self.do != "split" or len(self.tracklets) != 1):
+            return "a frame goes with the split of one tracklet"
+        if (self.identity is not None) != (self.do == "identity") or (self.name and self.do != "identity"):
+            return "a number or a name goes with do identity, which needs the number"
+        if (self.decision is not None) != (self.do == "undo") or (self.do == "undo" and self.tracklets):
+            return "an undo names a decision and nothing else"
+        return ""
+
+
+class Decision(Draft, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown_fields=True):
+    """One line.
+
+    Attributes:
+        number: from 1, one more than the line before.
+        by: who decided; "" where that isn't known.
+        at: when, ISO 8601 in UTC; it decides nothing.
+    """
+
+    number: Number
+    by: Annotated[str, Meta(max_length=200)] = ""
+    at: Annotated[str, Meta(max_length=40)] = ""
+
+
+def read_decisions(root: Path) -> tuple[Decision, ...]:
+    """All decisions of the dataset folder `root`, those undone among them; none where there is no file.
+
+    The beginning of a line that a kill cut off was never acknowledged; it is left out.
+
+    Raises:
+        UsageError: the file can't be read, or a line is no decision or has the wrong number; it is named.
+    """
+    path = root / DECISIONS
+    if not path.exists():
+        return ()
+    lines = [line for line in _whole(read_bytes(path, FIX)).split(b"\n") if line.strip()]
+    out = []
+    for number, line in enumerate(lines, start=1):
+        where = f"Line {number} of '{path}'"
+        decision = decode_json(line, Decision, where, FIX)
+        fault = decision.fault()
+        if decision.number != number:
+            fault = f"it has number {decision.number}, and {number} is due"
+        elif decision.decision is not None and decision.decision >= number:
+            fault = f"it undoes decision {decision.decision}, which comes later"
+        if fault:
+            raise UsageError(f"{where} can't be used: {fault}. {FIX}")
+        out.append(decision)
+    return tuple(out)
+
+
+def in_force(decisions: Sequence[Decision]) -> list[Decision]:
+    """The decisions that count, in order: without undone ones, and without the undos themselves."""
+    undone: set[int] = set()
+    for decision in reversed(decisions):  # an undo that was undone itself undoes nothing
+        if decision.decision is not None and decision.number not in undone:
+            undone.add(decision.decision)
+    return [decision for decision in decisions if decision.do != "undo" and decision.number not in undone]
+
+
+class DecisionLog:
+    """The file while this process alone writes it; `open_decisions` makes one."""
+
+    def __init__(self, path: Path, count: int) -> None:
+        self._path, self._count = path, count
+
+    def append(self, *drafts: Draft, by: str = "", at: str | None = None) -> list[Decision]:
+        """Writes the drafts as lines, all in one go, and returns when they are durable.
+
+        Args:
+            at: the time to be written; None: now.
+
+        Raises:
+            UsageError: a draft whose fields don't fit its kind, or one that undoes what isn't there.
+            ReidkitError: they can't be written.
+        """
+        at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if at is None else at
+        made = []
+        for number, draft in enumerate(drafts, start=self._count + 1):
+            fault = draft.fault()
+            if not fault and draft.decision is not None and draft.decision >= number:
+                fault = f"there is no decision {draft.decision} before number {number}"
+            if fault:
+                raise UsageError(f"A decision '{draft.do}' can't be written: {fault}.")
+            made.append(Decision(number=number, by=by, at=at, **msgspec.structs.asdict(draft)))
+        data = b"".join(msgspec.json.encode(decision) + b"\n" for decision in made)
+        try:
+            new = not self._path.exists()
+            with open(self._path, "ab") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            if new:
+                sync_folder(self._path.parent)
+        except OSError as error:
+            raise ReidkitError(
+                f"Cannot write '{self._path}': {error.strerror or error}. Free some space, or allow writing, and "
+                "decide again."
+            ) from None
+        self._count += len(made)
+        return made
+
+
+@contextmanager
+def open_decisions(root: Path) -> Iterator[DecisionLog]:
+    """The log of the dataset folder `root`, for this process alone to write while the block runs.
+
+    Raises:
+        UsageError: another process writes it; or a line is no decision, and then the file stays as it is.
+        ReidkitError: the folder can't be written.
+    """
+    with exclusive(root / LOCK, f"Somebody else is reviewing '{root}'. Wait until they are done."):
+        count = len(read_decisions(root))
+        path = root / DECISIONS
+        if path.exists():
+            whole = _whole(path.read_bytes())
+            os.truncate(path, len(whole))
+            if whole and not whole.endswith(b"\n"):  # as an editor leaves a last line
+                with open(path, "ab") as file:
+                    file.write(b"\n")
+        yield DecisionLog(path, count)
+
+
+def _whole(data: bytes) -> bytes:
+    """The file without a last line that is no whole JSON."""
+    before, feed, rest = data.rpartition(b"\n")
+    return before + feed if _is_cut(rest) else data
+
+
+def _is_cut(line: bytes) -> bool:
+    try:
+        return bool(line.strip()) and not isinstance(json.loads(line), dict)
+    except ValueError:
+        return True
