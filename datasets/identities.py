@@ -18,7 +18,6 @@ from .manifest import FIX
 from .schema import read_parquet
 
 ALL = 0.95  # share of the crops that counts as all of them: an identity is pure, or whole
-FIGURES = ("tracklet", "pure", "whole")
 
 
 def identity_table(root: Path) -> pl.DataFrame | None:
@@ -44,9 +43,9 @@ def outcomes(tracklets: pl.DataFrame, identities: pl.DataFrame) -> dict[str, tup
         tracklets: columns of `format.TRACKLET_SCHEMA`. identities: of `format.IDENTITY_SCHEMA`.
 
     Returns:
-        FIGURES -> ([n] said, 0 to 1; [n] bool, right). A tracklet is right where it shows its identity's person, an
-        identity is pure where at least `ALL` of its crops show one person, and whole where it holds at least `ALL` of
-        that person's crops in the event, those in junk counted.
+        "tracklet", "pure", "whole" -> ([n] said, 0 to 1; [n] bool, right). A tracklet is right where it shows its
+        identity's person, an identity is pure where at least `ALL` of its crops show one person, and whole where it
+        holds at least `ALL` of that person's crops in the event, those in junk counted.
     """
     known = tracklets.filter(pl.col("truth").is_not_null().any().over("event"))
     crops = known.filter(pl.col("truth").is_not_null()).group_by("event", "truth").agg(of_person=pl.col("frames").sum())

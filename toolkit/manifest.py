@@ -62,7 +62,8 @@ def write_manifest(out: Path, content: dict) -> dict:
     for path in sorted((out / CROPS).glob("*.tar")) if (out / CROPS).is_dir() else ():
         if f"{CROPS}/{path.name}" not in used and _SHARD.fullmatch(path.name):
             path.unlink()
-    files = [TRACKLETS, FRAMES, IDENTITIES, *([ATTRIBUTES] if is_own(out, ATTRIBUTES) else []), *sorted(used)]
+    there = [IDENTITIES] if (out / IDENTITIES).is_file() else []
+    files = [TRACKLETS, FRAMES, *there, *([ATTRIBUTES] if is_own(out, ATTRIBUTES) else []), *sorted(used)]
     manifest = {"format": FORMAT_VERSION, **content, "files": {name: sha256_file(out / name) for name in files}}
     manifest["fingerprint"] = read_tables(out, as_manifest(manifest, out)).fingerprint
     write_json(out / MANIFEST, manifest)

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.calibration import calibration_curve
 
 from .curves import COLOURS, DASHES
 
@@ -42,6 +41,8 @@ class Reliability:
 
 def reliability(label: str, said: np.ndarray, right: np.ndarray) -> Reliability:
     """said: [n] 0 to 1. right: [n] bool. n is 1 or more."""
+    from sklearn.calibration import calibration_curve
+
     said, right = np.asarray(said, np.float64), np.asarray(right, bool)
     shares, means = calibration_curve(right, said, n_bins=BINS)
     tenth = np.searchsorted(np.linspace(0, 1, BINS + 1)[1:-1], said)
