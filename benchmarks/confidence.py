@@ -31,6 +31,7 @@ from reidkit.toolkit.linking.confidence import judge
 RESULTS = Path(__file__).resolve().parent / "results"
 SEEDS = range(80, 90)
 FIGURES = {"tracklet": "tracklets", "pure": "pure", "whole": "whole"}
+BUILT_STRENGTHS = (0, 12, 6)
 DRAWN = {0: "strong", 6: "weak"}  # strength -> name of its picture
 TEXT = """# How often confidences are right
 
@@ -98,10 +99,10 @@ def built(raws: list[Path], folder: Path) -> Told:
     """The same of whole builds, one folder a set of footage: what doesn't depend on the embedder is done once."""
     told: Told = {}
     for raw in raws:
-        for strength in STRENGTHS:
-            embedder = partial(weakened, strength) if strength else partial(_simulated)
+        for strength in BUILT_STRENGTHS:
+            embedder = partial(weakened, strength) if strength else _simulated
             out = folder / raw.name
-            build(raw, out, replace(BuildSettings(), name=raw.name), partial(_detector), embedder)
+            build(raw, out, replace(BuildSettings(), name=raw.name), _detector, embedder)
             for name, pair in outcomes(pl.read_parquet(out / TRACKLETS), identity_table(out)).items():
                 told.setdefault((strength, name), []).append(pair)
     return told
@@ -127,7 +128,7 @@ def table(told: Told) -> str:
     lines = [f"| {' | '.join([*head, '0.85 to 0.95', 'of these right'])} |", "|---|---|" + "---:|" * 8]
     found = curves(told)
     for name, title in FIGURES.items():
-        for strength in STRENGTHS:
+        for strength in [one for one in STRENGTHS if (one, name) in found]:
             c = found[strength, name]
             said, right = (np.concatenate(side) for side in zip(*told[strength, name], strict=True))
             near = (said >= 0.85) & (said < 0.95)
