@@ -160,11 +160,14 @@ def build(
         _require_people(works, settings.footage)
 
         single = _is_single_camera(found, settings.protocol)
-        proposals = _link(works, settings.event, divide=single)
+        # Who asks for parts gets them.
+        events = settings.event if settings.footage.max_length is None else replace(settings.event, rejoin=0.0)
+        proposals = _link(works, events, divide=single)
         tracklets = _number(pl.concat([one.tracklets for one in proposals.values()]))
         identities = _name(pl.concat([one.identities for one in proposals.values()]), tracklets)
+        tracks = {key: table for one in proposals.values() for key, table in one.tracks.items()}
         scored = score_build(
-            works, tracklets, annotated, settings.footage.confidence, shared_ids=found.identities is not None
+            works, tracklets, tracks, annotated, settings.footage.confidence, shared_ids=found.identities is not None
         )
         tracklets, by = assign(_with_truth(tracklets, scored.truth), settings.split)
 
