@@ -4,7 +4,8 @@
         one.found.grouping, one.right, one.pure, one.whole
 
 An event takes some of the people, some of the cameras and a stretch of the time; true tracks are cut at random lengths,
-some parts are lost, some switch to another person, and the embedding is weakened: projected to few numbers, or blurred.
+some parts are lost, some switch to another person, short ones show two people at once or nobody, and the embedding is
+weakened: projected to few numbers, or blurred.
 """
 
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ LEAST_HEIGHT = 48.0
 KINDS = ("sports", "dance")
 STRENGTHS = (0, 24, 12, 8, 6)  # numbers that the embedding is projected to; 0: left as it is
 ALL = 0.95  # share of the crops that counts as all of them
+NOBODY = -1
+CLUTTER = 0.4  # of short tracklets that show two people or nobody, the most for a tracklet of somebody
 VISIBLE = 0.3  # people of whom less is seen have no box
 
 
@@ -115,21 +118,23 @@ def made_events(kind: str, seed: int, work: Path, each: int) -> list[Linked]:
 
 
 def linked(seen: Observations, who: np.ndarray, crops: np.ndarray, strength: int) -> Linked:
-    """The event, linked. who: [N] whom each tracklet mostly shows. crops: [N] how many it has."""
+    """The event, linked. who: [N] whom each tracklet mostly shows, NOBODY for some. crops: [N] how many it has."""
     found = group(seen, LinkSettings())
     cluster = found.cluster
     inside = cluster >= 0
-    table = np.zeros((cluster.max(initial=-1) + 1, who.max() + 1))
+    table = np.zeros((cluster.max(initial=-1) + 1, who.max() + 2))  # the last column is nobody's
     np.add.at(table, (cluster[inside], who[inside]), crops[inside])
-    person = table.argmax(1)
-    most = table.max(1, initial=0)
+    most = table[:, :-1].max(1, initial=0)
+    person = np.where(most > 0, table[:, :-1].argmax(1), NOBODY)
+    somebody = who != NOBODY
+    total = np.bincount(who[somebody], crops[somebody])
     return Linked(
         strength,
         found,
-        right=person[cluster[inside]] == who[inside],
+        right=(person[cluster[inside]] == who[inside]) & somebody[inside],
         person=person,
-        pure=most >= ALL * table.sum(1),
-        whole=most >= ALL * np.bincount(who, crops)[person],
+        pure=most >= np.maximum(ALL * table.sum(1), 1),
+        whole=most >= np.maximum(ALL * total[person], 1),
     )
 
 
@@ -173,18 +178,48 @@ def event(crops: Crops, numbers: int, rng: np.random.Generator) -> tuple[Observa
     for i in np.flatnonzero(rng.random(len(rows)) < switched):
         _switch(rows, int(i), crops.time)
     rows = [(person, camera, part) for person, camera, part in rows if len(part) >= 2]
+    means = [tracklet_embedding(features[p], crops.quality[p]) for _, _, p in rows]
+    who = [int(np.bincount(crops.person[p]).argmax()) for _, _, p in rows]
+    share = rng.uniform(0, CLUTTER) * (rng.random() < 0.7)
+    strays = [_stray(rows, features, crops, rng) for _ in range(int(share * len(rows)))]
+    quality = [float(crops.quality[p].mean()) for _, _, p in rows] + [0.6 * float(q) for *_, q in strays]
+    rows += [(shows, camera, part) for shows, camera, part, _, _ in strays]
     unknown = np.full(len(rows), -1)
     seen = Observations(
-        features=np.stack([tracklet_embedding(features[p], crops.quality[p]) for _, _, p in rows]),
+        features=np.stack([*means, *(mean for *_, mean, _ in strays)]),
         camera=np.array([camera for _, camera, _ in rows]),
         start=np.array([crops.time[p[0]] for _, _, p in rows]),
         end=np.array([crops.time[p[-1]] for _, _, p in rows]),
-        weight=np.array([crops.quality[p].mean() for _, _, p in rows]),
+        weight=np.array(quality),
         must=unknown,
         annotated=unknown,
     )
-    shown = [np.bincount(crops.person[p]) for _, _, p in rows]
-    return seen, np.array([s.argmax() for s in shown]), np.array([len(p) for _, _, p in rows])
+    who += [shows for shows, *_ in strays]
+    return seen, np.array(who), np.array([len(p) for _, _, p in rows])
+
+
+def _stray(
+    rows: list[tuple[int, int, np.ndarray]], features: np.ndarray, crops: Crops, rng: np.random.Generator
+) -> tuple[int, int, np.ndarray, np.ndarray, float]:
+    """A short tracklet beside others, of a person half hidden by another or of nobody: whom it shows, its camera, the
+    crops at whose times it lies, its embedding and its quality."""
+    person, camera, part = rows[rng.integers(len(rows))]
+    start = rng.integers(len(part))
+    part = part[start : start + rng.integers(2, 8)]
+    if len(part) < 2:
+        part = rows[0][2][:2]
+        person, camera, _ = rows[0]
+    there = crops.camera == camera
+    other = np.flatnonzero(there & (crops.person != person))
+    hidden = other[np.argsort(np.abs(crops.time[other] - crops.time[part[0]]), kind="stable")[: len(part)]]
+    blur = rng.uniform(0.2, 1.0) / np.sqrt(features.shape[1]) * rng.normal(size=features.shape[1])
+    if rng.random() < 0.25 or not len(hidden):
+        mean, shows = features[there].mean(0), NOBODY
+    else:
+        mixed = rng.uniform(0.2, 0.8)
+        mean = mixed * features[part].mean(0) + (1 - mixed) * features[hidden].mean(0)
+        shows = NOBODY if rng.random() < 0.5 else person if mixed > 0.5 else int(crops.person[hidden[0]])
+    return shows, camera, part, normalise((mean + blur)[None])[0], crops.quality[part].mean()
 
 
 def _presence(

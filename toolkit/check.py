@@ -23,7 +23,7 @@ CHECKS: tuple[Callable[[Material], Iterator[Problem]], ...] = (
     division.sides,
     division.matches,
     files.manifest_counts,
-    files.identities,
+    files.confidences,
     division.cameras,
     division.lengths,
     twins.near_duplicates,

@@ -48,7 +48,7 @@ def manifest_counts(material: Material) -> Iterator[Problem]:
             )
 
 
-def identities(material: Material) -> Iterator[Problem]:
+def confidences(material: Material) -> Iterator[Problem]:
     """The table of confidences names the people of the tracklets, and nobody else."""
     if material.manifest is None or material.tracklets is None:
         return
@@ -58,7 +58,7 @@ def identities(material: Material) -> Iterator[Problem]:
     people = set(material.tracklets.filter(kind="person").select("event", "identity").iter_rows())
     for event, number in sorted(people ^ set(table.select("event", "identity").iter_rows()))[:10]:
         where = TRACKLETS if (event, number) in people else IDENTITIES
-        yield Problem("identities", f"Identity {number} of event '{event}' is in {where} only.")
+        yield Problem("confidences", f"Identity {number} of event '{event}' is in {where} only.")
 
 
 def sources(material: Material) -> Iterator[Problem]:

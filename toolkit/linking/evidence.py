@@ -293,8 +293,12 @@ def identity_evidence(
         crowd: the most people seen at once in a camera.
     """
     inside = g.label >= 0
-    lost = np.bincount(g.label[inside], (wrong * g.nodes.mass)[inside], g.count) / g.mass
-    elsewhere = np.bincount(target[target >= 0], (wrong * g.nodes.mass)[target >= 0], g.count) / g.mass
+    # In seconds, as crops are cut at a rate: of what is in the cluster, in others, and in none.
+    footage = np.bincount(g.label[inside], g.seconds[inside], g.count)
+    lost = np.bincount(g.label[inside], (wrong * g.seconds)[inside], g.count) / footage
+    beside, outside = (target >= 0) & inside, (target >= 0) & ~inside
+    elsewhere = np.bincount(target[beside], (wrong * g.seconds)[beside], g.count) / footage
+    left = np.bincount(target[outside], (wrong * g.seconds)[outside], g.count) / footage
     parts = compare_parts(g)
     share = g.part_mass / g.mass[g.part_cluster]
     counts = (share >= LEAST_PART) & np.isfinite(parts.own)
@@ -309,13 +313,14 @@ def identity_evidence(
     cross, cosine, within, minor = halves(g)
     divided = np.isfinite(cross)
     across = np.where(divided, g.people.above(np.where(divided, cosine, 0)), 0.0)
-    typical = np.median(np.sort(g.mass)[-max(crowd, 1) :]) if g.count else 1.0
+    typical = np.median(np.sort(footage)[-max(crowd, 1) :])
+    scattered = g.seconds[~inside].sum() / (typical * max(crowd, 1))
     cameras = np.bincount(g.part_cluster[share >= LEAST_PART], minlength=g.count)
     mean_gap = np.median(own[counts]) if counts.any() else 0.0
     common = {
         "gap": np.full(g.count, mean_gap),
         "split": np.full(g.count, np.log(max(g.count, 1) / max(crowd, 1))),
-        "footage": np.log(np.clip(g.mass / typical, 1e-3, 10)),
+        "footage": np.log(np.clip(footage / typical, 1e-3, 10)),
         "units": np.log(g.size),
     }
     pure = common | {
@@ -337,7 +342,9 @@ def identity_evidence(
         "likeliest": np.log(likeliest + 1e-3) - np.log(1 - likeliest + 1e-3),
         "astray": np.log(astray + 1e-2),
         "no other": (np.bincount(one, minlength=g.count) == 0).astype(float),
-        "lost": np.log(elsewhere + 1e-3),
+        "elsewhere": np.log(elsewhere + 1e-3),
+        "left out": np.log(left + 1e-2),
+        "scattered": np.full(g.count, np.log(scattered + 1e-2)),
         "wrong": np.log(lost + 1e-3),
         "unseen by": np.log(g.cameras + 0.0) - np.log(np.maximum(cameras, 1)),
     }
