@@ -11,7 +11,9 @@ from .terminal import print_json
 
 SPLITS = ("auto", "event", "identity", "test")
 PROTOCOLS = ("auto", "video-reid", "single-camera-views")
+FLOORS = ("auto", "off")
 TRACKERS = ("looks", "bytetrack", "ocsort", "botsort", "cbiou")
+TRACKERS = ("looks", "bytetrack", "ocsort", "botsort", "cbiou", "mcbyte")
 
 
 @click.command()
@@ -40,6 +42,9 @@ TRACKERS = ("looks", "bytetrack", "ocsort", "botsort", "cbiou")
 @click.option("--test-share", default=0.5, show_default=True, help="Share of the identities that test.")
 @click.option("--seed", default=0, show_default=True, help="Of the division.")
 @click.option("--people", type=int, help="Number of people an event has, where it is known.")
+@click.option(
+    "--floor", type=click.Choice(FLOORS), default="auto", show_default=True, help="Whether to use where people stand."
+)
 @click.option("--workers", type=click.IntRange(1), help="Processes. [default: one for two cores]")
 @click.option("--max-loss", default=0.05, show_default=True, help="Share of frames that may fail to decode.")
 @click.option("--trust-weights", is_flag=True, help="Read a .pt, which can run code, that nobody vouches for.")
@@ -58,6 +63,7 @@ def build_dataset(
     test_share: float,
     seed: int,
     people: int | None,
+    floor: str,
     workers: int | None,
     max_loss: float,
     trust_weights: bool,
@@ -71,6 +77,7 @@ def build_dataset(
     """
     from ..toolkit import use
     from ..toolkit.build import BuildSettings
+    from ..toolkit.floor.settings import FloorSettings
     from ..toolkit.linking import LinkSettings
     from ..toolkit.settings import EventSettings, FootageSettings
     from ..toolkit.split import SplitSettings
@@ -82,7 +89,7 @@ def build_dataset(
         name=name,
         protocol=protocol,
         footage=FootageSettings(tracker=tracker, flip_test=flip_test, drop_duplicates=drop_duplicates),
-        event=EventSettings(link=LinkSettings(people=people)),
+        event=EventSettings(link=LinkSettings(people=people), floor=FloorSettings(use=floor)),
         split=SplitSettings(by=by, test_share=test_share, seed=seed),
         max_loss=max_loss,
     )
@@ -91,7 +98,7 @@ def build_dataset(
     )
     manifest = outcome.manifest
     if as_json:
-        keys = ("name", "protocol", "counts", "losses", "split", "scores", "linking", "notes", "fingerprint")
+        keys = ("name", "protocol", "counts", "losses", "split", "scores", "linking", "floor", "notes", "fingerprint")
         print_json({"path": str(out), **{key: manifest[key] for key in keys}})
     else:
         print_counts(manifest["name"], manifest["protocol"], manifest["counts"])
@@ -99,4 +106,6 @@ def build_dataset(
         for note in manifest["notes"]:
             click.echo(note)
         click.echo(f"Dataset: {out}\nContact sheet: {', '.join(str(page) for page in outcome.sheets)}")
+        if outcome.floor:
+            click.echo(f"Floor: {outcome.floor}")
     outcome.raise_for_loss(max_loss)

@@ -49,6 +49,12 @@ def inspect(dataset: Path, sheet: Path | None, html: Path | None, croissant: Pat
     ]
     if by_source:
         show(columns, by_source, title="final identities by camera", right=columns[1:])
+    if facts["same_person"]:
+        same = [
+            (*map(str, one["identities"]), *one["events"], f"{one['probability']:.2f}") for one in facts["same_person"]
+        ]
+        columns = ("identity", "and", "of event", "and of", "probability")
+        show(columns, same, title="may be one person in two events", right=("identity", "and", "probability"))
     for note in facts["notes"]:
         tell(note)
     for page in pages:

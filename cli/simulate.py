@@ -31,6 +31,7 @@ KINDS = ("sports", "dance")
 @click.option("--cameras", default=3, show_default=True, help="Cameras round the floor.")
 @click.option("--seconds", default=12.0, show_default=True, help="Length of each event.")
 @click.option("--events", default=1, show_default=True, help="Events; each has its own people, place and cameras.")
+@click.option("--returning", default=0, show_default=True, help="People of the first event who are in all others, too.")
 @click.option("--seed", default=0, show_default=True, help="The same seed gives the same bytes.")
 @click.option("--fps", default=15.0, show_default=True, help="Frames a second.")
 @click.option("--size", default="640x360", show_default=True, help="WIDTHxHEIGHT in pixels, for example 1280x720.")
@@ -43,7 +44,22 @@ KINDS = ("sports", "dance")
 @click.option("--jobs", type=click.IntRange(1), help="Processes, one event each. [default: one a core, 4 at most]")
 @JSON
 def simulate(
-    out, kind, people, cameras, seconds, events, seed, fps, size, moving, from_mot, frames, shared_ids, jobs, as_json
+    out,
+    kind,
+    people,
+    cameras,
+    seconds,
+    events,
+    returning,
+    seed,
+    fps,
+    size,
+    moving,
+    from_mot,
+    frames,
+    shared_ids,
+    jobs,
+    as_json,
 ) -> None:
     """Render multi-camera footage of sports or dance into OUT, with ground truth.
 
@@ -56,6 +72,8 @@ def simulate(
         raise UsageError("--frames goes with --from-mot; the length of simulated events is --seconds.")
     if shared_ids and from_mot is None:
         raise UsageError("--shared-ids goes with --from-mot; the people of simulated events are known.")
+    if returning and from_mot is not None:
+        raise UsageError("--returning goes with simulated events; the people of --from-mot are the annotation's.")
     if moving and from_mot is not None:
         raise UsageError("--moving goes with simulated events; with --from-mot the boxes are the annotation's.")
     if from_mot is not None and not from_mot.is_dir():
@@ -63,7 +81,7 @@ def simulate(
     width, height = parse_size(size)
     source = str(from_mot) if from_mot else None
     settings = Settings(
-        kind, people, cameras, events, seconds, fps, width, height, seed, source, frames, shared_ids, moving
+        kind, people, cameras, events, seconds, fps, width, height, seed, source, frames, shared_ids, moving, returning
     )
     truth = render(out, settings, jobs)
     counts = {

@@ -7,6 +7,7 @@ Example:
     dataset = load_bench("out/my-dataset")
 """
 
+import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 from .cards import differences, read_card
 from .errors import UsageError, choices
 from .format import MANIFEST
-from .ilids import SPLITS, read_ilids
+from .ilids import SPLITS, in_windows, read_ilids
 from .lsvid import read_lsvid
 from .mars import read_mars
 from .own import read_dataset
@@ -30,9 +31,15 @@ BENCHES: dict[str, Reader] = {
     "sports-vreid": lambda root, split: read_dataset(root),
     "dance-vreid": lambda root, split: read_dataset(root),
 }
-# Other readings of a bench's files: allowed by name, never part of `all`. Name -> (bench of the card, reader).
-VARIANTS: dict[str, tuple[str, Reader]] = {
-    "ilids-vid-tfclip": ("ilids-vid", lambda root, split: read_ilids(root, split, swap_halves=True)),
+# Other readings of a bench's files: allowed by name, never part of `all`. Name -> (bench of the card, reader, and what
+# is made of the dataset after its counts were held against the card's).
+VARIANTS: dict[str, tuple[str, Reader, Callable[[ReidDataset], ReidDataset]]] = {
+    "ilids-vid-tfclip": ("ilids-vid", lambda root, split: read_ilids(root, split, swap_halves=True), in_windows),
+    "ls-vid-queries": (
+        "ls-vid",
+        lambda root, split: read_lsvid(root),
+        lambda dataset: dataclasses.replace(dataset, protocol="ls-vid-queries"),
+    ),
 }
 BUILT = ("sports-vreid", "dance-vreid")  # in our format, built by whoever wants them
 
@@ -72,14 +79,14 @@ def how_to_get(name: str) -> str:
 
 
 def bench_splits(name: str, root: Path | None = None) -> int:
-    """How many splits a bench's result is the mean of: ten for iLIDS-VID, one elsewhere.
+    """How many splits a bench's result is the mean of: ten for `ilids-vid`, one elsewhere.
 
     Raises:
         UsageError: neither a bench nor a folder.
     """
     if not _is_path(name):
         _known(name)
-    return SPLITS if name.startswith("ilids-vid") and not _is_path(name) else 1
+    return SPLITS if name == "ilids-vid" else 1
 
 
 def load_bench(name: str, data_root: Path | None = None, split: int = 0) -> ReidDataset:
@@ -101,12 +108,12 @@ def load_bench(name: str, data_root: Path | None = None, split: int = 0) -> Reid
     if folder is None:
         where = _data_root_or(data_root)
         raise UsageError(f"The bench '{name}' is not under '{where}' ($REIDKIT_DATA, or --data): {how_to_get(name)}")
-    bench, reader = VARIANTS.get(name) or (name, BENCHES[name])
+    bench, reader, change = VARIANTS.get(name) or (name, BENCHES[name], lambda dataset: dataset)
     dataset = reader(folder, split)
     different = differences(dataset, read_card(bench))
     if different:
         say(f"'{folder}' is not the whole {read_card(bench).title}: {'; '.join(different)}.")
-    return dataset
+    return change(dataset)
 
 
 def _data_root_or(root: Path | None) -> Path:

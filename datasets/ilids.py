@@ -5,6 +5,7 @@
 300 people, two cameras, ten splits: a result is the mean over the ten.
 """
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ SPLITS = 10
 SPLITS_FILE = "train_test_splits_ilidsvid.mat"
 CAMERAS = ("cam1", "cam2")
 IMAGES = (".png", ".jpg", ".jpeg")
+WINDOW, WINDOW_STEP = 8, 4  # frames
 
 
 def read_ilids(root: Path | str, split: int = 0, swap_halves: bool = False) -> ReidDataset:
@@ -30,8 +32,7 @@ def read_ilids(root: Path | str, split: int = 0, swap_halves: bool = False) -> R
     A row of the splits file holds indices into the sorted person folders: the first half is test, the second train.
 
     Args:
-        swap_halves: the first half trains and the second tests, as TF-CLIP's code does. The protocol is then named
-            `ilids-vid-tfclip`, because its figures don't compare with the others'.
+        swap_halves: the first half trains and the second tests, as TF-CLIP's code does; see `in_windows`.
 
     Without the splits file, splits are drawn from the split's number as seed, and the protocol is `ilids-vid-seeded`.
 
@@ -46,8 +47,6 @@ def read_ilids(root: Path | str, split: int = 0, swap_halves: bool = False) -> R
         raise incomplete(root, "iLIDS-VID", "the folder sequences", LAYOUT)
     people = _people(root, sequences)
     order, protocol = _split(root, split, len(people))
-    if swap_halves and protocol == "ilids-vid":
-        protocol = "ilids-vid-tfclip"
     half = len(people) // 2
     test, train = (order[half:], order[:half]) if swap_halves else (order[:half], order[half:])
 
@@ -63,6 +62,29 @@ def read_ilids(root: Path | str, split: int = 0, swap_halves: bool = False) -> R
         cameras=CAMERAS,
         root=root,
     )
+
+
+def in_windows(dataset: ReidDataset) -> ReidDataset:
+    """The test tracklets cut into windows, each an item of its own, and the queries in the gallery too.
+
+    What TF-CLIP's code ranks, with `swap_halves`; the protocol is then `ilids-vid-tfclip`, because its figures don't
+    compare with the others'. A window has 8 frames and the next one begins 4 later; a tracklet's last frames may be in
+    none, and one of fewer than 8 frames is a window.
+    """
+    query, gallery = (
+        tuple(window for tracklet in tracklets for window in _windows(tracklet))
+        for tracklets in (dataset.query, dataset.gallery)
+    )
+    return dataclasses.replace(dataset, query=query, gallery=query + gallery, protocol="ilids-vid-tfclip")
+
+
+def _windows(tracklet: Tracklet) -> list[Tracklet]:
+    files = tracklet.frames.files
+    starts = range(0, max(len(files) - WINDOW, 0) + 1, WINDOW_STEP)
+    return [
+        dataclasses.replace(tracklet, id=f"{tracklet.id}/{start}", frames=Frames(files[start : start + WINDOW]))
+        for start in starts
+    ]
 
 
 def _people(root: Path, sequences: Path) -> list[str]:

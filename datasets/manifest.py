@@ -70,6 +70,21 @@ class SourceFacts:
 
 
 @dataclass(frozen=True)
+class SamePerson:
+    """Two identities of two events that may be one person.
+
+    Attributes:
+        identities: their numbers.
+        events: of each.
+        probability: that they are, 0 to 1.
+    """
+
+    identities: tuple[int, int]
+    events: tuple[str, str]
+    probability: Annotated[float, Meta(ge=0, le=1)]
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What `dataset.json` says. Its further keys, a build's settings among them, are not read back.
 
@@ -80,6 +95,7 @@ class Manifest:
         losses: frames, boxes and crops that the build lost or left out.
         scores: of the build against ground truth; None where there was none. `midf1`, `idf1` and `hota` are those of
             the final identities, `raw_idf1` and `raw_hota` those of the tracklets before they were cut and linked.
+        same_person: who may stand in two events, likeliest first.
         notes: sentences for whoever uses the dataset.
         files: name below the dataset's folder -> sha256.
         build: stands for all that decided the build; "" for a dataset that was not built by reidkit.
@@ -93,6 +109,7 @@ class Manifest:
     split: Division | None = None
     scores: dict[str, Figure] | None = None
     sources: tuple[SourceFacts, ...] = ()
+    same_person: tuple[SamePerson, ...] = ()
     notes: tuple[str, ...] = ()
     files: dict[str, Sha256] = field(default_factory=dict)
     fingerprint: str | None = None

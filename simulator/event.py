@@ -7,7 +7,7 @@
 Pictures and truths have one entry a camera, and all cameras see the same moment.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -83,14 +83,16 @@ def make_event(
     seed: int,
     first_id: int = 1,
     moving: bool = False,
+    returning: Sequence[Person] = (),
 ) -> Event:
     """Event number `index` of a seed. The same arguments give the same frames, byte by byte.
 
     Args:
         moving: whether the cameras pan, tilt and zoom.
+        returning: people of another event who take the places of this one's first people.
     """
     rng = np.random.default_rng([seed, index, KINDS.index(kind)])
-    troupe = cast(kind, people, first_id, rng)
+    troupe = [*returning, *cast(kind, people, first_id, rng)[len(returning) :]]
     play, half = PLAYS[kind]
     performance = play(troupe, seconds, fps, rng)
     views = place(kind, cameras, size, half, rng)

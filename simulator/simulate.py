@@ -31,6 +31,7 @@ class Settings:
 
     Attributes:
         people, cameras: of each event.
+        returning: people of the first event who are in all others, too, in the same clothes.
         width, height: of the pictures in pixels.
         moving: cameras pan, tilt and zoom.
         from_mot: folder of MOTChallenge sequences whose boxes are drawn into; the fields above but `seed` don't count.
@@ -51,6 +52,7 @@ class Settings:
     frames: int | None = None
     shared_ids: bool = False
     moving: bool = False
+    returning: int = 0
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -84,6 +86,7 @@ def check(settings: Settings) -> None:
         ("seconds", settings.seconds, 0.2, 3600),
         ("fps", settings.fps, 1, 60),
         ("seed", settings.seed, 0, 2**31),
+        ("returning", settings.returning, 0, settings.people),
     ):
         if not low <= value <= high:
             raise UsageError(f"--{name} is {value:g}; it can be {low:g} to {high:g}.")
@@ -124,6 +127,7 @@ def finished(out: Path, event: str, cameras: list[str]) -> bool:
 
 def plan_event(settings: Settings, index: int) -> Event:
     """Event number `index`: who, what they do, and the cameras. Nothing is drawn yet."""
+    returning = plan_event(settings, 0).people[: settings.returning] if index and settings.returning else []
     return make_event(
         settings.kind,
         index,
@@ -135,6 +139,7 @@ def plan_event(settings: Settings, index: int) -> Event:
         settings.seed,
         first_id=1 + index * settings.people,
         moving=settings.moving,
+        returning=returning,
     )
 
 
@@ -175,7 +180,7 @@ def truth_of(settings: Settings) -> Truth:
     identities, events, cameras = {}, {}, {}
     for index in range(settings.events):
         event = plan_event(settings, index)
-        identities |= {str(p.id): identity(p, event.name) for p in event.people}
+        identities = {str(p.id): identity(p, event.name) for p in event.people} | identities
         events[event.name] = EventTruth(
             kind=settings.kind,
             cameras=tuple(c.name for c in event.cameras),

@@ -28,8 +28,8 @@ from .looks import Looks
 from .refine import refined
 from .settings import FootageSettings
 from .sources import Box, Source
-from .track import BOX, annotated_tracks, cut_ambiguous, track_boxes
-from .tracking import FollowSettings, by_frame, looks_of, track_people
+from .track import BOX, MCBYTE, annotated_tracks, cut_ambiguous, track_boxes
+from .tracking import FollowSettings, by_frame, looks_of, steadied, track_people
 from .video import DecodeCount, Frame, FrameReader, Segment, Take, segments
 from .work import REVISION, Count, read_piece, work_key, write_piece
 
@@ -70,7 +70,8 @@ class Followed:
 
     Attributes:
         tracks: TRACK_COLUMNS.
-        detections: DETECTION_COLUMNS, all of them; a frame without any has a row with nulls. Empty for an annotation.
+        detections: DETECTION_COLUMNS, all of them, those in a track as steadied there; a frame without any has a row
+            with nulls. Empty for an annotation.
         counts: boxes, boxes_ignored (in a region to ignore), and what else was counted on the way.
         looks: of the rows of `detections`.
         decoded: of all frames; None where none was read.
@@ -196,6 +197,7 @@ class Detected:
             counts["boxes_embedded"] = len(looks.features)
         following = FollowSettings(take.fps, confidence=settings.confidence, max_gap=settings.max_gap)
         tracks, followed = track_people(kept, boxes, looks, following)
+        tracks, kept = steadied(tracks, kept)
         return Followed(tracks, kept, counts | followed, decoded, basis, looks)
 
     def _detect(
@@ -230,10 +232,33 @@ def _follow_by_boxes(
         confidence=settings.confidence,
         max_gap=settings.max_gap,
         camera=camera,
+        picture_of=_pictures(take) if settings.tracker == MCBYTE else None,
     )
     boxes, inside = int(found["x1"].is_not_null().sum()), len(tracks)
     tracks, cuts = cut_ambiguous(tracks, found, camera)
     return tracks, {"boxes_untracked": boxes - inside, "cuts_ambiguous": cuts}
+
+
+def _pictures(take: Take) -> Callable[[int], np.ndarray | None]:
+    """Gives a take's frames at full size, one after the other, by their index; None for one that doesn't decode."""
+    frames = iter(FrameReader(take.source))
+    waiting: dict[int, np.ndarray] = {}
+
+    def picture(index: int) -> np.ndarray | None:
+        while index not in waiting:
+            frame = next(frames, None)
+            if frame is None:
+                return None
+            if frame.index >= index:
+                waiting[frame.index] = frame.image
+            if frame.index > index:
+                break
+        found = waiting.pop(index, None)
+        for old in [number for number in waiting if number < index]:
+            del waiting[old]
+        return found
+
+    return picture
 
 
 def detection_key(take: Take, detector: Detector, settings: FootageSettings) -> str:

@@ -24,6 +24,7 @@ from ..datasets.cores import usable_cores
 from ..datasets.fields import check_fields
 from ..datasets.files import sha256_file
 from ..datasets.format import CROPS, FRAMES, TRACKLETS
+from ..datasets.manifest import SamePerson
 from ..datasets.names import check_name
 from ..datasets.processes import run_in_processes
 from ..datasets.progress import say
@@ -35,22 +36,27 @@ from .detect import Detector
 from .discover import Discovery, discover
 from .embed import Embedder, embed_source
 from .events import Proposals, propose
+from .floor.picture import write_picture
 from .folder import WORK, claim, invalidate, refuse_other
 from .footage import Extracted, extract_take
+from .linking import returning
 from .manifest import counts, write_manifest, write_tables
+from .mcbyte import require_masks
 from .pieces import SourceWork
 from .settings import EventSettings, FootageSettings
 from .sheets import write_sheets
-from .split import SplitSettings, assign
+from .split import SplitSettings, across, assign
+from .track import MCBYTE
 from .truth import Figures, score_build, truth_boxes
 from .video import Take, probe
 from .work import source_slug, work_key
 
 SHEET = "contact-sheet.jpg"
+FLOOR = "floor.jpg"
 SINGLE, MULTI = "single-camera-views", "video-reid"
 # Raised when the same footage and settings give another dataset than before.
 REVISION = 3
-# An only camera's take is divided into views of about so many seconds.
+# An only camera's take is divided into views of about so many seconds (`pieces.view_ends`).
 VIEW_SECONDS, FEWEST_VIEWS, MOST_VIEWS = 10.0, 2, 6
 
 Protocol = Literal["auto", "video-reid", "single-camera-views"]
@@ -90,11 +96,13 @@ class Outcome:
         manifest: as written.
         lost: share of the frames that did not decode, 0 to 1.
         sheets: the contact sheet's pages.
+        floor: the picture of the floors; None where none is known.
     """
 
     manifest: dict
     lost: float
     sheets: list[Path]
+    floor: Path | None = None
 
     def raise_for_loss(self, allowed: float) -> None:
         """Raises LossError where more was lost than allowed; the dataset is there nevertheless."""
@@ -130,6 +138,8 @@ def build(
     """
     if workers < 1:
         raise UsageError(f"{workers} workers are too few: give 1 or more.")
+    if settings.footage.tracker == MCBYTE:
+        require_masks()
     found = discover(raw)
     _check_place(raw, out)
     settings = replace(settings, name=settings.name or check_name(out.resolve().name, "name of a dataset"))
@@ -169,7 +179,8 @@ def build(
         scored = score_build(
             works, tracklets, tracks, annotated, settings.footage.confidence, shared_ids=found.identities is not None
         )
-        tracklets, by = assign(_with_truth(tracklets, scored.truth), settings.split)
+        same = _same_people(proposals, tracklets, settings.split.same_person)
+        tracklets, by = assign(_with_truth(tracklets, scored.truth), settings.split, same)
 
         write_tables(out, tracklets, pl.concat([one.frames for one in proposals.values()]), identities)
         own = write_attributes(out, of_identities(known, tracklets))
@@ -181,6 +192,7 @@ def build(
             identities,
             own_folder=True,
         )
+        floor = _write_floor(out / FLOOR, proposals, tracklets)
         losses = _sum(work.extracted.counts for work in works)
         manifest = write_manifest(
             out,
@@ -192,14 +204,21 @@ def build(
                 "split": {"by": by, "test_share": settings.split.test_share, "seed": settings.split.seed},
                 "scores": scored.total,
                 "linking": {event: _rounded(asdict(one.calibration)) for event, one in proposals.items()},
+                "floor": {event: one.floor for event, one in proposals.items()},
                 "settings": _settings_facts(settings, detector, embedder),
                 "sources": [_source_facts(work, scored.by_source) for work in works],
-                "notes": [*found.notes, *_empty_notes(works), *_split_notes(tracklets, by, single), *_own_notes(own)],
+                "same_person": [asdict(one) for one in same],
+                "notes": [
+                    *found.notes,
+                    *_empty_notes(works),
+                    *_split_notes(tracklets, by, single, same),
+                    *_own_notes(own),
+                ],
                 "build": key,
             },
         )
     lost = losses.get("frames_lost", 0) / max(losses.get("frames_expected", 0), 1)
-    return Outcome(manifest, lost, sheets)
+    return Outcome(manifest, lost, sheets, floor)
 
 
 def _check_place(raw: Path, out: Path) -> None:
@@ -238,7 +257,8 @@ def _identity_of(take: Take) -> list:
     source = take.source
     lines = source.annotation or source.truth
     digest = sha256_file(lines) if lines else None
-    return [source.event, source.camera, source.layout, take.sha256, source.offset, source.fps, digest, source.ignore]
+    given = [source.offset, source.fps, digest, source.ignore, source.floor]
+    return [source.event, source.camera, source.layout, take.sha256, *given]
 
 
 def _settings_facts(settings: BuildSettings, detector: Detector | None, embedder: Embedder) -> dict:
@@ -322,7 +342,7 @@ def _link(works: Sequence[SourceWork], settings: EventSettings, *, divide: bool)
         views = 1
         if divide and len(group) == 1:
             views = int(np.clip(round(group[0].take.duration / VIEW_SECONDS), FEWEST_VIEWS, MOST_VIEWS))
-        proposals[event] = propose(group, settings, views)
+        proposals[event] = propose(group, settings, views, at_once=not divide)
         people = proposals[event].tracklets.filter(pl.col("cluster") >= 0)
         junk = len(proposals[event].tracklets) - len(people)
         say(f"{event}: {len(people)} tracklets of {people['cluster'].n_unique()} people, {junk} junk")
@@ -352,6 +372,17 @@ def _name(table: pl.DataFrame, tracklets: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def _write_floor(path: Path, proposals: Mapping[str, Proposals], tracklets: pl.DataFrame) -> Path | None:
+    """The picture of the events whose floor is known; one of an earlier build goes where none is."""
+    number = {(event, cluster): k for event, cluster, k in tracklets.select("event", "cluster", "identity").iter_rows()}
+    scenes = []
+    for event, one in proposals.items():
+        if one.scene is not None:
+            identity = [number.get((event, cluster), JUNK) for cluster in one.scene.identity.tolist()]
+            scenes.append(replace(one.scene, identity=np.array(identity)))
+    return write_picture(path, scenes)
+
+
 def _with_truth(tracklets: pl.DataFrame, truth: Mapping[str, int | None]) -> pl.DataFrame:
     """Adds `truth`, the annotated identity of each tracklet, null where there is none."""
     return tracklets.with_columns(truth=pl.Series([truth.get(i) for i in tracklets["id"].to_list()], dtype=pl.Int64))
@@ -361,7 +392,21 @@ def _empty_notes(works: Sequence[SourceWork]) -> list[str]:
     return [f"Nobody was followed in '{w.take.source.key}'." for w in works if not len(w.extracted.tracklets)]
 
 
-def _split_notes(tracklets: pl.DataFrame, by: str, single: bool) -> list[str]:
+def _same_people(proposals: Mapping[str, Proposals], tracklets: pl.DataFrame, least: float) -> list[SamePerson]:
+    """Who may stand in two events, under the numbers that `_number` gave the clusters; likeliest first."""
+    rows = tracklets.filter(pl.col("cluster") >= 0).select("event", "cluster", "identity").unique().iter_rows()
+    identity = {(event, cluster): number for event, cluster, number in rows}
+    return [
+        SamePerson(
+            (identity[one.event, one.cluster], identity[one.other_event, one.other_cluster]),
+            (one.event, one.other_event),
+            round(one.probability, 4),
+        )
+        for one in returning({event: proposal.portraits for event, proposal in proposals.items()}, least)
+    ]
+
+
+def _split_notes(tracklets: pl.DataFrame, by: str, single: bool, same: Sequence[SamePerson]) -> list[str]:
     notes = []
     if by == "test":
         notes.append(
@@ -370,6 +415,13 @@ def _split_notes(tracklets: pl.DataFrame, by: str, single: bool) -> list[str]:
         )
     if by == "identity":
         notes.append("Train and test share source videos: identities were divided, not events.")
+    both = across(tracklets, same)
+    if both:
+        pairs = ", ".join(f"{a} and {b}" for a, b in (one.identities for one in both))
+        notes.append(
+            f"Identities that may be one person are in train and test: {pairs}. Divide by other events, or make a test "
+            "set only with --split test."
+        )
     if single:
         notes.append("Views are parts of one camera's footage: scores don't compare with those across cameras.")
     if not len(tracklets.filter(role="query")):

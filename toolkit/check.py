@@ -21,6 +21,7 @@ CHECKS: tuple[Callable[[Material], Iterator[Problem]], ...] = (
     files.sources,
     files.fingerprint,
     division.sides,
+    division.returning,
     division.matches,
     files.manifest_counts,
     files.confidences,

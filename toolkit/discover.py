@@ -232,7 +232,9 @@ def _name(found: Iterable[_Found], settings: SourceSettings, config: Path, notes
             fps = rate or fps or DEFAULT_IMAGE_RATE
         offset = look_up("offsets", key, camera) or 0.0
         ignore = look_up("ignore", key, camera) or ()
-        sources.append(replace(here, event=event, camera=camera, fps=fps, offset=offset, ignore=ignore))
+        floor = look_up("floor", key, camera)
+        named_so = {"event": event, "camera": camera, "fps": fps, "offset": offset, "ignore": ignore, "floor": floor}
+        sources.append(replace(here, **named_so))
     if guessed:
         notes.append(
             f"{guessed} folders of images are taken as {DEFAULT_IMAGE_RATE:g} frames a second; "

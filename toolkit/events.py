@@ -16,7 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from .linking import UNDECIDED, Calibration, Links, Observations, link
+from .floor.event import event_floor, scene_of
+from .floor.picture import Scene
+from .linking import UNDECIDED, Calibration, Links, Observations, Portraits, link, portraits
 from .pieces import Piece, SourceWork, cut_event
 from .rejoin import Rejoined, TrackRows, rejoin
 from .settings import EventSettings
@@ -57,8 +59,11 @@ class Proposals:
         frames: FRAME_COLUMNS, a row a crop; `tracklet` is the id in `tracklets`.
         tracks: source -> TRACK_COLUMNS, in which each tracklet's boxes carry the number `local`.
         calibration: of the linking.
+        portraits: of the clusters, to be compared with those of other events.
         counts: tracklets_cut, what `rejoin` counts, boxes_kept (under an identity), boxes_junk, boxes_cropless (in
             a track, but in no tracklet), and the number of pieces that are junk, by reason.
+        floor: what is known of where people stand, for the manifest.
+        scene: what the picture of the floor shows; None where no floor is known.
     """
 
     tracklets: pl.DataFrame
@@ -66,22 +71,29 @@ class Proposals:
     frames: pl.DataFrame
     tracks: dict[str, pl.DataFrame]
     calibration: Calibration
+    portraits: Portraits
     counts: dict[str, int]
+    floor: dict
+    scene: Scene | None
 
 
-def propose(works: Sequence[SourceWork], settings: EventSettings, views: int = 1) -> Proposals:
+def propose(works: Sequence[SourceWork], settings: EventSettings, views: int = 1, *, at_once: bool = True) -> Proposals:
     """Who is who in one event.
 
     Args:
         works: its takes, in order.
         views: number of time segments that an only take is divided into, each a camera of its own.
+        at_once: the takes are of cameras that stand and film at one time, not clips of one that moves.
 
     Raises:
         UsageError: tracklets that the annotation says are one person are seen at the same time in one camera.
     """
     pieces = cut_event(list(works), settings, views)
     linked = [i for i, piece in enumerate(pieces) if not piece.excluded]
-    links = link(_observe([pieces[i] for i in linked]), settings.link)
+    some = [pieces[i] for i in linked]
+    seen = _observe(some)
+    floor = event_floor(works if at_once else [], some, seen, settings.floor)
+    links = link(seen, settings.link, floor.floor.evidence)
     cluster = np.full(len(pieces), UNDECIDED, np.int64)
     confidence = np.zeros(len(pieces), np.float32)
     cluster[linked], confidence[linked] = links.cluster, links.confidence
@@ -121,6 +133,7 @@ def propose(works: Sequence[SourceWork], settings: EventSettings, views: int = 1
         _frames(works, joined.pieces),
         {work.take.source.key: table for work, table in zip(works, joined.tracks, strict=True)},
         links.calibration,
+        portraits(seen, cluster[linked], settings.link.overlap),
         {
             "tracklets_cut": len({(p.work.take.source.key, p.local) for p in pieces if p.changed}),
             **joined.counts,
@@ -130,6 +143,8 @@ def propose(works: Sequence[SourceWork], settings: EventSettings, views: int = 1
             "poor": reason.count("poor"),
             "undecided": reason.count("undecided"),
         },
+        floor.floor.facts,
+        scene_of(works, some, floor, cluster[linked]),
     )
 
 

@@ -117,6 +117,7 @@ def summary(root: Path) -> dict:
         "split": asdict(manifest.split) if manifest.split else None,
         "scores": manifest.scores,
         "by_source": {f"{s.event}/{s.camera}": s.scores for s in manifest.sources if s.scores},
+        "same_person": [asdict(one) for one in manifest.same_person],
         "notes": list(manifest.notes),
     }
 

@@ -23,6 +23,8 @@ from .track import BOX
 from .video import Take
 from .work import source_slug
 
+VIEW_SLACK = 0.25  # by which share of its length the end of a view may be moved
+
 
 @dataclass(frozen=True)
 class SourceWork:
@@ -151,6 +153,31 @@ def _similarities_of_different(works: list[SourceWork], second: list[set[str]], 
     return np.concatenate(found)
 
 
+def view_ends(work: SourceWork, second: set[str], views: int) -> list[float]:
+    """The seconds at which all views of a take but the last end: equal steps, each moved to where fewest people are.
+
+    Of the spans in which nobody comes or goes, and of which a part lies less than a quarter of a view from the fixed
+    time, it is the one with the fewest people in the picture, then the nearest.
+
+    Args:
+        second: local ids of the tracklets of second boxes, who are nobody.
+    """
+    people = work.extracted.tracklets.filter(~pl.col("tracklet").is_in(list(second)))
+    start, end = np.sort(people["start"].to_numpy()), np.sort(people["end"].to_numpy())
+    moments = np.unique(np.concatenate([start, end, [0.0, work.take.duration]]))
+    first, last = moments[:-1], moments[1:]
+    there = np.searchsorted(start, first, side="right") - np.searchsorted(end, first, side="right")
+    step = work.take.duration / views
+    found = []
+    for fixed in step * np.arange(1, views):
+        low, high = np.maximum(first, fixed - VIEW_SLACK * step), np.minimum(last, fixed + VIEW_SLACK * step)
+        margin = (high - low) / 4  # away from the frames in which somebody comes or goes
+        at = np.clip(fixed, low + margin, np.maximum(high - margin, low + margin))
+        best = np.lexsort((np.abs(at - fixed), there, low >= high))[0]
+        found.append(float(at[best]))
+    return found
+
+
 def _crops_of(work: SourceWork) -> dict[str, np.ndarray]:
     """Local id -> its rows in the source's CropEmbeddings, in time order."""
     names = work.extracted.frames["tracklet"].to_numpy()[work.crops.row] if len(work.crops.row) else np.zeros(0, str)
@@ -175,7 +202,7 @@ def _cut_take(
     for row, name in enumerate(work.extracted.frames["tracklet"].to_list()):
         rows_of.setdefault(name, []).append(row)
     crops_of = _crops_of(work)
-    views_end = [work.take.duration * k / views for k in range(1, views)]
+    views_end = view_ends(work, second, views)
     pieces = []
     for record in work.extracted.tracklets.iter_rows(named=True):
         local = record["tracklet"]

@@ -20,7 +20,7 @@ from .tracking.geometry import nested
 
 # How far, in heights of a person, the middle of the box may have moved: a runner's 7 m/s and a turn of the body.
 SPEED, SLACK = 4.0, 0.5
-HIDDEN = 0.7  # share of a box inside another person's from which too little of who stands there can be seen
+HIDDEN = 0.9  # share of a box inside another person's from which too little of who stands there can be seen
 BORDER = 1e-6  # seconds
 
 

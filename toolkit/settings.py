@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from ..datasets.fields import check_fields
+from .floor.settings import FloorSettings
 from .linking import LinkSettings
 from .purify import PuritySettings
 
@@ -21,8 +22,8 @@ class FootageSettings:
     """What decides which crops come out of a take.
 
     Attributes:
-        tracker: looks (`tracking`: boxes, motion and looks), bytetrack, ocsort, botsort or
-            cbiou.
+        tracker: looks (`tracking`: boxes, motion and looks), bytetrack, ocsort, botsort,
+            cbiou, or mcbyte (where its mask models are installed).
         confidence: of the boxes that a track may start from. None: the detector's own (`Detector.track_confidence`).
         flip_test: look at every frame and at its mirror image, and fuse the boxes; takes twice the time.
         drop_duplicates: leave out second boxes on a person (`refine`). None: the detector's own
@@ -39,7 +40,7 @@ class FootageSettings:
         jpeg_quality: of crops.
     """
 
-    tracker: Literal["looks", "bytetrack", "ocsort", "botsort", "cbiou"] = "looks"
+    tracker: Literal["looks", "bytetrack", "ocsort", "botsort", "cbiou", "mcbyte"] = "looks"
     confidence: Share | None = None
     flip_test: bool = False
     drop_duplicates: bool | None = None
@@ -63,6 +64,7 @@ class EventSettings:
 
     Attributes:
         link: of the linking.
+        floor: of where people stand.
         purity: of the cutting where a person changes.
         nested: share of the smaller of two boxes that lies inside the larger, from which both are taken for one person.
         nested_share: share of the shorter tracklet's frames that must be so.
@@ -73,6 +75,7 @@ class EventSettings:
     """
 
     link: LinkSettings = field(default_factory=LinkSettings)
+    floor: FloorSettings = field(default_factory=FloorSettings)
     purity: PuritySettings = field(default_factory=PuritySettings)
     nested: Share = 0.8
     nested_share: Share = 0.5

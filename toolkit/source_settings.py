@@ -16,6 +16,8 @@
     right = 30
     [ignore]                            # CAMERA -> boxes [x1, y1, x2, y2] in pixels; people standing there are left out
     left = [[0, 0, 320, 180]]
+    [floor]                             # CAMERA -> where its floor lies; found from the people where it isn't given
+    left = {points = [[102, 310, 0, 0], [540, 300, 9, 0], [400, 180, 9, 6], [190, 185, 0, 6]]}
 """
 
 from dataclasses import dataclass, field
@@ -30,6 +32,7 @@ from ..datasets.mot import Rate
 from ..datasets.names import check_name
 from ..datasets.schema import read_toml
 from ..datasets.text import printable
+from .floor.known import FORM, GivenFloor, floor_of
 from .sources import Box
 
 CONFIG = "reidkit.toml"
@@ -43,6 +46,7 @@ _TABLES: dict[str, tuple[object, str]] = {
     "offsets": (Number, "seconds"),
     "frame_rates": (Rate, "frames a second, from 0.1 to 1000"),
     "ignore": (tuple[tuple[Number, Number, Number, Number], ...], "[[x1, y1, x2, y2], …] with x1 < x2 and y1 < y2"),
+    "floor": (GivenFloor, FORM),
 }
 
 
@@ -54,6 +58,7 @@ class SourceSettings:
         single_camera: whether the views of an event are clips of one moving camera; None where it isn't said.
         cameras, events: name of a file or folder -> name.
         offsets: seconds to add. frame_rates: frames a second of images. ignore: boxes in pixels.
+        floor: homography [3][3] from pixels to metres.
     """
 
     single_camera: bool | None = None
@@ -62,6 +67,7 @@ class SourceSettings:
     offsets: dict[str, float] = field(default_factory=dict)
     frame_rates: dict[str, float] = field(default_factory=dict)
     ignore: dict[str, tuple[Box, ...]] = field(default_factory=dict)
+    floor: dict[str, tuple[tuple[float, ...], ...]] = field(default_factory=dict)
 
     def keys(self) -> set[tuple[str, str]]:
         """Every (table, key)."""
@@ -100,6 +106,11 @@ def _table(path: Path, name: str, values: object) -> dict:
             raise UsageError(
                 f"'{path}', [{name}]: {_shown(key)} = {_shown(value)}, but every line is NAME = {form}."
             ) from None
+        if kind is GivenFloor:
+            try:
+                read[key] = floor_of(read[key])
+            except ValueError as error:
+                raise UsageError(f"'{path}', [{name}], {_shown(key)}: {error}.") from None
         if kind is str:
             check_name(value, f"name of {'a camera' if name == 'cameras' else 'an event'} ('{path}', [{name}])")
     return read

@@ -29,6 +29,7 @@ class Source:
         truth: MOT lines of the true boxes, which the build's result is only compared with.
         offset: seconds to add to the source's times to come to the event's clock.
         ignore: boxes (x1, y1, x2, y2) in pixels where nobody is to be detected.
+        floor: homography [3][3] from pixels to metres on the floor, where the user gives it.
     """
 
     event: str
@@ -41,6 +42,7 @@ class Source:
     truth: Path | None = None
     offset: float = 0.0
     ignore: tuple[Box, ...] = ()
+    floor: tuple[tuple[float, ...], ...] | None = None
 
     @property
     def key(self) -> str:

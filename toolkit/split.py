@@ -1,27 +1,31 @@
 """Stage 9: which tracklets train, which are queries, which make up the gallery.
 
-    assigned = assign(tracklets, SplitSettings())       # adds the columns split and role
+    assigned = assign(tracklets, SplitSettings(), same)     # adds the columns split and role
 
-Whole events go to one side, so that no person and no source video is on both. One event alone can't be divided without
+Whole events go to one side, so that no person and no source video is on both; so do events that may share a person, as
+long as that leaves both sides an event. One event alone can't be divided without
 one of the two: it becomes a test set, unless the identities are to be divided and the videos shared (`by="identity"`),
 which the manifest then says. Queries follow the MARS rule: one a (test identity, camera) that has a match in another
 camera.
 """
 
 import itertools
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
 import polars as pl
 from msgspec import Meta
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from ..datasets import ReidkitError, UsageError
 from ..datasets.fields import check_fields
+from ..datasets.manifest import SamePerson
 
 By = Literal["auto", "event", "identity", "test"]
-MOST_EVENTS_TRIED = 16  # up to here every division of the events is looked at
+MOST_EVENTS_TRIED = 16  # events, or groups of them; up to here every division is looked at
 
 
 @dataclass(frozen=True)
@@ -33,11 +37,14 @@ class SplitSettings:
             else "test".
         test_share: share of the identities that test, above 0 and up to 1.
         seed: chooses among equally good divisions, and the identities of `by="identity"`.
+        same_person: how likely two identities of two events must be one person to be told in the manifest and kept on
+            one side, 0 to 1.
     """
 
     by: By = "auto"
     test_share: Annotated[float, Meta(gt=0, le=1)] = 0.5
     seed: Annotated[int, Meta(ge=0)] = 0
+    same_person: Annotated[float, Meta(ge=0, le=1)] = 0.7
 
     def __post_init__(self) -> None:
         check_fields(self, "split setting")
@@ -61,11 +68,14 @@ class SplitSettings:
         return self.by
 
 
-def assign(tracklets: pl.DataFrame, settings: SplitSettings) -> tuple[pl.DataFrame, str]:
+def assign(
+    tracklets: pl.DataFrame, settings: SplitSettings, same: Sequence[SamePerson] = ()
+) -> tuple[pl.DataFrame, str]:
     """Adds `split` (train, test) and `role` (train, query, gallery), and says how it was divided.
 
     Args:
         tracklets: columns id, identity, kind, camera, event, source, frames, quality.
+        same: who may stand in two events.
 
     Returns:
         The table, rows in the same order, and "event", "identity" or "test".
@@ -78,7 +88,9 @@ def assign(tracklets: pl.DataFrame, settings: SplitSettings) -> tuple[pl.DataFra
     by = settings.decided(events)
     people = tracklets.filter(kind="person")
     if by == "event":
-        train = train_events(people, events, settings)
+        groups = together(events, same)
+        # Where all hang together, people in both parts are the lesser evil; `across` tells who they are.
+        train = train_events(people, groups if len(groups) > 1 else [[event] for event in events], settings)
         is_train = pl.col("event").is_in(train)
     elif by == "identity":
         is_train = (pl.col("kind") == "person") & pl.col("identity").is_in(train_identities(people, settings))
@@ -103,27 +115,49 @@ def assign(tracklets: pl.DataFrame, settings: SplitSettings) -> tuple[pl.DataFra
     return table.with_columns(role=role), by
 
 
-def train_events(people: pl.DataFrame, events: list[str], settings: SplitSettings) -> list[str]:
+def together(events: Sequence[str], same: Sequence[SamePerson]) -> list[list[str]]:
+    """The events in groups that may share a person, directly or over others.
+
+    >>> together(["a", "b", "c"], [SamePerson((1, 9), ("a", "c"), 0.9)])
+    [['a', 'c'], ['b']]
+    """
+    place = {event: k for k, event in enumerate(events)}
+    pairs = np.array([[place[event] for event in one.events] for one in same], np.int64).reshape(-1, 2)
+    edges = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(events), len(events)))
+    count, group = connected_components(edges, directed=False)
+    return [[event for event, number in zip(events, group, strict=True) if number == k] for k in range(count)]
+
+
+def across(tracklets: pl.DataFrame, same: Sequence[SamePerson]) -> list[SamePerson]:
+    """Those of `same` whose identities are on both sides of the division."""
+    side = dict(tracklets.filter(kind="person").select("identity", "split").iter_rows())
+    return [one for one in same if len({side[i] for i in one.identities if i in side}) > 1]
+
+
+def train_events(people: pl.DataFrame, groups: Sequence[Sequence[str]], settings: SplitSettings) -> list[str]:
     """The events whose identities make up a share nearest to what training shall have; at least one on each side.
 
+    Args:
+        groups: two or more; the events of one go to one side.
+
     >>> people = pl.DataFrame({"event": ["a", "a", "a", "b", "c"], "identity": [1, 2, 3, 4, 5]})
-    >>> train_events(people, ["a", "b", "c"], SplitSettings(test_share=0.4))
+    >>> train_events(people, [["a"], ["b"], ["c"]], SplitSettings(test_share=0.4))
     ['a']
     """
     counts = dict(people.group_by("event").agg(pl.col("identity").n_unique()).iter_rows())
-    sizes = [counts.get(event, 0) for event in events]
-    order = np.random.default_rng(settings.seed).permutation(len(events)).tolist()
+    sizes = [sum(counts.get(event, 0) for event in group) for group in groups]
+    order = np.random.default_rng(settings.seed).permutation(len(groups)).tolist()
     wanted = (1 - settings.test_share) * sum(sizes)
-    if len(events) <= MOST_EVENTS_TRIED:
-        every = (c for n in range(1, len(events)) for c in itertools.combinations(order, n))
-        best = min(every, key=lambda c: abs(sum(sizes[i] for i in c) - wanted))
-        return sorted(events[i] for i in best)
-    chosen, total = [], 0
-    for i in order[:-1]:
-        if not chosen or abs(total + sizes[i] - wanted) < abs(total - wanted):
-            chosen.append(i)
-            total += sizes[i]
-    return sorted(events[i] for i in chosen)
+    if len(groups) <= MOST_EVENTS_TRIED:
+        every = (c for n in range(1, len(groups)) for c in itertools.combinations(order, n))
+        chosen = list(min(every, key=lambda c: abs(sum(sizes[i] for i in c) - wanted)))
+    else:
+        chosen, total = [], 0
+        for i in order[:-1]:
+            if not chosen or abs(total + sizes[i] - wanted) < abs(total - wanted):
+                chosen.append(i)
+                total += sizes[i]
+    return sorted(event for i in chosen for event in groups[i])
 
 
 def train_identities(people: pl.DataFrame, settings: SplitSettings) -> list[int]:

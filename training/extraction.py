@@ -3,7 +3,8 @@
     features = extract_features(model, dataset.test, recipe, device="cuda")   # [N, D], rows L2-normalised
     prepare(model, dataset, frame_extractor(recipe, device="cuda"))
 
-A tracklet's feature is the mean over its clips' features, then L2-normalised; batches only decide the speed.
+A tracklet's feature is the mean over its clips' features, a short clip counting by its share of frames, then
+L2-normalised; batches only decide the speed.
 """
 
 import dataclasses
@@ -56,11 +57,16 @@ def extract_features(
     if batch_clips is None:
         batch_clips = max(_frames_at_once(recipe, device) // recipe.test_frames, 1)
     batches = evaluation_clips(
-        tracklets, recipe.test_clip, sampling=recipe.test_sampling, batch_clips=batch_clips, workers=workers
+        tracklets,
+        recipe.test_clip,
+        sampling=recipe.test_sampling,
+        batch_clips=batch_clips,
+        workers=workers,
+        last=recipe.test_last,
     )
     embed: Callable[[Tensor, Tensor], Tensor] = getattr(model, "embed")  # noqa: B009 (nn.Module declares none)
     sums: dict[int, Tensor] = {}
-    counts = [0] * len(tracklets)
+    counts = [0.0] * len(tracklets)
     was_training = model.training
     model.eval()
     try:
@@ -79,10 +85,11 @@ def extract_features(
                 if recipe.test_flip:
                     features = (features + embed(pixels.flip(-1), cameras).float()) / 2
                 # summed one by one in double: the order, and so the result, is the same whatever the batch
-                for row, i in zip(features.double().cpu(), index.tolist(), strict=True):
+                share = clips.shape[1] / recipe.test_frames
+                for row, i in zip(share * features.double().cpu(), index.tolist(), strict=True):
                     advance(int(counts[i] == 0))
                     sums[i] = sums[i] + row if i in sums else row
-                    counts[i] += 1
+                    counts[i] += share
     finally:
         model.train(was_training)
     if 0 in counts:

@@ -189,7 +189,7 @@ def test_recipes_are_the_papers():
     for name, non_local in (("ap3d", False), ("ap3d_nl", True)):
         recipe = zoo.recipe(name)
         assert (recipe.clip.frames, recipe.train_stride) == (4, 8)
-        assert (recipe.test_frames, recipe.test_sampling) == (32, "dense")
+        assert (recipe.test_frames, recipe.test_sampling, recipe.test_last) == (32, "dense", "short")
         assert (recipe.lr, recipe.weight_decay, recipe.milestones, recipe.epochs) == (3e-4, 5e-4, (60, 120, 180), 240)
         assert (recipe.triplet_distance, recipe.triplet_margin, recipe.label_smoothing) == ("cosine", 0.3, 0.0)
         assert recipe.identities * recipe.tracklets == 32

@@ -157,6 +157,8 @@ def test_training_starts_at_the_plain_network():
     plain = ResNet(SMALL.layers, SMALL.backbone_width, SMALL.last_stride).eval()
     torch.manual_seed(0)
     model = bicnet.build(SMALL, num_classes=3, num_cameras=2).eval()
+    for path in model.paths:  # all else that is added starts at nothing
+        nn.init.zeros_(path.weight)
     clips = torch.randn(2, 8, 3, 128, 64)
     high, low, _ = model.branches(clips)
     torch.testing.assert_close(high, plain(clips[:, ::4].flatten(0, 1)), atol=1e-4, rtol=1e-4)
@@ -230,7 +232,7 @@ def test_names_that_are_not_theirs_pass_through_convert():
 def test_the_recipe_is_the_papers():
     recipe = zoo.recipe("bicnet")
     assert (recipe.clip.frames, recipe.train_stride) == (8, 4)
-    assert (recipe.test_frames, recipe.test_sampling) == (8, "dense")
+    assert (recipe.test_frames, recipe.test_sampling, recipe.test_last) == (8, "dense", "wrapped")
     assert (recipe.lr, recipe.milestones, recipe.epochs) == (3.5e-4, (40, 80, 120), 150)
     assert (recipe.triplet_distance, recipe.triplet_margin, recipe.label_smoothing) == ("cosine", 0.5, 0.0)
     assert recipe.identities * recipe.tracklets == 64

@@ -176,4 +176,4 @@ def test_the_recipe_is_the_papers():
     assert (recipe.lr, recipe.gamma, recipe.milestones) == (3.5e-4, 0.3, (70, 140, 210, 310, 410))
     assert (recipe.epochs, recipe.warmup_epochs, recipe.clip.frames, recipe.test_frames) == (500, 10, 8, 8)
     assert (recipe.label_smoothing, recipe.triplet_margin, recipe.triplet_distance) == (0.1, 0.3, "cosine")
-    assert (recipe.test_sampling, recipe.identities * recipe.tracklets) == ("strided", 32)
+    assert (recipe.test_sampling, recipe.identities * recipe.tracklets) == ("first", 32)

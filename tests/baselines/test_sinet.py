@@ -263,7 +263,7 @@ def test_the_recipe_is_the_papers():
     assert (recipe.lr, recipe.milestones, recipe.epochs) == (3e-4, (40, 80, 120), 160)
     assert (recipe.label_smoothing, recipe.triplet_margin, recipe.triplet_distance) == (0.0, 0.3, "cosine")
     assert (recipe.contrast_weight, recipe.contrast_temperature) == (0.001, 0.07)
-    assert (recipe.clip.frames, recipe.test_frames, recipe.test_sampling) == (4, 4, "dense")
+    assert (recipe.clip.frames, recipe.test_frames, recipe.test_sampling) == (4, 4, "interleaved")
     assert recipe.identities * recipe.tracklets == 32
 
 

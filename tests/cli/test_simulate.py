@@ -62,6 +62,19 @@ def test_layout_and_truth(footage):
             assert np.array(camera_truth["R"]).shape == (3, 3)
 
 
+def test_people_of_the_first_event_come_again(tmp_path):
+    assert run(tmp_path / "raw", "--kind", "sports", "--events", 3, "--seed", 7, "--returning", 2, *SMALL) == 0
+    truth = json.loads((tmp_path / "raw" / "truth.json").read_text())
+    people = [event["people"] for event in truth["events"].values()]
+    assert people == [[1, 2, 3], [1, 2, 6], [1, 2, 9]]
+    assert truth["identities"]["1"]["event"] == "sports01"
+    assert sorted(truth["identities"], key=int) == ["1", "2", "3", "6", "9"]
+    boxes = (tmp_path / "raw" / "sports03" / "truth").glob("*.txt")
+    seen = {row.id for path in boxes for row in read_people(path)}
+    assert seen <= {1, 2, 9}
+    assert seen & {1, 2}
+
+
 def test_video_is_h264_yuv420p_at_a_constant_rate(footage):
     with av.open(str(footage / "sports01" / "cam1.mp4")) as video:
         stream = video.streams.video[0]
@@ -135,6 +148,8 @@ def test_json_is_one_object(tmp_path, capsys):
         (["--size", "32x32"], "64x64"),
         (["--frames", "3"], "--from-mot"),  # there is nothing to cut
         (["--shared-ids"], "--from-mot"),
+        (["--returning", "9"], "--returning is 9; it can be 0 to 8"),
+        (["--returning", "1", "--from-mot", "."], "--returning goes with simulated events"),
         (["--from-mot", "nowhere"], "'nowhere' is no folder"),
     ],
 )

@@ -28,7 +28,7 @@ def test_names_and_splits():
         "sports-vreid": 1,
         "dance-vreid": 1,
     }
-    assert benches.bench_splits("ilids-vid-tfclip") == 10
+    assert benches.bench_splits("ilids-vid-tfclip") == benches.bench_splits("ls-vid-queries") == 1
 
 
 def test_data_root(monkeypatch):
@@ -80,8 +80,10 @@ def test_counts_that_differ_from_the_card_are_said(data, capsys):
             folder = data / "iLIDS-VID" / "sequences" / camera / person
             folder.mkdir(parents=True)
             (folder / "1.png").touch()
-    dataset = benches.load_bench("ilids-vid-tfclip", split=9)
-    assert dataset.protocol == "ilids-vid-seeded"
+    dataset = benches.load_bench("ilids-vid-tfclip")
+    assert dataset.protocol == "ilids-vid-tfclip"
+    assert [t.id for t in dataset.gallery if t.camera == 0] == [t.id for t in dataset.query]
+    assert benches.load_bench("ilids-vid", split=9).protocol == "ilids-vid-seeded"
     assert "train_identities is 1, the card says 150" in capsys.readouterr().err
 
 

@@ -7,7 +7,7 @@ import pytest
 from scipy.io import savemat
 
 from reidkit.datasets import UsageError
-from reidkit.datasets.ilids import read_ilids
+from reidkit.datasets.ilids import in_windows, read_ilids
 
 PEOPLE = ["person002", "person009", "person010", "person100", "person101", "person300"]
 ORDERS = np.array([np.random.RandomState(k).permutation(6) + 1 for k in range(10)])
@@ -52,11 +52,27 @@ def test_frames_are_the_sorted_images(root):
     assert list(tracklet.frames.files) == sorted(tracklet.frames.files)
 
 
-def test_swapped_halves_bear_another_protocol(root):
+def test_windows_of_swapped_halves(root):
     plain, swapped = read_ilids(root, 2), read_ilids(root, 2, swap_halves=True)
     assert people(swapped.query) == people(plain.train)
     assert people(swapped.train) == people(plain.query)
-    assert swapped.protocol == "ilids-vid-tfclip"
+    folder = root / "i-LIDS-VID" / "sequences" / "cam1" / PEOPLE[ORDERS[2][-1] - 1]
+    for frame in range(100, 119):  # 19 more than there are
+        (folder / f"{frame}.png").touch()
+    whole = read_ilids(root, 2, swap_halves=True)
+    cut = in_windows(whole)
+    assert cut.protocol == "ilids-vid-tfclip"
+    assert cut.train == whole.train
+    for before, after in ((whole.query, cut.query), (whole.gallery, cut.gallery[len(cut.query) :])):
+        windows = []
+        for tracklet in before:
+            files, start = tracklet.frames.files, 0
+            while start == 0 or start + 8 <= len(files):
+                windows.append((f"{tracklet.id}/{start}", tracklet.identity, tracklet.camera, files[start : start + 8]))
+                start += 4
+        assert [(t.id, t.identity, t.camera, t.frames.files) for t in after] == windows
+    assert cut.gallery[: len(cut.query)] == cut.query
+    assert len(cut.query) > 3
 
 
 def test_without_the_splits_file_the_splits_are_seeded(root):

@@ -15,6 +15,7 @@ from reidkit.datasets import files as durable
 from reidkit.datasets.locks import exclusive
 from reidkit.datasets.own import read_dataset
 from reidkit.toolkit.build import SHEET, BuildSettings, build
+from reidkit.toolkit.check import find_problems
 from reidkit.toolkit.folder import WORK
 from reidkit.toolkit.linking import LinkSettings
 from reidkit.toolkit.manifest import summary
@@ -165,6 +166,28 @@ def test_one_event_makes_a_test_set_and_says_so(raw, tmp_path):
     assert manifest["split"]["by"] == "test"
     assert manifest["protocol"] == "video-reid"
     assert any("Test set only" in note for note in manifest["notes"])
+
+
+def test_who_stands_in_two_events_is_told_and_kept_on_one_side(tmp_path):
+    for event, people in (("first", (1, 2)), ("second", (2, 3)), ("third", (4, 5))):
+        for number, camera in enumerate(("left", "right")):
+            film(tmp_path / "raw" / event / f"{camera}.mp4", people, number, truth=False)
+    out = tmp_path / "set"
+    manifest = make(tmp_path / "raw", out, BuildSettings()).manifest
+    assert [set(one["events"]) for one in manifest["same_person"]] == [{"first", "second"}]
+    table = pl.read_parquet(out / "tracklets.parquet").filter(kind="person")
+    sides = dict(table.group_by("event").agg(pl.col("split").first()).iter_rows())
+    assert sides["first"] == sides["second"] != sides["third"]
+    assert not any(problem.check == "same person" for problem in find_problems(out))
+    # Without the third event there is nothing to divide by.
+    shutil.rmtree(tmp_path / "raw" / "third")
+    manifest = make(tmp_path / "raw", out, BuildSettings()).manifest
+    a, b = manifest["same_person"][0]["identities"]
+    assert any(f"in train and test: {a} and {b}." in note for note in manifest["notes"])
+    told = [problem.text for problem in find_problems(out) if problem.check == "same person"]
+    assert len(told) == 1
+    assert f"Identities {a} ('first') and {b} ('second')" in told[0]
+    assert summary(out)["same_person"][0]["identities"] == (a, b)
 
 
 def test_one_camera_is_divided_into_views(tmp_path):

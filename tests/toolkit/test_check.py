@@ -38,10 +38,21 @@ def test_a_folder_without_its_manifest(tmp_path):
         (lambda out: flip(next((out / "crops").glob("*.tar"))), "can't be decoded"),
         (lambda out: recount(out), "The manifest counts"),
         (lambda out: leak(out), "in train and test"),
+        (lambda out: return_on_the_other_side(out), r"are one person with a probability of 0.90, and are in train and"),
         (lambda out: repeat_source(out), "'gala/left' and 'match/right' are the same footage"),
         (lambda out: repeat_crop(out), "1 crops of the same bytes are in train and test"),
     ],
-    ids=["frames", "table", "shard", "crop", "counts", "identity on both sides", "source twice", "crop on both sides"],
+    ids=[
+        "frames",
+        "table",
+        "shard",
+        "crop",
+        "counts",
+        "identity on both sides",
+        "person on both sides",
+        "source twice",
+        "crop on both sides",
+    ],
 )
 def test_check_finds_damage(copy, break_it, sentence):
     break_it(copy)
@@ -69,6 +80,13 @@ def leak(out):
         .otherwise(pl.col("identity"))
     )
     table.write_parquet(out / "tracklets.parquet")
+
+
+def return_on_the_other_side(out):
+    people = pl.read_parquet(out / "tracklets.parquet").filter(kind="person").unique("split").sort("split")
+    manifest = json.loads((out / "dataset.json").read_text())
+    same = {"identities": people["identity"].to_list(), "events": people["event"].to_list(), "probability": 0.9}
+    (out / "dataset.json").write_text(json.dumps(manifest | {"same_person": [same]}))
 
 
 def repeat_source(out):

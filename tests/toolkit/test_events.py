@@ -12,7 +12,7 @@ from reidkit.toolkit.embed import CropEmbeddings
 from reidkit.toolkit.events import propose
 from reidkit.toolkit.footage import Extracted
 from reidkit.toolkit.looks import Looks
-from reidkit.toolkit.pieces import SourceWork, second_boxes
+from reidkit.toolkit.pieces import SourceWork, second_boxes, view_ends
 from reidkit.toolkit.settings import EventSettings
 from reidkit.toolkit.sources import Source
 from reidkit.toolkit.track import TRACK_COLUMNS
@@ -126,6 +126,39 @@ def test_poor_tracklets_are_junk_and_counted():
     assert proposals.tracklets["reason"].to_list() == ["", "poor", ""]
     assert proposals.counts["poor"] == 1
     assert proposals.tracklets["confidence"][1] == 0
+
+
+@pytest.mark.parametrize(
+    ("spans", "views", "ends"),
+    [
+        ([], 4, [10, 20, 30]),  # nobody: equal steps
+        ([(0, 40)], 2, [20]),  # one who never leaves
+        ([(0, 18.9), (22.1, 40)], 2, [20]),  # nobody at the fixed time
+        ([(0, 21), (23, 40)], 2, [21.5]),  # nobody soon after, a quarter of the span away from who leaves
+        ([(0, 29), (31, 40)], 2, [20]),  # too far away
+        ([(0, 40), (0, 17), (17.8, 40)], 2, [17.6]),  # one less is better, too
+        ([(0, 12), (14, 31), (31.4, 40)], 4, [12, 20, 31.1]),
+    ],
+)
+def test_views_end_where_the_fewest_people_are(spans, views, ends):
+    take = work([(WHOLE, round(a * RATE), round((b - a) * RATE) + 1, 0, 0.9) for a, b in spans], seconds=40.0)
+    found = view_ends(take, set(), views)
+    assert found == pytest.approx(ends, abs=0.51)
+
+    def there(moment):
+        return sum(a < moment < b for a, b in spans)
+
+    step = 40 / views
+    for k, moment in enumerate(found, start=1):
+        near = [k * step + shift * step / 1000 for shift in range(-250, 251)]
+        assert there(moment) == min(map(there, near))
+        assert abs(moment - k * step) <= step / 4
+
+
+def test_second_boxes_are_nobody_where_a_view_ends():
+    take = work([(WHOLE, 0, 201, 0, 0.9), (LEGS, 210, 21, 0, 0.9)], seconds=40.0)
+    assert view_ends(take, {"00002"}, 2) == pytest.approx([21.25])
+    assert view_ends(take, set(), 2) == pytest.approx([20.25])
 
 
 NEXT, FAR = (120, 100, 180, 280), (900, 100, 960, 280)

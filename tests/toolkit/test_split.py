@@ -4,7 +4,8 @@ import polars as pl
 import pytest
 
 from reidkit.datasets import ReidkitError, UsageError
-from reidkit.toolkit.split import SplitSettings, assign, leakage, queries
+from reidkit.datasets.manifest import SamePerson
+from reidkit.toolkit.split import SplitSettings, across, assign, leakage, queries
 
 
 def table(rows):
@@ -147,3 +148,28 @@ def test_a_source_on_both_sides_fails_the_build():
 def test_settings_out_of_range(wrong, sentence):
     with pytest.raises(UsageError, match=sentence):
         SplitSettings(**wrong)
+
+
+def same(identities, *names):
+    return SamePerson(identities, names, 0.9)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_events_that_may_share_a_person_go_to_one_side(seed):
+    rows = events(3, 3, 3, 3)
+    pairs = [same((1, 4), "e0", "e1"), same((5, 11), "e1", "e3")]
+    divided, _ = assign(rows, SplitSettings(seed=seed), pairs)
+    sides = dict(divided.group_by("event").agg(pl.col("split").first()).iter_rows())
+    assert sides["e0"] == sides["e1"] == sides["e3"] != sides["e2"]
+    assert across(divided, pairs) == []
+
+
+def test_where_all_events_hang_together_they_are_divided_as_ever_and_the_pairs_are_told():
+    rows = events(3, 3)
+    pairs = [same((1, 4), "e0", "e1"), same((2, 5), "e0", "e1")]
+    divided, by = assign(rows, SplitSettings(), pairs)
+    assert by == "event"
+    assert divided.equals(assign(rows, SplitSettings())[0])
+    assert across(divided, pairs) == pairs
+    test_only, _ = assign(rows, SplitSettings(by="test"), pairs)
+    assert across(test_only, pairs) == []

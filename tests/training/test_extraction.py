@@ -10,7 +10,15 @@ from torch import nn
 from reidkit.baselines import resnet50
 from reidkit.datasets import ReidkitError
 from reidkit.datasets.loader import decode_frames
-from reidkit.datasets.sampling import dense_clips, middle_frames, strided_clips
+from reidkit.datasets.sampling import (
+    block_starts,
+    dense_clips,
+    first_clip,
+    middle_frames,
+    ragged_clips,
+    spread_clips,
+    strided_clips,
+)
 from reidkit.datasets.transforms import normalise
 from reidkit.training.extraction import extract_features, frame_extractor
 
@@ -28,25 +36,37 @@ def slow_features(model, tracklets, recipe):
     rows = []
     for tracklet in tracklets:
         n, T = len(tracklet.frames), recipe.test_frames
-        clips = {"dense": dense_clips(n, T), "strided": strided_clips(n, T), "spread": middle_frames(n, T)[None]}
+        clips = {
+            "dense": dense_clips(n, T),
+            "wrapped": dense_clips(n, T, wrap=True),
+            "short": ragged_clips(n, T),
+            "strided": strided_clips(n, T),
+            "spread": middle_frames(n, T)[None],
+            "interleaved": spread_clips(n, T),
+            "blocks": block_starts(n, T),
+            "first": first_clip(n, T),
+        }
         total = 0
-        for clip in clips[recipe.test_sampling]:
+        for clip in clips[recipe.test_sampling if recipe.test_last == "cycled" else recipe.test_last]:
             pixels = normalise(decode_frames(tracklet.frames, clip, recipe.clip.height, recipe.clip.width), recipe.clip)
             cameras = torch.tensor([tracklet.camera])
             with torch.inference_mode():
                 feature = model.embed(pixels[None], cameras)
                 if recipe.test_flip:
                     feature = (feature + model.embed(pixels[None].flip(-1), cameras)) / 2
-            total = total + feature[0]
+            total = total + feature[0] * len(clip)
         rows.append(torch.nn.functional.normalize(total, dim=0).numpy())
     return np.stack(rows)
 
 
-@pytest.mark.parametrize("sampling", ["dense", "spread", "strided"])
+@pytest.mark.parametrize(
+    "sampling", ["dense", "wrapped", "short", "spread", "strided", "interleaved", "blocks", "first"]
+)
 @pytest.mark.parametrize("flip", [False, True])
 def test_equals_the_twin_whatever_the_batch(made_up, model, sampling, flip):
     dataset = made_up()
-    recipe = dataclasses.replace(RECIPE, test_sampling=sampling, test_flip=flip)
+    last = {"test_last": sampling} if sampling in ("wrapped", "short") else {"test_sampling": sampling}
+    recipe = dataclasses.replace(RECIPE, **last, test_flip=flip)
     expected = slow_features(model, dataset.test, recipe)
     model.train()
     for batch, workers in ((1, 0), (3, 2), (100, 0)):

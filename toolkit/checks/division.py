@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from ..split import queries
+from ..split import across, queries
 from .material import Material, Problem, named
 
 SHARE = 0.9  # of a side's crops that one of its cameras may have
@@ -37,6 +37,21 @@ def sides(material: Material) -> Iterator[Problem]:
             ids = sorted(set(found["id"].explode().to_list()))
             first = ids[0] if name == "crops of the same bytes" else found["key"][0]
             yield Problem(name, f"{len(found)} {name} are in train and test, '{first}' first.", tuple(ids))
+
+
+def returning(material: Material) -> Iterator[Problem]:
+    """Nobody who may stand in two events is on both sides."""
+    if material.reviewed is None or material.manifest is None:
+        return
+    for one in across(material.reviewed, material.manifest.same_person):
+        (a, b), (event, other) = one.identities, one.events
+        theirs = material.reviewed.filter(pl.col("identity").is_in([a, b]), kind="person")
+        yield Problem(
+            "same person",
+            f"Identities {a} ('{event}') and {b} ('{other}') are one person with a probability of "
+            f"{one.probability:.2f}, and are in train and test.",
+            tuple(theirs["id"].sort().to_list()),
+        )
 
 
 def matches(material: Material) -> Iterator[Problem]:

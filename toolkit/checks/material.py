@@ -1,7 +1,9 @@
 """What a check sees: a dataset's tables, whether it is ours or a public one, and every crop looked at once.
 
-material = read_material(Path("dancers"))
-material.tracklets, material.frames, material.problems
+    material = read_material(Path("dancers"))
+    material.tracklets, material.frames, material.problems
+
+What can't be read is a problem, and not the end of the check.
 """
 
 import hashlib

@@ -2,6 +2,19 @@
 
 from .calibration import Calibration
 from .link import UNDECIDED, Links, LinkSettings, link
-from .observations import Observations
+from .observations import Evidence, Observations
+from .returning import Candidate, Portraits, portraits, returning
 
-__all__ = ["UNDECIDED", "Calibration", "LinkSettings", "Links", "Observations", "link"]
+__all__ = [
+    "UNDECIDED",
+    "Calibration",
+    "Candidate",
+    "Evidence",
+    "LinkSettings",
+    "Links",
+    "Observations",
+    "Portraits",
+    "link",
+    "portraits",
+    "returning",
+]

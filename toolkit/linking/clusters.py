@@ -110,7 +110,14 @@ class Clusters:
                 total[own] -= self.nodes.mass[other] * (self.nodes.means[other] @ vector)
                 mass[own] -= self.nodes.mass[other]
                 size[own] -= 1
-        return np.where(size > 0, total / np.maximum(mass, 1e-12), -np.inf)
+        fit = np.where(size > 0, total / np.maximum(mass, 1e-12), -np.inf)
+        if self.nodes.pull is None:
+            return fit
+        label = self.label
+        if without is not None:
+            label = label.copy()
+            label[without] = UNDECIDED
+        return fit + self.nodes.pull.table(np.array([unit]), label, len(self))[0]
 
     def rivals(self, unit: int) -> np.ndarray:
         """The units in clusters that are other people than this one."""
@@ -156,6 +163,10 @@ def _restless(clusters: Clusters) -> np.ndarray:
         with np.errstate(divide="ignore", invalid="ignore"):
             home = np.where(clusters.size[own] > 1, inside / (clusters.mass[own] - mass), np.inf)
         table = vectors @ means.T
+        if clusters.nodes.pull:
+            pull = clusters.nodes.pull.table(rows, clusters.label, len(clusters))
+            table += pull[:, candidates]
+            home += pull[np.arange(len(rows)), own]
         mine = np.flatnonzero(column[own] >= 0)
         table[mine, column[own[mine]]] = -np.inf
         found.append(rows[table.max(1) > home + BETTER / 2])

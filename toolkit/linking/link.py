@@ -12,7 +12,7 @@ each other's best match show how similar one person looks. Where cameras share n
 links that are no better than those between strangers are taken back (`strangers`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import numpy as np
@@ -25,7 +25,8 @@ from .confidence import judge
 from .constraints import Conflicts, unit_conflicts, units_of
 from .evidence import Grouping
 from .linkage import Nodes, merge_alike, merge_in_windows
-from .observations import LEAST_WEIGHT, Observations, camera_centred, people_at_once
+from .observations import LEAST_WEIGHT, Evidence, Observations, camera_centred, people_at_once
+from .pull import Pull, worth
 from .strangers import without_strangers
 
 ROUNDS = 4  # of refining clusters and merging them again
@@ -36,7 +37,7 @@ TOLERATED = 0.02
 SCRAP = 0.05
 # Less footage than this, in seconds and as a share of a typical person's, founds nobody: its tracklets join whom they
 # are like, or stay undecided.
-BRIEF, BRIEF_SHARE = 4.0, 0.1
+BRIEF, BRIEF_SHARE = 8.0, 0.15
 
 
 @dataclass(frozen=True)
@@ -98,10 +99,13 @@ class Grouped:
     calibration: Calibration
 
 
-def link(seen: Observations, settings: LinkSettings) -> Links:
+def link(seen: Observations, settings: LinkSettings, evidence: Evidence | None = None) -> Links:
     """Clusters of one person each, and how sure they are. The same observations give the same clusters, on any run.
 
     Time and memory grow with the number of tracklets N, as long as the number of people does not.
+
+    Args:
+        evidence: what else than looks is known of pairs of tracklets.
 
     Raises:
         UsageError: two tracklets that must be one person are seen at the same time in one camera.
@@ -109,7 +113,7 @@ def link(seen: Observations, settings: LinkSettings) -> Links:
     if len(seen.features) == 0:
         none, nothing = np.zeros(0, np.int64), np.zeros(0, np.float32)
         return Links(none, nothing, nothing, nothing, none, nothing, Calibration(0, 0, 1, 0, 0.5, 0, 0))
-    found = group(seen, settings)
+    found = group(seen, settings, evidence)
     sure = judge(found.grouping, found.crowd)
     return Links(
         found.cluster,
@@ -122,7 +126,7 @@ def link(seen: Observations, settings: LinkSettings) -> Links:
     )
 
 
-def group(seen: Observations, settings: LinkSettings) -> Grouped:
+def group(seen: Observations, settings: LinkSettings, evidence: Evidence | None = None) -> Grouped:
     """The clusters of one tracklet or more.
 
     Raises:
@@ -136,6 +140,9 @@ def group(seen: Observations, settings: LinkSettings) -> Grouped:
 
     weight = np.maximum(seen.weight, LEAST_WEIGHT) * np.sqrt(np.clip(seen.end - seen.start, 0.1, 4.0))
     nodes = Nodes(features, weight, (seen.start + seen.end) / 2)
+    if evidence is not None and len(evidence.first):
+        pull = Pull.from_log_odds(len(unit), evidence.first, evidence.second, evidence.log_odds, worth(calibration))
+        nodes = replace(nodes, pull=pull)
     if conflicts.count < len(unit):
         nodes = nodes.merged(unit, conflicts.count)
     known = np.zeros(conflicts.count, bool)
@@ -146,7 +153,8 @@ def group(seen: Observations, settings: LinkSettings) -> Grouped:
         anchor[:] = True
     label = _founded(nodes, conflicts, anchor, calibration.threshold, settings.people or 1)
     clusters = _refined(Clusters(nodes, conflicts, label), calibration.threshold, settings.people or 1)
-    if settings.people is None:
+    # Cameras that share a floor share people: then the floor tells strangers better.
+    if settings.people is None and nodes.pull is None:
         clusters = without_strangers(clusters, seen.camera[np.unique(unit, return_index=True)[1]])
     seconds = np.bincount(unit, seen.end - seen.start, conflicts.count)
     clusters = _without_scraps(clusters, seconds, calibration, crowd, known, settings.people or 1)

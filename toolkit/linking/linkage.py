@@ -15,6 +15,7 @@ import numpy as np
 from scipy.sparse import csc_array
 
 from .constraints import Conflicts
+from .pull import Pull
 
 # Units that are compared with each other at once. Within some hundred, each person is there a dozen times; larger
 # windows cost more and link no better, as early mistakes then block more.
@@ -32,17 +33,20 @@ class Nodes:
         means: [n, D] weighted mean of the embeddings; the less alike they are, the shorter.
         mass: [n] sum of the weights.
         time: [n] seconds, weighted mean of the times.
+        pull: what else than looks speaks for and against pairs of them; None: nothing.
     """
 
     means: np.ndarray
     mass: np.ndarray
     time: np.ndarray
+    pull: Pull | None = None
 
     def __len__(self) -> int:
         return len(self.mass)
 
     def rows(self, which: np.ndarray) -> "Nodes":
-        return Nodes(self.means[which], self.mass[which], self.time[which])
+        pull = self.pull.rows(which) if self.pull else None
+        return Nodes(self.means[which], self.mass[which], self.time[which], pull)
 
     def merged(self, label: np.ndarray, count: int) -> "Nodes":
         """The clusters 0 to count - 1 of these nodes, none of which is empty; nodes labelled below 0 are in none."""
@@ -50,7 +54,8 @@ class Nodes:
         inside = label >= 0
         mass = np.bincount(label[inside], self.mass[inside], count)
         time = np.bincount(label[inside], (self.time * self.mass)[inside], count) / mass
-        return Nodes((sums / mass[:, None]).astype(self.means.dtype), mass, time)
+        pull = self.pull.merged(label, count) if self.pull else None
+        return Nodes((sums / mass[:, None]).astype(self.means.dtype), mass, time, pull)
 
     def sums(self, label: np.ndarray, count: int) -> np.ndarray:
         """[count, D] float64, weighted sum of the embeddings of each cluster."""
@@ -94,7 +99,9 @@ def merge_in_windows(nodes: Nodes, conflicts: Conflicts, threshold: float, least
             count += len(clusters[-1])
         shrunk = count < 0.8 * len(nodes)
         conflicts, label = conflicts.merged(found, count), found[label]
-        nodes = Nodes(*(np.concatenate([getattr(c, name) for c in clusters]) for name in ("means", "mass", "time")))
+        pull = nodes.pull.merged(found, count) if nodes.pull else None
+        means, mass, time = (np.concatenate([getattr(c, name) for c in clusters]) for name in ("means", "mass", "time"))
+        nodes = Nodes(means, mass, time, pull)
         rounds += 1
         if not shrunk:
             break
@@ -116,10 +123,11 @@ def merge_alike(nodes: Nodes, conflicts: Conflicts, threshold: float, least: int
     alive = np.ones(n, bool)
     partner, similarity = np.full(n, -1), np.full(n, -np.inf)
     merged: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    pull = nodes.pull
     stale = np.arange(n)
     while len(stale):
         active = np.flatnonzero(alive)
-        partner[stale], similarity[stale] = _best_partners(sums, mass, active, stale, conflicts)
+        partner[stale], similarity[stale] = _best_partners(sums, mass, active, stale, conflicts, pull)
         wanted = active[(similarity[active] >= threshold) & np.isfinite(similarity[active])]
         if not len(wanted):
             break
@@ -137,22 +145,34 @@ def merge_alike(nodes: Nodes, conflicts: Conflicts, threshold: float, least: int
         changed = into != np.arange(n)
         changed[one] = True
         active = np.flatnonzero(alive)
+        if pull:  # it adds up, so that a merged cluster may suit a third better than either half did
+            pull = pull.merged(into, n)
+            changed[pull.touched(one)] = True
         stale = active[changed[active] | changed[partner[active]]]
     return _cut(n, merged, least)
 
 
 def _best_partners(
-    sums: np.ndarray, mass: np.ndarray, active: np.ndarray, rows: np.ndarray, conflicts: Conflicts
+    sums: np.ndarray,
+    mass: np.ndarray,
+    active: np.ndarray,
+    rows: np.ndarray,
+    conflicts: Conflicts,
+    pull: Pull | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """For each of `rows` the most similar active cluster that it may join, and the similarity; -inf: there is none."""
     place = np.empty(len(mass), np.int64)
     place[active] = np.arange(len(active))
+    column = np.full(len(mass), -1)
+    column[active] = place[active]
     means = sums[active] / mass[active, None]
     partner, similarity = np.empty(len(rows), np.int64), np.empty(len(rows))
     step = max(1, BLOCK // len(active))
     for k in range(0, len(rows), step):
         part = rows[k : k + step]
         table = means[place[part]] @ means.T
+        if pull:
+            table += pull.table(part, column, len(active))
         table[np.arange(len(part)), place[part]] = -np.inf
         i, other = conflicts.of_all(part)
         table[i, place[other]] = -np.inf

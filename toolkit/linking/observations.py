@@ -34,6 +34,20 @@ class Observations:
     annotated: np.ndarray
 
 
+@dataclass(frozen=True)
+class Evidence:
+    """What else than looks is known of pairs of tracklets, such as where they stand.
+
+    Attributes:
+        first, second: [P] numbers of tracklets, first < second, each pair once, in order.
+        log_odds: [P] natural logarithm of how much likelier what is known is for one person than for two.
+    """
+
+    first: np.ndarray
+    second: np.ndarray
+    log_odds: np.ndarray
+
+
 def people_at_once(seen: Observations) -> dict[int, int]:
     """Camera -> most tracklets seen at one moment."""
     most = {}

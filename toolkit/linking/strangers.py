@@ -40,20 +40,30 @@ def without_strangers(clusters: Clusters, camera: np.ndarray) -> Clusters:
     looks /= np.maximum(np.linalg.norm(looks, axis=1, keepdims=True), 1e-12)
     rival = _most_similar_beside(clusters, part, camera, looks)
     one, other = _pairs_within(owner)
-    known = np.isfinite(rival)
-    if not known.any() or not len(one):
+    if not np.isfinite(rival).any() or not len(one):
         return clusters
-    # One person alone may be unlike all others, or beside a twin of a false box; the event's own level steadies that.
-    rival = (np.where(known, rival, np.median(rival[known])) + np.median(rival[known])) / 2
-    strange = (rival[one] + rival[other]) / 2
-    height = (pair_products(looks, one, other) - strange) / np.maximum(1 - strange, 1e-6)
-    height = np.clip(height, -1, 1)
+    height = height_above_strangers(pair_products(looks, one, other), rival, one, other)
     mass = np.bincount(part[inside], clusters.nodes.mass[inside])
     weight = np.minimum(mass[one], mass[other])
     least = np.clip(STEEPEST - SLOPE * (np.average(height, weights=weight) - STRANGE), LOWEST, STEEPEST)
     kept = (height >= least) | (weight < SMALL * np.average(mass, weights=mass))
     edges = coo_array((np.ones(kept.sum()), (one[kept], other[kept])), shape=(len(owner), len(owner)))
     return clusters.relabelled(np.where(part >= 0, connected_components(edges, directed=False)[1][part], -1))
+
+
+def height_above_strangers(alike: np.ndarray, rival: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """[M] in -1..1, the heights of links.
+
+    Args:
+        alike: [M] cosine of the two parts of each link.
+        rival: [P] cosine of each part and of the most similar stranger beside it; -inf where there is none.
+        one, other: [M] numbers of the two parts.
+    """
+    # Somebody may be unlike all others, or stand beside a false box on himself: the median of all steadies that.
+    usual = np.median(rival[np.isfinite(rival)])
+    rival = (np.where(np.isfinite(rival), rival, usual) + usual) / 2
+    strange = (rival[one] + rival[other]) / 2
+    return np.clip((alike - strange) / np.maximum(1 - strange, 1e-6), -1, 1)
 
 
 def _most_similar_beside(clusters: Clusters, part: np.ndarray, camera: np.ndarray, looks: np.ndarray) -> np.ndarray:

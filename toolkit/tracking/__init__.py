@@ -5,12 +5,13 @@
     tracks, counts = track_people(detections, boxes, looks, FollowSettings(fps=25.0))
 
 `follow` joins the boxes of one frame to those of the next, `mending` cuts and joins what it made with hindsight, and
-`people` calls both.
+`people` calls both. `steadied` then takes the trembling out of the boxes.
 """
 
 from .by_frame import by_frame
 from .follow import Fate, Followed, FollowSettings, Seen, follow
 from .looks import looks_of
 from .people import track_people
+from .steadying import steadied
 
-__all__ = ["Fate", "FollowSettings", "Followed", "Seen", "by_frame", "follow", "looks_of", "track_people"]
+__all__ = ["Fate", "FollowSettings", "Followed", "Seen", "by_frame", "follow", "looks_of", "steadied", "track_people"]

@@ -1,8 +1,10 @@
 """Tracks made better with hindsight: cut where somebody may have been taken for somebody else, and joined across gaps.
 
-track, cuts = cut_changes(seen, track, MendSettings())
-track, joins = bridge(seen, track, MendSettings())
-gaps = fill(seen, track, MendSettings())
+    track, cuts = cut_changes(seen, track, MendSettings())
+    track, joins = bridge(seen, track, MendSettings())
+    gaps = fill(seen, track, MendSettings())
+
+All three read the boxes of the whole take.
 """
 
 import itertools
@@ -45,7 +47,7 @@ class MendSettings:
     fits: float = 0.3
     alike: float = 0.7
     gap: float = 1.0
-    hidden: float = 0.7
+    hidden: float = 0.9
 
 
 def rows_of(track: np.ndarray) -> dict[int, np.ndarray]:

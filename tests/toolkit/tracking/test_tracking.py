@@ -6,10 +6,11 @@ import numpy as np
 import polars as pl
 import pytest
 
+from reidkit.toolkit.boxes import DETECTION_COLUMNS
 from reidkit.toolkit.camera_path import IDENTITY, CameraPath
 from reidkit.toolkit.looks import Looks
 from reidkit.toolkit.track import BOX, TRACK_COLUMNS
-from reidkit.toolkit.tracking import Fate, FollowSettings, Seen, by_frame, follow, track_people
+from reidkit.toolkit.tracking import Fate, FollowSettings, Seen, by_frame, follow, steadied, track_people
 from reidkit.toolkit.tracking.camera import pan
 from reidkit.toolkit.tracking.chains import EVERY, chains, need_looks, spread_looks
 from reidkit.toolkit.tracking.follow import assign
@@ -295,3 +296,40 @@ def test_a_chain_shares_its_looks():
     assert (spread[11:, 0] == (0.6, 0.8)).all()
     assert (spread[:20, 1] == (0, 1)).all()
     assert not spread[20:, 1].any()
+
+
+def test_steadied_boxes_lie_nearer_and_follow_who_walks():
+    rng = np.random.default_rng(3)
+    way = np.array([[10.0 + 3 * k, 50, 40 + 3 * k, 130] for k in range(30)])
+    seen = way + rng.normal(size=way.shape) * 2
+
+    def tables(box):
+        rows = [(k, k / FPS, *b.tolist(), 0.9) for k, b in enumerate(box)]
+        rows.append((30, 30 / FPS, 1, 1, 9, 9, 0.2))  # in no track
+        found = pl.DataFrame(rows, schema=DETECTION_COLUMNS, orient="row")
+        tracks = found[:30].with_columns(track=pl.lit(1, pl.Int64), truth=pl.lit(None, pl.Int64))
+        return tracks.select(list(TRACK_COLUMNS)), found
+
+    tracks, found = steadied(*tables(seen))
+    near, far = (np.abs(box - way)[2:-2].mean() for box in (tracks.select(BOX).to_numpy(), seen))
+    assert near < 0.7 * far
+    assert found[:30].select(BOX).equals(tracks.select(BOX))
+    assert found.row(30) == tables(seen)[1].row(30)
+    straight, _ = steadied(*tables(way))
+    np.testing.assert_allclose(straight.select(BOX).to_numpy(), way, atol=1e-4)
+    assert steadied(tracks.clear(), found)[1].equals(found)
+
+
+def test_steadied_boxes_take_nothing_over_a_gap_or_from_another_track():
+    rows = [(k, k / FPS, k % 2 + 1, 100.0 * (k % 2), 0, 100.0 * (k % 2) + 30, 90, 0.9, None) for k in range(8)]
+    tracks = pl.DataFrame(rows, schema=TRACK_COLUMNS, orient="row")
+    found = tracks.select(list(DETECTION_COLUMNS))
+    same, _ = steadied(tracks, found)
+    np.testing.assert_allclose(same.select(BOX).to_numpy(), tracks.select(BOX).to_numpy())
+
+
+def test_boxes_of_frames_far_apart_are_left_as_they_are():
+    rows = [(k, k / 5, 1, 10.0 * (k % 3), 0, 40 + 10.0 * (k % 3), 90, 0.9, None) for k in range(8)]
+    tracks = pl.DataFrame(rows, schema=TRACK_COLUMNS, orient="row")
+    same, _ = steadied(tracks, tracks.select(list(DETECTION_COLUMNS)))
+    np.testing.assert_allclose(same.select(BOX).to_numpy(), tracks.select(BOX).to_numpy())
