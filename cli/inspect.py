@@ -23,6 +23,7 @@ def inspect(dataset: Path, sheet: Path | None, html: Path | None, croissant: Pat
     """
     if sheet is not None and sheet.suffix.lower() not in (".jpg", ".jpeg", ".png"):
         raise UsageError(f"'{sheet}' is no picture that can be written; end it with .jpg or .png.")
+    from ..datasets.identities import identity_table
     from ..datasets.own import frame_table, tracklet_table
     from ..toolkit.manifest import summary
     from ..toolkit.sheets import write_sheets
@@ -30,7 +31,7 @@ def inspect(dataset: Path, sheet: Path | None, html: Path | None, croissant: Pat
     facts = summary(dataset)
     pages = []
     if sheet is not None:
-        pages = write_sheets(dataset, sheet, tracklet_table(dataset), frame_table(dataset))
+        pages = write_sheets(dataset, sheet, tracklet_table(dataset), frame_table(dataset), identity_table(dataset))
     missing = _write_card(dataset, html, croissant)
     if as_json:
         asked = {"datasheet_missing": sorted(missing)} if html or croissant else {}
@@ -117,6 +118,18 @@ def print_counts(name: str, protocol: str, counts: dict) -> None:
         f"train: {counts['train_identities']} identities, {counts['train_tracklets']} tracklets; "
         f"test: {counts['test_identities']} identities, {counts['query']} queries, {counts['gallery']} in the gallery"
     )
+
+
+def print_doubts(doubtful: list[dict]) -> None:
+    """The identities that the build is least sure of; nothing where it is sure of all."""
+
+    def twin(row: dict) -> str:
+        return "" if row["twin"] is None else f"{row['twin']} ({row['same']:.2f})"
+
+    rows = [(str(r["identity"]), r["event"], f"{r['pure']:.2f}", f"{r['whole']:.2f}", twin(r)) for r in doubtful]
+    if rows:
+        right = ("pure", "whole", "or one with")
+        show(("identity", "event", *right), rows, title="least sure identities: look at these first", right=right)
 
 
 SCORES = (

@@ -6,6 +6,7 @@ Files:
     tracklets.parquet  one row a tracklet            captions.jsonl    one line a caption (`captions.py`)
     frames.parquet     one row a crop                decisions.jsonl   review decisions, append-only
     crops/*.tar        JPEG crops in plain tar       attributes.csv    one row an identity (`attributes.py`)
+    identities.parquet one row an identity: how sure the build is of it (`identities.py`)
 """
 
 import polars as pl
@@ -21,6 +22,7 @@ CROPS = "crops"
 CAPTIONS = "captions.jsonl"
 DECISIONS = "decisions.jsonl"
 ATTRIBUTES = "attributes.csv"
+IDENTITIES = "identities.parquet"
 
 KINDS = ("person", "junk", "distractor")
 SPLITS = ("train", "test")
@@ -41,7 +43,7 @@ TRACKLET_SCHEMA: dict[str, Column] = {
     "end": Column(pl.Float64, nullable=True),
     "frames": Column(pl.Int64, low=1),
     "quality": Column(pl.Float32, nullable=True, low=0, high=1),
-    "confidence": Column(pl.Float32, nullable=True, low=0, high=1),  # of the identity that linking gave it
+    "confidence": Column(pl.Float32, nullable=True, low=0, high=1),  # that it shows its identity's person
     "truth": Column(pl.Int64, nullable=True),  # the true identity, where ground truth is there
 }
 
@@ -62,6 +64,16 @@ FRAME_SCHEMA: dict[str, Column] = {
     "length": Column(pl.Int64, low=1, high=1 << 31),
 }
 
+IDENTITY_SCHEMA: dict[str, Column] = {
+    "identity": Column(pl.Int64, low=0),
+    "event": Column(pl.String),
+    "pure": _SHARE,  # how sure it is that at least 95 % of its crops show one person
+    "whole": _SHARE,  # that it holds at least 95 % of that person's crops in the event
+    "twin": Column(pl.Int64, nullable=True, low=0),  # the identity of the event that is most likely the same person
+    "same": Column(pl.Float32, nullable=True, low=0, high=1),  # how likely
+}
+
 # What a writer casts to.
 TRACKLET_COLUMNS = {name: column.dtype for name, column in TRACKLET_SCHEMA.items()}
+IDENTITY_COLUMNS = {name: column.dtype for name, column in IDENTITY_SCHEMA.items()}
 FRAME_COLUMNS = {name: column.dtype for name, column in FRAME_SCHEMA.items()}

@@ -16,6 +16,7 @@ from .captions import read_captions, texts_by_identity
 from .errors import UsageError
 from .files import lies_below
 from .format import CAPTIONS, FRAME_SCHEMA, FRAMES, ROLES, TRACKLET_SCHEMA, TRACKLETS
+from .identities import identity_table
 from .manifest import FIX, Manifest, read_manifest
 from .progress import say
 from .schema import read_parquet
@@ -45,6 +46,7 @@ def read_tables(root: Path, manifest: Manifest) -> ReidDataset:
         UsageError: as `read_dataset`, of the tables, the shards and the captions.
     """
     tracklets = tracklet_table(root)
+    identity_table(root)  # nothing of it is kept, but a damaged one is refused with the rest
     frames = _frames_by_tracklet(root, tracklets)
     captions = _captions(root, tracklets)
     cameras = sorted(set(tracklets["camera"].to_list()))

@@ -174,6 +174,7 @@ def build(
         events = settings.event if settings.footage.max_length is None else replace(settings.event, rejoin=0.0)
         proposals = _link(works, events, divide=single)
         tracklets = _number(pl.concat([one.tracklets for one in proposals.values()]))
+        identities = _name(pl.concat([one.identities for one in proposals.values()]), tracklets)
         tracks = {key: table for one in proposals.values() for key, table in one.tracks.items()}
         scored = score_build(
             works, tracklets, tracks, annotated, settings.footage.confidence, shared_ids=found.identities is not None
@@ -181,10 +182,15 @@ def build(
         same = _same_people(proposals, tracklets, settings.split.same_person)
         tracklets, by = assign(_with_truth(tracklets, scored.truth), settings.split, same)
 
-        write_tables(out, tracklets, pl.concat([one.frames for one in proposals.values()]))
+        write_tables(out, tracklets, pl.concat([one.frames for one in proposals.values()]), identities)
         own = write_attributes(out, of_identities(known, tracklets))
         sheets = write_sheets(
-            out, out / SHEET, pl.read_parquet(out / TRACKLETS), pl.read_parquet(out / FRAMES), own_folder=True
+            out,
+            out / SHEET,
+            pl.read_parquet(out / TRACKLETS),
+            pl.read_parquet(out / FRAMES),
+            identities,
+            own_folder=True,
         )
         floor = _write_floor(out / FLOOR, proposals, tracklets)
         losses = _sum(work.extracted.counts for work in works)
@@ -352,6 +358,18 @@ def _number(table: pl.DataFrame) -> pl.DataFrame:
         pl.col("identity").fill_null(JUNK),
         kind=pl.when(pl.col("cluster") >= 0).then(pl.lit("person")).otherwise(pl.lit("junk")),
     ).sort("event", "camera", "id")
+
+
+def _name(table: pl.DataFrame, tracklets: pl.DataFrame) -> pl.DataFrame:
+    """The table of clusters under the identities that `_number` gave them."""
+    numbers = tracklets.filter(pl.col("cluster") >= 0).select("event", "cluster", "identity").unique()
+    twins = numbers.rename({"cluster": "twin", "identity": "other"})
+    return (
+        table.join(numbers, on=["event", "cluster"])
+        .join(twins, on=["event", "twin"], how="left")
+        .with_columns(twin="other")
+        .sort("identity")
+    )
 
 
 def _write_floor(path: Path, proposals: Mapping[str, Proposals], tracklets: pl.DataFrame) -> Path | None:

@@ -24,6 +24,7 @@ CHECKS: tuple[Callable[[Material], Iterator[Problem]], ...] = (
     division.returning,
     division.matches,
     files.manifest_counts,
+    files.confidences,
     division.cameras,
     division.lengths,
     twins.near_duplicates,

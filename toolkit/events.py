@@ -1,6 +1,7 @@
 """Stage 7 for one event: who is who among its tracklets, as a proposal.
 
     proposals = propose(works, EventSettings(), views=1)
+    proposals.identities        # how sure it is of each
     proposals.tracklets         # a row each: id, cluster (-1: junk), reason, confidence, camera, start, end, ...
 
 The tracklets are first cut where a person changes (`pieces`), then those that can be told apart are linked (`link`).
@@ -17,7 +18,7 @@ import polars as pl
 
 from .floor.event import event_floor, scene_of
 from .floor.picture import Scene
-from .linking import UNDECIDED, Calibration, Observations, Portraits, link, portraits
+from .linking import UNDECIDED, Calibration, Links, Observations, Portraits, link, portraits
 from .pieces import Piece, SourceWork, cut_event
 from .rejoin import Rejoined, TrackRows, rejoin
 from .settings import EventSettings
@@ -38,6 +39,15 @@ COLUMNS = {
     "confidence": pl.Float32,
 }
 
+IDENTITY_COLUMNS = {
+    "event": pl.String,
+    "cluster": pl.Int64,
+    "pure": pl.Float32,
+    "whole": pl.Float32,
+    "twin": pl.Int64,  # the cluster that is most likely the same person; null where none may be
+    "same": pl.Float32,
+}
+
 
 @dataclass(frozen=True)
 class Proposals:
@@ -45,6 +55,7 @@ class Proposals:
 
     Attributes:
         tracklets: COLUMNS, ordered by source and time.
+        identities: IDENTITY_COLUMNS, a row a cluster: how sure the linking is of it.
         frames: FRAME_COLUMNS, a row a crop; `tracklet` is the id in `tracklets`.
         tracks: source -> TRACK_COLUMNS, in which each tracklet's boxes carry the number `local`.
         calibration: of the linking.
@@ -56,6 +67,7 @@ class Proposals:
     """
 
     tracklets: pl.DataFrame
+    identities: pl.DataFrame
     frames: pl.DataFrame
     tracks: dict[str, pl.DataFrame]
     calibration: Calibration
@@ -117,6 +129,7 @@ def propose(works: Sequence[SourceWork], settings: EventSettings, views: int = 1
     ]
     return Proposals(
         pl.DataFrame(rows, schema=COLUMNS),
+        _identities(works[0].take.source.event, links, set(cluster[cluster >= 0].tolist())),
         _frames(works, joined.pieces),
         {work.take.source.key: table for work, table in zip(works, joined.tracks, strict=True)},
         links.calibration,
@@ -133,6 +146,25 @@ def propose(works: Sequence[SourceWork], settings: EventSettings, views: int = 1
         floor.floor.facts,
         scene_of(works, some, floor, cluster[linked]),
     )
+
+
+def _identities(event: str, links: Links, kept: set[int]) -> pl.DataFrame:
+    """IDENTITY_COLUMNS of the clusters that are `kept`."""
+    rows = []
+    for number in sorted(kept):
+        twin = int(links.twin[number])
+        some = twin in kept
+        rows.append(
+            {
+                "event": event,
+                "cluster": number,
+                "pure": float(links.pure[number]),
+                "whole": float(links.whole[number]),
+                "twin": twin if some else None,
+                "same": float(links.same[number]) if some else None,
+            }
+        )
+    return pl.DataFrame(rows, schema=IDENTITY_COLUMNS)
 
 
 def _frames(works: Sequence[SourceWork], pieces: Sequence[Piece]) -> pl.DataFrame:

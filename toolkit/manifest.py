@@ -1,6 +1,6 @@
 """Stage 10: the tables and the manifest, which is written last; and what a finished dataset holds.
 
-    write_tables(out, tracklets, frames)
+    write_tables(out, tracklets, frames, identities)
     manifest = write_manifest(out, {"name": "dancers", …})
     facts = summary(Path("dancers"))            # `reidkit inspect`
 
@@ -20,21 +20,31 @@ from ..datasets.format import (
     FORMAT_VERSION,
     FRAME_COLUMNS,
     FRAMES,
+    IDENTITIES,
+    IDENTITY_COLUMNS,
     MANIFEST,
     TRACKLET_COLUMNS,
     TRACKLETS,
 )
+from ..datasets.identities import identity_table
 from ..datasets.manifest import as_manifest
 from ..datasets.own import read_dataset, read_tables, tracklet_table
 from .folder import is_own
 
+SURE = 0.9  # identities of which both figures are higher need no look
+MOST_DOUBTS = 12
 # Of `cutting.cut_segment`: event--camera--segment.
 _SHARD = re.compile(r".+--.+--\d{4,}\.tar")
 
 
-def write_tables(out: Path, tracklets: pl.DataFrame, frames: pl.DataFrame) -> None:
-    """tracklets.parquet and frames.parquet in the columns of the format; the same tables make the same bytes."""
-    for name, table, columns in ((TRACKLETS, tracklets, TRACKLET_COLUMNS), (FRAMES, frames, FRAME_COLUMNS)):
+def write_tables(out: Path, tracklets: pl.DataFrame, frames: pl.DataFrame, identities: pl.DataFrame) -> None:
+    """The dataset's tables in the columns of the format; the same tables make the same bytes."""
+    tables = (
+        (TRACKLETS, tracklets, TRACKLET_COLUMNS),
+        (FRAMES, frames, FRAME_COLUMNS),
+        (IDENTITIES, identities, IDENTITY_COLUMNS),
+    )
+    for name, table, columns in tables:
         with atomic_path(out / name) as temporary:
             cast = [pl.col(column).cast(dtype) for column, dtype in columns.items()]
             table.select(cast).write_parquet(temporary, compression="zstd")
@@ -52,7 +62,8 @@ def write_manifest(out: Path, content: dict) -> dict:
     for path in sorted((out / CROPS).glob("*.tar")) if (out / CROPS).is_dir() else ():
         if f"{CROPS}/{path.name}" not in used and _SHARD.fullmatch(path.name):
             path.unlink()
-    files = [TRACKLETS, FRAMES, *([ATTRIBUTES] if is_own(out, ATTRIBUTES) else []), *sorted(used)]
+    there = [IDENTITIES] if (out / IDENTITIES).is_file() else []
+    files = [TRACKLETS, FRAMES, *there, *([ATTRIBUTES] if is_own(out, ATTRIBUTES) else []), *sorted(used)]
     manifest = {"format": FORMAT_VERSION, **content, "files": {name: sha256_file(out / name) for name in files}}
     manifest["fingerprint"] = read_tables(out, as_manifest(manifest, out)).fingerprint
     write_json(out / MANIFEST, manifest)
@@ -82,7 +93,7 @@ def counts(tracklets: pl.DataFrame) -> dict[str, int]:
 
 
 def summary(root: Path) -> dict:
-    """What `reidkit inspect` prints: counts, cameras by name, and who was seen by which camera.
+    """What `reidkit inspect` prints: counts, cameras by name, who was seen by which camera, and what is doubtful.
 
     Raises:
         UsageError: no dataset of ours, or a damaged one.
@@ -101,6 +112,7 @@ def summary(root: Path) -> dict:
         "camera_names": list(dataset.cameras),
         "event_names": sorted(set(table["event"].to_list())),
         "by_identity": by_identity,
+        "doubtful": _doubtful(identity_table(root)),
         "fingerprint": manifest.fingerprint,
         "split": asdict(manifest.split) if manifest.split else None,
         "scores": manifest.scores,
@@ -108,3 +120,14 @@ def summary(root: Path) -> dict:
         "same_person": [asdict(one) for one in manifest.same_person],
         "notes": list(manifest.notes),
     }
+
+
+def _doubtful(identities: pl.DataFrame | None) -> list[dict]:
+    """The identities with a figure below SURE, the least sure first, MOST_DOUBTS at the most."""
+    if identities is None:
+        return []
+    doubts = identities.with_columns(least=pl.min_horizontal("pure", "whole")).filter(pl.col("least") < SURE)
+    rows = doubts.sort("least", "identity").head(MOST_DOUBTS).drop("least")
+    return [
+        {k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()} for row in rows.iter_rows(named=True)
+    ]

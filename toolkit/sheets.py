@@ -1,7 +1,8 @@
 """Contact sheets of a dataset: a row for each identity, a column for each camera, several crops in each cell.
 
-    pages = write_sheets(Path("out/dancers"), Path("dancers.jpg"), tracklets, frames)
+    pages = write_sheets(Path("out/dancers"), Path("dancers.jpg"), tracklets, frames, identities)
 
+A figure of confidence below `DOUBTFUL` is written in red, and the identity that may be the same person is named.
 What does not fit on the page that the user named goes on to NAME-2, NAME-3, …. Those carry a mark in their metadata:
 only a picture with that mark is ever replaced or deleted.
 """
@@ -25,10 +26,19 @@ ROWS = 24  # on a page
 GAP = 6
 MARK = "reidkit contact sheet, further page"
 BACKGROUND, INK, FAINT, LINE = (250, 250, 248), (30, 30, 34), (120, 120, 124), (218, 218, 214)
+RED = (196, 30, 30)
+DOUBTFUL = 0.8
+LIKELY = 0.2  # a pair of identities less likely to be one person is not named
 
 
 def write_sheets(
-    root: Path, target: Path, tracklets: pl.DataFrame, frames: pl.DataFrame, *, own_folder: bool = False
+    root: Path,
+    target: Path,
+    tracklets: pl.DataFrame,
+    frames: pl.DataFrame,
+    identities: pl.DataFrame | None = None,
+    *,
+    own_folder: bool = False,
 ) -> list[Path]:
     """Writes the sheet to `target`, and further pages beside it as NAME-2, NAME-3, …
 
@@ -36,7 +46,7 @@ def write_sheets(
 
     Args:
         root: the dataset's folder, below which the shards lie.
-        tracklets, frames: its tables.
+        tracklets, frames: its tables. identities: how sure the build is of each, where it says so.
         own_folder: the folder is the build's, so that whatever bears the name of a further page is one.
 
     Returns:
@@ -51,6 +61,7 @@ def write_sheets(
         for (event,), part in tracklets.group_by(["event"], maintain_order=True)
     }
     by_id = {name: part for (name,), part in frames.group_by(["tracklet"], maintain_order=True)}
+    sure = {} if identities is None else {row["identity"]: row for row in identities.iter_rows(named=True)}
     starts = range(0, max(len(rows), 1), ROWS)
     pages = [target, *(_further_page(target, number) for number in range(2, len(starts) + 1))]
     for path in pages[1:]:
@@ -60,7 +71,7 @@ def write_sheets(
                 "Give the sheet another name, or move that file away."
             )
     for path, start in zip(pages, starts, strict=True):
-        image = _page(root, rows[start : start + ROWS], cameras, by_id)
+        image = _page(root, rows[start : start + ROWS], cameras, by_id, sure)
         with atomic_path(path) as temporary:
             _save(image, temporary, target.suffix.lower() == ".png", further=path != target)
     for number in itertools.count(len(pages) + 1):
@@ -115,6 +126,7 @@ def _page(
     rows: list[tuple[str, int | None, pl.DataFrame]],
     cameras: dict[str, list[str]],
     by_id: dict[str, pl.DataFrame],
+    sure: dict[int, dict],
 ) -> Image.Image:
     cell = CROPS * CROP[0] + GAP
     columns = max((len(cameras[event]) for event, _, _ in rows), default=1)
@@ -133,12 +145,11 @@ def _page(
         draw.line((GAP, y - GAP // 2, image.width - GAP, y - GAP // 2), fill=LINE)
         title = "junk" if identity is None else f"{identity}"
         draw.text((GAP, y + 4), title, fill=INK if identity is not None else FAINT, font=large)
-        lines = [f"{len(part)} tracklets, {part['frames'].sum()} crops"]
+        lines = [(f"{len(part)} tracklets, {part['frames'].sum()} crops", FAINT)]
         if identity is not None:
-            least = part["confidence"].min()
-            lines += [part["split"][0], "" if least is None else f"confidence {least:.2f}"]
-        for k, line in enumerate(lines):
-            draw.text((GAP, y + 30 + 16 * k), line, fill=FAINT, font=small)
+            lines += [(part["split"][0], FAINT), *_confidence(part, sure.get(identity))]
+        for k, (line, colour) in enumerate(lines):
+            draw.text((GAP, y + 30 + 16 * k), line, fill=colour, font=small)
         for c, camera in enumerate(cameras[event]):
             here = part.filter(camera=camera)
             for k, picture in enumerate(_crops(root, here, by_id)):
@@ -147,6 +158,17 @@ def _page(
                 draw.text((LABEL + c * cell + 3, y + CROP[1] - 16), f"x{len(here)}", fill=(255, 255, 255), font=small)
         y += height
     return image
+
+
+def _confidence(part: pl.DataFrame, sure: dict | None) -> list[tuple[str, tuple[int, int, int]]]:
+    """Lines and their colours: of an identity, and of its least sure tracklet."""
+    least = part["confidence"].min()
+    figures = [] if sure is None else [("pure", sure["pure"]), ("whole", sure["whole"])]
+    figures += [] if least is None else [("tracklets from", least)]
+    lines = [(f"{name} {value:.2f}", RED if value < DOUBTFUL else FAINT) for name, value in figures]
+    if sure is not None and sure["twin"] is not None and sure["same"] >= LIKELY:
+        lines.append((f"or one with {sure['twin']}: {sure['same']:.2f}", RED))
+    return lines
 
 
 def _crops(root: Path, part: pl.DataFrame, by_id: dict[str, pl.DataFrame]) -> list[Image.Image]:

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ...datasets.identities import identity_table, outcomes
 from ...datasets.manifest import Manifest
+from ...datasets.own import tracklet_table
 from .. import complexity, tables
 from ..protocols import PROTOCOLS
 from ..published import Published, published
@@ -23,6 +25,10 @@ from ..tables import Setting, Table, setting_of
 from .crops import Album, Library, open_library
 from .curves import Chart, chart, cmc
 from .lists import MODELS, Block, HardQuery, Lists
+from .reliability import Diagram, diagram, reliability
+
+# Of `datasets.identities`, as the page names them.
+FIGURES = {"tracklet": "tracklets", "pure": "identities, pure", "whole": "identities, whole"}
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,7 @@ class Section:
     hardest_models: tuple[str, ...]
     matrices: tuple[Matrix, ...]
     notes: tuple[str, ...]
+    reliability: Diagram | None
     missing: str  # why the dataset's crops were not at hand
 
 
@@ -203,6 +210,7 @@ def _section(anchor, title, setting, results, library, album, queries) -> Sectio
         hardest_models=tuple(found),
         matrices=tuple(_matrix(label, runs[label][0], library) for label in labels if runs[label][0].camera_pairs),
         notes=_notes(library, len(found), album, bool(blocks)),
+        reliability=_reliability(library),
         missing=library.reason,
     )
 
@@ -228,6 +236,17 @@ def _matrix(label: str, result: Result, library: Library) -> Matrix:
 
     cells = tuple(tuple(cell((row, column)) for column in numbers) for row in numbers)
     return Matrix(label, tuple(library.camera(n) for n in numbers), cells)
+
+
+def _reliability(library: Library) -> Diagram | None:
+    """How sure the dataset's build was against its ground truth; None where either isn't there."""
+    if library.dataset is None or library.dataset.manifest is None:
+        return None
+    root = library.dataset.root
+    identities = identity_table(root)
+    told = {} if identities is None else outcomes(tracklet_table(root), identities)
+    curves = [reliability(FIGURES[name], said, right) for name, (said, right) in told.items() if len(said)]
+    return diagram(curves) if curves else None
 
 
 def _notes(library: Library, models: int, album: Album, lists: bool) -> tuple[str, ...]:

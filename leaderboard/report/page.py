@@ -16,6 +16,7 @@ from ..tables import Cell
 from .crops import FRAMES, HEIGHT, WIDTH, Album
 from .data import Page
 from .lists import Block
+from .reliability import Diagram
 
 METRICS = ("mAP", "R1", "R5", "R10", "R20", "mINP")
 
@@ -35,6 +36,11 @@ def report_page(page: Page) -> str:
 def search_page(block: Block, album: Album, title: str, facts: Sequence[tuple[str, str]], notes: Sequence[str]) -> str:
     """One tracklet's ranking list."""
     return _template("search.html.j2").render(block=block, title=title, facts=facts, notes=notes, **_shared(album))
+
+
+def reliability_picture(diagram: Diagram) -> str:
+    """A reliability diagram as an SVG file of its own."""
+    return _template("reliability.svg.j2").render(diagram=diagram).strip() + "\n"
 
 
 def _template(name: str) -> jinja2.Template:

@@ -28,9 +28,9 @@ for (const table of document.querySelectorAll("table.sort")) {
 }
 
 // The figures beside a chart are those at the rank under the pointer.
-for (const chart of document.querySelectorAll(".chart")) {
+for (const cursor of document.querySelectorAll(".chart .cursor")) {
+  const chart = cursor.closest(".chart");
   const svg = chart.querySelector("svg");
-  const cursor = svg.querySelector(".cursor");
   const rows = [...chart.querySelectorAll("[data-values]")];
   const left = Number(cursor.dataset.left);
   const right = Number(cursor.dataset.right);

@@ -7,16 +7,18 @@ import tomllib
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from click.testing import CliRunner
 
 from reidkit.cli.report import report
 from reidkit.datasets import Frames, ReidDataset, Tracklet
+from reidkit.datasets.format import IDENTITIES, IDENTITY_COLUMNS, TRACKLETS
 from reidkit.datasets.own import read_dataset
 from reidkit.leaderboard.protocols import PROTOCOLS
 from reidkit.leaderboard.report import crops, data, lists
 from reidkit.leaderboard.report.curves import chart, cmc
-from reidkit.leaderboard.report.page import report_page
+from reidkit.leaderboard.report.page import reliability_picture, report_page
 from reidkit.leaderboard.results import PairRow, QueryRow, save_result
 from reidkit.leaderboard.tables import setting_of
 
@@ -72,6 +74,29 @@ def test_what_a_dataset_of_ours_says_of_itself(tmp_path, write_own, own_rows, sc
         "train and test divided by": "event",
         "build: raw hota": "0.310",
     }
+
+
+def test_how_sure_a_build_was_is_drawn_where_its_truth_is_known(tmp_path, write_own, own_rows, scored):
+    root = write_own(tmp_path / "mine", own_rows, manifest={"format": 1})
+    library = crops.library_of(read_dataset(root))
+    assert data._reliability(library) is None  # the table isn't there
+    table = pl.read_parquet(root / TRACKLETS)
+    people = table.filter(kind="person").select("event", "identity").unique().sort("event", "identity")
+    sure = people.with_columns(pure=0.9, whole=0.4, twin=None, same=None)
+    sure.select(pl.col(name).cast(kind) for name, kind in IDENTITY_COLUMNS.items()).write_parquet(root / IDENTITIES)
+    assert data._reliability(library) is None  # nobody knows the truth
+    known = table.with_columns(confidence=pl.lit(0.7, pl.Float32), truth=pl.col("identity"))
+    known.write_parquet(root / TRACKLETS)
+    found = data._reliability(library)
+    assert [(line.curve.label, line.curve.right) for line in found.lines] == [
+        (name, 1.0) for name in ("tracklets", "identities, pure", "identities, whole")
+    ]
+    page = data.gather([scored()])
+    page = dataclasses.replace(page, sections=(dataclasses.replace(page.sections[0], reliability=found),))
+    html = report_page(page)
+    assert "How sure the build was" in html
+    assert f"identities, pure: {len(people)} said to be 90 % sure, 100 % right" in html
+    assert reliability_picture(found).startswith("<svg xmlns")
 
 
 def test_the_axis_leaves_room_for_the_lowest_curve():

@@ -64,6 +64,11 @@ def event_on_both_sides(out):
     return {one}
 
 
+def confidences_of_others(out):
+    table = pl.read_parquet(out / "identities.parquet")
+    table.with_columns(pl.col("identity") + 1).write_parquet(out / "identities.parquet")
+
+
 def encode_again(out, one, other):
     """The crops of `one` take the place of those of `other`, encoded at another quality: other bytes, same picture."""
     frames = pl.read_parquet(out / FRAMES)
@@ -155,6 +160,7 @@ FAULTS = {
     "camera balance": one_camera_has_all,
     "length balance": scraps,
     "captions": contradicting_captions,
+    "confidences": confidences_of_others,
     "decisions": stale_decision,
 }
 

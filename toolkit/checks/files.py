@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 
 from ...datasets.files import sha256_file
+from ...datasets.format import IDENTITIES, TRACKLETS
+from ...datasets.identities import identity_table
 from ...datasets.own import read_tables
 from ..manifest import counts
 from .material import Material, Problem
@@ -44,6 +46,19 @@ def manifest_counts(material: Material) -> Iterator[Problem]:
             yield Problem(
                 "counts", f"The manifest counts {stated[name]} {name.replace('_', ' ')}, the tables have {value}."
             )
+
+
+def confidences(material: Material) -> Iterator[Problem]:
+    """The table of confidences names the people of the tracklets, and nobody else."""
+    if material.manifest is None or material.tracklets is None:
+        return
+    table = material.read("structure", lambda: identity_table(material.root))
+    if table is None:
+        return
+    people = set(material.tracklets.filter(kind="person").select("event", "identity").iter_rows())
+    for event, number in sorted(people ^ set(table.select("event", "identity").iter_rows()))[:10]:
+        where = TRACKLETS if (event, number) in people else IDENTITIES
+        yield Problem("confidences", f"Identity {number} of event '{event}' is in {where} only.")
 
 
 def sources(material: Material) -> Iterator[Problem]:

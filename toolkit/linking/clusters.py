@@ -1,9 +1,8 @@
-"""Clusters that units are moved between: refined, completed with what founded none, and judged.
+"""Clusters that units are moved between: refined, and completed with what founded none.
 
     clusters = Clusters(nodes, conflicts, label)
     refine(clusters)
     attach(clusters, threshold, margin)
-    confidence(clusters, unit, features, weight, calibration)
 
 Sums, masses and sizes of the clusters follow every move, so that a unit's mean similarity to all clusters is one
 product.
@@ -11,7 +10,7 @@ product.
 
 import numpy as np
 
-from .calibration import Calibration, pair_products
+from .calibration import pair_products
 from .constraints import Conflicts
 from .linkage import Nodes
 
@@ -228,46 +227,3 @@ def attach(clusters: Clusters, threshold: float, margin: float) -> None:
         rest = np.delete(fit, target)
         if fit[target] >= threshold and fit[target] - rest.max(initial=-np.inf) >= margin:
             clusters.move(unit, target)
-
-
-def confidence(
-    clusters: Clusters, unit: np.ndarray, features: np.ndarray, weight: np.ndarray, calibration: Calibration
-) -> np.ndarray:
-    """[N] in 0..1, how sure it is that each tracklet belongs to its cluster; 0 for undecided ones.
-
-    It is the logistic function of a margin: the tracklet's mean similarity to its own cluster, less the highest mean
-    similarity to another cluster that it may join, or less the threshold where that is higher (below the threshold the
-    tracklet would rather be a person whom no other tracklet shows). At 0.5 the two alternatives are equally likely.
-
-    Args:
-        unit: [N] of each tracklet. features: [N, D]. weight: [N].
-    """
-    scale = max(calibration.same_mean - calibration.different_mean, 0.05) / 8
-    found = np.zeros(len(unit))
-    rows = np.flatnonzero(clusters.label[unit] >= 0)
-    if not len(rows):
-        return found
-    candidates = np.flatnonzero(clusters.size > 0)
-    candidates = candidates[np.argsort(-clusters.mass[candidates], kind="stable")[:CANDIDATES]]
-    column = np.full(len(clusters), -1)
-    column[candidates] = np.arange(len(candidates))
-    means = clusters.sums[candidates] / clusters.mass[candidates, None]
-    step = max(1, BLOCK // max(means.shape))
-    for k in range(0, len(rows), step):
-        part = rows[k : k + step]
-        vectors, own = features[part].astype(np.float64), clusters.label[unit[part]]
-        table = vectors @ means.T
-        i, other = clusters.conflicts.of_all(unit[part])
-        place = np.where(clusters.label[other] >= 0, column[clusters.label[other]], -1)
-        table[i[place >= 0], place[place >= 0]] = -np.inf
-        here = np.flatnonzero(column[own] >= 0)
-        table[here, column[own[here]]] = -np.inf
-        next_best = table.max(1)
-        mass = clusters.mass[own] - weight[part]
-        inside = np.einsum("nd,nd->n", vectors, clusters.sums[own] - weight[part, None] * vectors)
-        # Alone in its cluster, a tracklet competes with the clusters that it might have joined.
-        alone = mass < 1e-9 * clusters.mass[own]
-        home = np.where(alone, calibration.threshold, inside / np.where(alone, 1, mass))
-        rival = np.where(alone, next_best, np.maximum(next_best, calibration.threshold))
-        found[part] = 1 / (1 + np.exp(-np.clip((home - rival) / scale, -30, 30)))
-    return found

@@ -1,7 +1,8 @@
 """Constrained average linkage of an event's tracklets, within windows of time and then over all of it.
 
     links = link(Observations(features, camera, start, end, weight, must, annotated), LinkSettings())
-    links.cluster        # [N], cluster of each tracklet, -1 where it stays undecided (junk)
+    links.cluster               # [N], cluster of each tracklet, -1 where it stays undecided (junk)
+    links.pure, links.whole     # [K], how sure it is that a cluster is one person, and all of that person
 
 Two tracklets seen at the same time in one camera are two people (cannot-link); two tracklets with one annotated id in
 one sequence are one person (must-link). Both hold whatever the embeddings say. Within them the two most similar
@@ -19,8 +20,10 @@ from msgspec import Meta
 
 from ...datasets.fields import check_fields
 from .calibration import Calibration, calibrate
-from .clusters import UNDECIDED, Clusters, attach, confidence, refine
+from .clusters import UNDECIDED, Clusters, attach, refine
+from .confidence import judge
 from .constraints import Conflicts, unit_conflicts, units_of
+from .evidence import Grouping
 from .linkage import Nodes, merge_alike, merge_in_windows
 from .observations import LEAST_WEIGHT, Evidence, Observations, camera_centred, people_at_once
 from .pull import Pull, worth
@@ -62,15 +65,42 @@ class LinkSettings:
 
 @dataclass(frozen=True)
 class Links:
-    """cluster [N]: 0, 1, ... by falling number of tracklets, UNDECIDED where left out; confidence [N] in 0..1."""
+    """Who is who, and how sure that is, in 0..1 (see `confidence`).
+
+    Attributes:
+        cluster: [N] 0, 1, ... by falling number of tracklets, UNDECIDED where left out.
+        confidence: [N] that the tracklet shows the person whom most of its cluster shows; 0 where left out.
+        pure, whole: [K] that the cluster is one person, and that it is all of that person.
+        twin, same: [K] the cluster that is most likely the same person, -1 where none may be, and how likely.
+    """
 
     cluster: np.ndarray
     confidence: np.ndarray
+    pure: np.ndarray
+    whole: np.ndarray
+    twin: np.ndarray
+    same: np.ndarray
+    calibration: Calibration
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """Who is who, without how sure that is.
+
+    Attributes:
+        cluster: [N], see `Links`. unit: [N] of each tracklet. grouping: of the units.
+        crowd: the most people seen at once in a camera.
+    """
+
+    cluster: np.ndarray
+    unit: np.ndarray
+    grouping: Grouping
+    crowd: int
     calibration: Calibration
 
 
 def link(seen: Observations, settings: LinkSettings, evidence: Evidence | None = None) -> Links:
-    """Clusters of one person each. The same observations give the same clusters, on any run.
+    """Clusters of one person each, and how sure they are. The same observations give the same clusters, on any run.
 
     Time and memory grow with the number of tracklets N, as long as the number of people does not.
 
@@ -80,35 +110,52 @@ def link(seen: Observations, settings: LinkSettings, evidence: Evidence | None =
     Raises:
         UsageError: two tracklets that must be one person are seen at the same time in one camera.
     """
-    n = len(seen.features)
-    if n == 0:
-        empty = np.zeros(0)
-        return Links(empty.astype(np.int64), empty.astype(np.float32), Calibration(0, 0, 1, 0, 0.5, 0, 0))
+    if len(seen.features) == 0:
+        none, nothing = np.zeros(0, np.int64), np.zeros(0, np.float32)
+        return Links(none, nothing, nothing, nothing, none, nothing, Calibration(0, 0, 1, 0, 0.5, 0, 0))
+    found = group(seen, settings, evidence)
+    sure = judge(found.grouping, found.crowd)
+    return Links(
+        found.cluster,
+        sure.unit[found.unit].astype(np.float32),
+        sure.pure.astype(np.float32),
+        sure.whole.astype(np.float32),
+        sure.twin,
+        sure.same.astype(np.float32),
+        found.calibration,
+    )
+
+
+def group(seen: Observations, settings: LinkSettings, evidence: Evidence | None = None) -> Grouped:
+    """The clusters of one tracklet or more.
+
+    Raises:
+        UsageError: as `link`.
+    """
     unit = units_of(seen.must)
     conflicts = unit_conflicts(seen, unit, settings.overlap)
     features = camera_centred(seen)
     crowd = max(people_at_once(seen).values())
     calibration = calibrate(features, seen, settings.overlap, crowd)
 
-    length = seen.end - seen.start
-    weight = np.maximum(seen.weight, LEAST_WEIGHT) * np.sqrt(np.clip(length, 0.1, 4.0))
+    weight = np.maximum(seen.weight, LEAST_WEIGHT) * np.sqrt(np.clip(seen.end - seen.start, 0.1, 4.0))
     nodes = Nodes(features, weight, (seen.start + seen.end) / 2)
     if evidence is not None and len(evidence.first):
-        pull = Pull.from_log_odds(n, evidence.first, evidence.second, evidence.log_odds, worth(calibration))
+        pull = Pull.from_log_odds(len(unit), evidence.first, evidence.second, evidence.log_odds, worth(calibration))
         nodes = replace(nodes, pull=pull)
-    if conflicts.count < n:
+    if conflicts.count < len(unit):
         nodes = nodes.merged(unit, conflicts.count)
     known = np.zeros(conflicts.count, bool)
     known[unit[seen.must >= 0]] = True
     anchor = known.copy()
-    anchor[unit[length >= settings.anchor_seconds]] = True
+    anchor[unit[seen.end - seen.start >= settings.anchor_seconds]] = True
     if not anchor.any():
         anchor[:] = True
     label = _founded(nodes, conflicts, anchor, calibration.threshold, settings.people or 1)
     clusters = _refined(Clusters(nodes, conflicts, label), calibration.threshold, settings.people or 1)
     if settings.people is None:
         clusters = without_strangers(clusters, seen.camera[np.unique(unit, return_index=True)[1]])
-    seconds = np.bincount(unit, length, conflicts.count)
+    seconds = np.bincount(unit, seen.end - seen.start, conflicts.count)
     clusters = _without_scraps(clusters, seconds, calibration, crowd, known, settings.people or 1)
     if settings.people is not None:
         clusters = clusters.merged(
@@ -118,8 +165,10 @@ def link(seen: Observations, settings: LinkSettings, evidence: Evidence | None =
         clusters = _largest(clusters, settings.people)
     margin = settings.attach_margin * max(calibration.same_mean - calibration.different_mean, 0.05)
     attach(clusters, calibration.threshold, margin)
-    sure = confidence(clusters, unit, features, weight, calibration)
-    return Links(_by_size(clusters.label[unit]), sure.astype(np.float32), calibration)
+    cluster = _by_size(clusters.label[unit])
+    label = np.full(len(nodes), UNDECIDED)
+    label[unit] = cluster
+    return Grouped(cluster, unit, Grouping.of(seen, unit, nodes, conflicts, label), crowd, calibration)
 
 
 def _founded(nodes: Nodes, conflicts: Conflicts, anchor: np.ndarray, threshold: float, least: int) -> np.ndarray:

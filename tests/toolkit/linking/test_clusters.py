@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from reidkit.toolkit.linking import clusters as module
-from reidkit.toolkit.linking.calibration import Calibration
-from reidkit.toolkit.linking.clusters import UNDECIDED, Clusters, attach, confidence, refine
+from reidkit.toolkit.linking.clusters import UNDECIDED, Clusters, attach, refine
 from reidkit.toolkit.linking.constraints import Conflicts
 from reidkit.toolkit.linking.linkage import Nodes
 
@@ -139,20 +138,3 @@ def test_dissolved_and_merged_clusters_are_numbered_anew():
     merged = clusters.merged(np.array([9, UNDECIDED, 5, 9]))
     assert len(merged) == 2
     assert merged.label.tolist() == [{0: 1, 2: 0, 3: 1}.get(k, UNDECIDED) for k in label]
-
-
-@pytest.mark.parametrize("block", [16_000_000, 1])
-def test_confidence_is_a_logistic_of_the_margin(block, monkeypatch):
-    monkeypatch.setattr(module, "BLOCK", block)
-    clusters = made_up(5, n=20)
-    clusters.merged(np.array([0, 1, 2, 3]))
-    calibration = Calibration(0.0, 0.1, 0.8, 0.1, 0.3, 1, 1)
-    found = confidence(clusters, np.arange(20), clusters.nodes.means, clusters.nodes.mass, calibration)
-    for unit, label in enumerate(clusters.label):
-        if label == UNDECIDED:
-            assert found[unit] == 0
-            continue
-        fit = clusters.fit(unit)
-        rivals = np.delete(clusters.allowed(unit, fit), label).max()
-        margin = fit[label] - max(rivals, 0.3) if clusters.size[label] > 1 else 0.3 - rivals
-        assert found[unit] == pytest.approx(1 / (1 + np.exp(-margin / 0.1)), rel=1e-5)
