@@ -9,6 +9,7 @@ what the stage that the lower one has and the upper one hasn't costs.
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from reidkit.toolkit.discover import discover
 from reidkit.toolkit.embed import Embedder, embed_source, load_embedder
 from reidkit.toolkit.events import propose
 from reidkit.toolkit.footage import extract_take
+from reidkit.toolkit.looks import Looks
 from reidkit.toolkit.matching import VISIBLE, Matched, match_boxes
 from reidkit.toolkit.pieces import SourceWork
 from reidkit.toolkit.settings import EventSettings, FootageSettings
@@ -55,8 +57,10 @@ of them. *Our tracks, true ids*: the same of the boxes that tracking and cutting
 class _TrueBoxes(Detected):
     """A detector that finds exactly the visible people of the annotation, and the tracker behind it."""
 
-    def __init__(self, load: Callable[[], Detector], truth: pl.DataFrame, basis: str) -> None:
-        super().__init__(load)
+    def __init__(
+        self, load: Callable[[], Detector], embed: Callable[[], Embedder], truth: pl.DataFrame, basis: str
+    ) -> None:
+        super().__init__(load, embed)
         self._truth, self._basis = truth, basis
 
     def _detect(
@@ -72,7 +76,7 @@ class _TrueBoxes(Detected):
 
     def follow(self, take: Take, settings: FootageSettings, home: Path) -> Followed:
         followed = super().follow(take, settings, home)
-        return Followed(followed.tracks, followed.detections, followed.counts, followed.decoded, self._basis)
+        return replace(followed, basis=self._basis)
 
 
 class _TrueTracks(_TrueBoxes):
@@ -83,7 +87,7 @@ class _TrueTracks(_TrueBoxes):
         columns = {"time": pl.col("frame") / take.fps, "track": pl.col("id"), "confidence": 1.0, "truth": None}
         tracks = self._truth.with_columns(**{k: v if isinstance(v, pl.Expr) else pl.lit(v) for k, v in columns.items()})
         tracks = renumber(tracks.select(pl.col(name).cast(kind) for name, kind in TRACK_COLUMNS.items()))
-        return Followed(tracks, detections, {"boxes": boxes, **decoded.named()}, decoded, self._basis)
+        return Followed(tracks, detections, {"boxes": boxes, **decoded.named()}, decoded, self._basis, Looks.nothing(0))
 
 
 def ladder(title: str, raw: Path, detector: str, embedder: str) -> list[tuple[str, ...]]:
@@ -93,9 +97,9 @@ def ladder(title: str, raw: Path, detector: str, embedder: str) -> list[tuple[st
     truth = {take.source.key: truth_boxes(take.source.truth) for take in takes if take.source.truth}
     visible = {key: table.filter(pl.col("visibility") >= VISIBLE) for key, table in truth.items()}
     ways = {
-        "true tracks, our linking": lambda key: _TrueTracks(load, visible[key], "true-tracks"),
-        "true boxes, our tracking": lambda key: _TrueBoxes(load, visible[key], "true-boxes"),
-        "the build": lambda key: Detected(load),
+        "true tracks, our linking": lambda key: _TrueTracks(load, lambda: embed, visible[key], "true-tracks"),
+        "true boxes, our tracking": lambda key: _TrueBoxes(load, lambda: embed, visible[key], "true-boxes"),
+        "the build": lambda key: Detected(load, lambda: embed),
     }
     confidence = Detected(load).settle(FootageSettings()).confidence
     rows, works = {}, []
@@ -117,7 +121,9 @@ def _extract(take: Take, boxes: Detected, embedder: Embedder, out: Path) -> Sour
     extracted = extract_take(take, boxes, FootageSettings(), out / "work", out / "crops")
     stored = out / "embed" / f"{source_slug(take.source)}.npz"
     stored.parent.mkdir(parents=True, exist_ok=True)
-    return SourceWork(take, extracted, embed_source(extracted.frames, embedder, out, stored, take.source.key))
+    return SourceWork(
+        take, extracted, embed_source(extracted.frames, extracted.looks, embedder, out, stored, take.source.key)
+    )
 
 
 def _linked(works: list[SourceWork], truth: Mapping[str, pl.DataFrame], confidence: float) -> dict:

@@ -21,8 +21,9 @@ import supervision as sv
 from machine import describe
 
 from reidkit.datasets.mot import read_people, read_seqinfo
+from reidkit.toolkit.looks import Looks
 from reidkit.toolkit.track import BOX, track_boxes
-from reidkit.toolkit.tracking import FollowSettings, track_people
+from reidkit.toolkit.tracking import FollowSettings, by_frame, track_people
 
 RESULTS = Path(__file__).resolve().parent / "results" / "tracking.md"
 TUNED = 3  # every so many-th clip
@@ -78,7 +79,9 @@ def of_library(name: str) -> Callable[[pl.DataFrame, float], pl.DataFrame]:
 
 def ours(boxes: pl.DataFrame, fps: float) -> pl.DataFrame:
     """Our tracker without looks."""
-    return track_people(boxes, None, FollowSettings(fps=fps, confidence=0.5, max_gap=GAP))[0]
+    return track_people(
+        boxes, by_frame(boxes), Looks.nothing(len(boxes)), FollowSettings(fps=fps, confidence=0.5, max_gap=GAP)
+    )[0]
 
 
 TRACKERS = {

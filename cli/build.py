@@ -25,7 +25,7 @@ TRACKERS = ("looks", "bytetrack", "ocsort", "botsort", "cbiou")
     "--embedder", default="clip", show_default=True, help="clip, simulated, a re-ID .onnx, or a run's folder."
 )
 @click.option(
-    "--tracker", type=click.Choice(TRACKERS), default="bytetrack", show_default=True, help="What joins boxes to tracks."
+    "--tracker", type=click.Choice(TRACKERS), default="looks", show_default=True, help="What joins boxes to tracks."
 )
 @click.option("--protocol", type=click.Choice(PROTOCOLS), default="auto", show_default=True)
 @click.option(

@@ -24,10 +24,11 @@ from .camera_motion import STEP_COLUMNS, MotionFinder, joined, steps_table
 from .camera_path import IDENTITY, CameraPath
 from .detect import TRACK_CONFIDENCE, Detector
 from .embed import Embedder
+from .looks import Looks
 from .settings import FootageSettings
 from .sources import Box, Source
 from .track import BOX, annotated_tracks, cut_ambiguous, track_boxes
-from .tracking import FollowSettings, looks_of, track_people
+from .tracking import FollowSettings, by_frame, looks_of, track_people
 from .video import DecodeCount, Frame, FrameReader, Segment, Take, segments
 from .work import REVISION, Count, read_piece, work_key, write_piece
 
@@ -68,6 +69,7 @@ class Followed:
         tracks: TRACK_COLUMNS.
         detections: DETECTION_COLUMNS, all of them; a frame without any has a row with nulls. Empty for an annotation.
         counts: boxes, boxes_ignored (in a region to ignore), and what else was counted on the way.
+        looks: of the rows of `detections`.
         decoded: of all frames; None where none was read.
         basis: stands for all that the tracks depend on beside the settings.
     """
@@ -77,6 +79,7 @@ class Followed:
     counts: dict[str, int]
     decoded: DecodeCount | None
     basis: str
+    looks: Looks
 
 
 class BoxSource(Protocol):
@@ -142,6 +145,7 @@ class Annotated:
             counts={"boxes": len(found), "boxes_ignored": len(found) - len(kept)},
             decoded=None,
             basis=work_key(take.sha256, sha256_file(self.path), take.source.ignore),
+            looks=Looks.nothing(0),
         )
 
 
@@ -163,43 +167,31 @@ class Detected:
 
     def follow(self, take: Take, settings: FootageSettings, home: Path) -> Followed:
         basis = detection_key(take, self.detector, settings)
-        found, steps, boxes, decoded = self._detect(take, settings, home / f"detect-{basis}")
+        found, steps, number, decoded = self._detect(take, settings, home / f"detect-{basis}")
         kept = outside(found, take.source.ignore)
         moving, cuts = (steps != IDENTITY).any((1, 2)).sum(), np.isnan(steps).any((1, 2)).sum()
         if moving:
             say(f"{take.source.key}: the camera moves in {moving / len(steps):.0%} of the frames, {cuts} cuts of scene")
         counts = {
-            "boxes": boxes,
-            "boxes_ignored": boxes - int(kept["x1"].is_not_null().sum()),
+            "boxes": number,
+            "boxes_ignored": number - int(kept["x1"].is_not_null().sum()),
             **decoded.named(),
             "frames_camera_moved": int(moving),
             "scene_cuts": int(cuts),
         }
-        if settings.tracker == LOOKS:
-            tracks, followed, basis = self._follow_by_looks(take, kept, steps, settings, home, basis)
-        else:
+        if settings.tracker != LOOKS:
             tracks, followed = _follow_by_boxes(take, kept, steps, settings)
-        return Followed(tracks, kept, counts | followed, decoded, basis)
-
-    def _follow_by_looks(
-        self,
-        take: Take,
-        found: pl.DataFrame,
-        steps: np.ndarray,
-        settings: FootageSettings,
-        home: Path,
-        basis: str,
-    ) -> tuple[pl.DataFrame, dict[str, int], str]:
-        """Our tracker's tracks, counts, and what they depend on."""
-        looks, counts = None, {}
+            return Followed(tracks, kept, counts | followed, decoded, basis, Looks.nothing(len(kept)))
+        looks, boxes = Looks.nothing(len(kept)), by_frame(kept, steps)
         if self._load_embedder is not None:
             embedder = self._load_embedder()
             basis = work_key(basis, embedder.sha256)
-            looks, number = looks_of(take, found, embedder, settings.segment_seconds, home / f"looks-{basis}")
-            counts["boxes_embedded"] = number
+            folder = home / f"looks-{basis}"
+            looks = looks_of(take, kept, boxes, embedder, settings.segment_seconds, folder)
+            counts["boxes_embedded"] = len(looks.features)
         following = FollowSettings(take.fps, confidence=settings.confidence, max_gap=settings.max_gap)
-        tracks, followed = track_people(found, looks, following, steps=steps)
-        return tracks, counts | followed, basis
+        tracks, followed = track_people(kept, boxes, looks, following)
+        return Followed(tracks, kept, counts | followed, decoded, basis, looks)
 
     def _detect(
         self, take: Take, settings: FootageSettings, folder: Path

@@ -271,11 +271,13 @@ def _extract_alone(
 def _embed(take: Take, extracted: Extracted, embedder: Embedder, out: Path) -> SourceWork:
     """The take's work with its crops embedded; a cache of other crops or another embedder is replaced."""
     rows = extracted.frames.write_csv(float_precision=4)
-    key = work_key(REVISION, take.sha256, hashlib.sha256(rows.encode()).hexdigest(), embedder.sha256)
+    known = extracted.looks[np.flatnonzero(extracted.looks.known)]
+    parts = [hashlib.sha256(part).hexdigest() for part in (rows.encode(), known.tobytes())]
+    key = work_key(REVISION, take.sha256, parts, embedder.sha256)
     folder = out / WORK / "embed"
     slug = source_slug(take.source)
     stored = folder / f"{slug}-{key}.npz"
-    crops = embed_source(extracted.frames, embedder, out, stored, take.source.key)
+    crops = embed_source(extracted.frames, extracted.looks, embedder, out, stored, take.source.key)
     for old in sorted(folder.glob(f"{slug}-????????????.npz")):
         if old != stored:
             old.unlink()

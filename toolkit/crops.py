@@ -101,8 +101,9 @@ def choose(tracks: pl.DataFrame, *, min_height: float, stride: float) -> tuple[p
     ranked = tall.with_columns(
         bin=((since + slack) / stride).floor().cast(pl.Int64) if stride > 0 else pl.col("frame"),
         spoilt=((pl.col("occlusion") + pl.col("truncation")) * 20).round().cast(pl.Int64),
-    ).sort("track", "bin", "spoilt", "frame")
-    chosen = ranked.unique(["track", "bin"], keep="first", maintain_order=True).drop("bin", "spoilt")
+        waits=~pl.col("embedded") if "embedded" in tall.columns else pl.lit(True),
+    ).sort("track", "bin", "spoilt", "waits", "frame")
+    chosen = ranked.unique(["track", "bin"], keep="first", maintain_order=True).drop("bin", "spoilt", "waits")
     return chosen.sort("frame", "track"), small
 
 

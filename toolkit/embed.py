@@ -6,7 +6,7 @@ An embedder is loaded by its name, file or folder:
     embedder = load_embedder("clip")                                # CLIP ViT-B/16, image tower
     embedder = load_embedder("simulated")                           # ships with reidkit, for simulated footage
     embedder = load_embedder("runs/mars/resnet50/seed0")            # a model trained by `reidkit run`
-    found = embed_source(extracted.frames, embedder, out, cache)
+    found = embed_source(extracted.frames, extracted.looks, embedder, out, cache)
 
 The features are normalised, so that the product of two is their cosine similarity.
 """
@@ -32,6 +32,7 @@ from ..datasets.progress import progress
 from ..datasets.tracklet import Frames
 from ..training import weights
 from .crops import crop_quality
+from .looks import Looks
 from .onnx_session import open_session
 
 ASSETS = Path(__file__).resolve().parent / "assets"
@@ -41,6 +42,7 @@ BATCH = 16
 # Crops a tracklet is known by: so many a second, within these limits.
 CROPS_A_SECOND = 3.0
 FEWEST, MOST = 8, 32
+ENOUGH = 4  # embedded crops of a tracklet: where tracking made so many, no more are made
 BEST = 0.5  # share of a tracklet's embedded crops, the best ones, that its own embedding is the mean of
 
 
@@ -226,27 +228,34 @@ class CropEmbeddings:
     quality: np.ndarray
 
 
-def embed_source(frames: pl.DataFrame, embedder: Embedder, root: Path, cache: Path, title: str = "") -> CropEmbeddings:
+def embed_source(
+    frames: pl.DataFrame, looks: Looks, embedder: Embedder, root: Path, cache: Path, title: str = ""
+) -> CropEmbeddings:
     """Embeds a choice of each tracklet's crops; read back from `cache` (an .npz) where it is there and whole.
 
     Args:
         frames: FRAME_COLUMNS of one source; shards lie below `root`.
+        looks: of the rows of `frames`: what is embedded already.
         cache: named by the caller after all that decides its content.
     """
     stored = _read_cache(cache, len(frames))
     if stored is not None:
         return stored
     quality = crop_quality(frames).to_numpy().astype(np.float32)
-    rows = choose_crops(frames, quality)
+    rows = choose_crops(frames, quality, looks.known)
+    waiting = rows[~looks.known[rows]]
     shards, offsets, lengths = (frames[name].to_list() for name in ("shard", "offset", "length"))
     parts = []
-    with progress(f"{title}: embed".lstrip(": "), total=len(rows), unit="crops") as advance:
-        for start in range(0, len(rows), 4 * BATCH):
-            chunk = rows[start : start + 4 * BATCH]
+    with progress(f"{title}: embed".lstrip(": "), total=len(waiting), unit="crops") as advance:
+        for start in range(0, len(waiting), 4 * BATCH):
+            chunk = waiting[start : start + 4 * BATCH]
             images = [crop(Frames((str(root / shards[i]),), (offsets[i],), (lengths[i],)), 0) for i in chunk]
             parts.append(embedder.embed(images))
             advance(len(chunk))
-    features = np.concatenate(parts) if parts else np.zeros((0, 1), np.float32)
+    features = np.concatenate(parts) if parts else np.zeros((0, looks.features.shape[1] or 1), np.float32)
+    if len(waiting) < len(rows):
+        features, made = looks[rows].astype(np.float32), features
+        features[~looks.known[rows]] = made
     found = CropEmbeddings(rows, features, quality[rows])
     with atomic_path(cache) as temporary, open(temporary, "wb") as file:
         np.savez(file, row=found.row, features=found.features, quality=found.quality)
@@ -265,8 +274,15 @@ def _read_cache(cache: Path, crops: int) -> CropEmbeddings | None:
     return found if fits else None
 
 
-def choose_crops(frames: pl.DataFrame, quality: np.ndarray) -> np.ndarray:
-    """The rows of the crops to embed: the best crop of each of the equal times that a tracklet's span is cut into."""
+def choose_crops(frames: pl.DataFrame, quality: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """The rows of the crops that a tracklet is known by: of those that are embedded, or, where they are fewer than
+    `ENOUGH`, these and the best others.
+
+    Of many the best crop of each of the equal times is chosen that the tracklet's span is cut into.
+
+    Args:
+        quality: [rows of `frames`]. known: [rows] whether a crop is embedded.
+    """
     chosen = []
     time = frames["time"].to_numpy()
     for _, group in frames.with_row_index("row").group_by("tracklet", maintain_order=True):
@@ -274,6 +290,9 @@ def choose_crops(frames: pl.DataFrame, quality: np.ndarray) -> np.ndarray:
         rows = rows[np.argsort(time[rows], kind="stable")]
         span = time[rows[-1]] - time[rows[0]]
         count = int(np.clip(round(span * CROPS_A_SECOND), FEWEST, MOST))
+        if known[rows].any():
+            best = rows[np.lexsort((rows, -quality[rows], ~known[rows]))]
+            rows = np.sort(best[: max(ENOUGH, int(known[rows].sum()))])
         if len(rows) > count:
             bins = np.minimum(((time[rows] - time[rows[0]]) / max(span, 1e-9) * count).astype(int), count - 1)
             best = np.lexsort((rows, -quality[rows], bins))

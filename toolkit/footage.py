@@ -21,6 +21,7 @@ from ..datasets.progress import progress
 from .boxes import BoxSource, Followed
 from .crops import add_occlusion, choose, crop_quality
 from .cutting import cut_segment
+from .looks import Looks
 from .settings import FootageSettings
 from .track import BOX, cut_tracks, drop_short
 from .video import DecodeCount, Take, segments
@@ -42,6 +43,7 @@ class Extracted:
             boxes_ignored (in a region to ignore), cuts_ambiguous, tracks, tracks_short, boxes_small, crops_chosen,
             crops_lost (their frame didn't decode, or nothing of the box lies inside it), crops_duplicate, crops,
             tracklets, tracklets_empty.
+        looks: of the rows of `frames`, as tracking embedded them.
     """
 
     frames: pl.DataFrame
@@ -49,6 +51,7 @@ class Extracted:
     tracks: pl.DataFrame
     detections: pl.DataFrame
     counts: dict[str, int]
+    looks: Looks
 
 
 def extract_take(take: Take, boxes: BoxSource, settings: FootageSettings, work: Path, crops: Path) -> Extracted:
@@ -76,7 +79,17 @@ def extract_take(take: Take, boxes: BoxSource, settings: FootageSettings, work: 
         "tracklets": len(tracklets),
         "tracklets_empty": tracks["track"].n_unique() - len(tracklets),
     }
-    return Extracted(frames, tracklets, tracks, followed.detections, counts)
+    return Extracted(frames, tracklets, tracks, followed.detections, counts, _looks(frames, followed))
+
+
+def _looks(boxes: pl.DataFrame, followed: Followed) -> Looks:
+    """Of some boxes (frame, BOX) what tracking embedded of them."""
+    if not followed.looks:
+        return Looks.nothing(len(boxes))
+    keys = ["frame", *BOX]
+    found = followed.detections.select(keys).with_row_index("row").unique(keys, keep="first", maintain_order=True)
+    rows = boxes.select(keys).join(found, on=keys, how="left", maintain_order="left")["row"]
+    return followed.looks.rows(rows.cast(pl.Int64).fill_null(-1).to_numpy())
 
 
 def _choose(
@@ -95,6 +108,7 @@ def _choose(
     )
     # What fills a gap was seen by nobody: most likely somebody else stands before the person, so it gives no crop.
     measured = measured.filter(pl.col("confidence").is_not_null())
+    measured = measured.with_columns(embedded=pl.Series(_looks(measured, followed).known))
     chosen, small = choose(measured, min_height=settings.min_height, stride=settings.stride)
     counts = {
         "tracks": tracks["track"].n_unique(),

@@ -36,7 +36,7 @@ class FootageSettings:
         jpeg_quality: of crops.
     """
 
-    tracker: Literal["looks", "bytetrack", "ocsort", "botsort", "cbiou"] = "bytetrack"
+    tracker: Literal["looks", "bytetrack", "ocsort", "botsort", "cbiou"] = "looks"
     confidence: Share | None = None
     min_height: Annotated[float, Meta(ge=0, le=100_000)] = 48.0
     min_length: Seconds = 0.5

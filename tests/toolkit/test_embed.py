@@ -18,6 +18,7 @@ from reidkit.datasets.files import sha256_file
 from reidkit.datasets.format import FRAME_COLUMNS
 from reidkit.toolkit.crops import write_shard
 from reidkit.toolkit.embed import (
+    ENOUGH,
     FEWEST,
     MOST,
     choose_crops,
@@ -26,6 +27,7 @@ from reidkit.toolkit.embed import (
     to_batch,
     tracklet_embedding,
 )
+from reidkit.toolkit.looks import Looks
 from reidkit.training import weights
 from reidkit.training.recipe import to_dict
 from reidkit.training.run_folder import RunFacts, TrainedOn, save_checkpoint, write_facts
@@ -164,7 +166,7 @@ def frames(tmp_path, counts, seconds=1.0):
 )
 def test_how_many_crops(tmp_path, count, seconds, chosen):
     table = frames(tmp_path, [count], seconds)
-    rows = choose_crops(table, table["sharpness"].to_numpy())
+    rows = choose_crops(table, table["sharpness"].to_numpy(), np.zeros(count, bool))
     assert len(rows) == chosen
     assert (np.diff(rows) > 0).all()
 
@@ -172,7 +174,7 @@ def test_how_many_crops(tmp_path, count, seconds, chosen):
 def test_the_best_crop_of_each_time_is_taken(tmp_path):
     table = frames(tmp_path, [80], 0.05)
     quality = np.random.default_rng(0).random(80)
-    rows = choose_crops(table, quality)
+    rows = choose_crops(table, quality, np.zeros(80, bool))
     bins = np.minimum((table["time"].to_numpy() / 3.95 * 12).astype(int), 11)
     assert rows.tolist() == [max(np.flatnonzero(bins == b), key=lambda r: quality[r]) for b in range(12)]
 
@@ -187,28 +189,44 @@ class Counting:
 
 def test_embeddings_are_kept(tmp_path):
     table, embedder = frames(tmp_path, [4, 6]), Counting()
-    first = embed_source(table, embedder, tmp_path, tmp_path / "cache.npz")
+    first = embed_source(table, Looks.nothing(10), embedder, tmp_path, tmp_path / "cache.npz")
     calls = embedder.calls
-    again = embed_source(table, embedder, tmp_path, tmp_path / "cache.npz")
+    again = embed_source(table, Looks.nothing(10), embedder, tmp_path, tmp_path / "cache.npz")
     assert embedder.calls == calls > 0
     assert (first.features == again.features).all()
     assert first.row.tolist() == list(range(10))
     assert first.features[5, 2] == pytest.approx(40, abs=3)  # OpenCV wrote it as blue: the second tracklet's colour
 
 
+def test_what_is_embedded_already_is_not_embedded_again(tmp_path):
+    """Of the first tracklet two crops are, and two more are wanted; of the second one enough."""
+    table, embedder = frames(tmp_path, [6, 8]), Counting()
+    there = np.zeros((14, 3))
+    there[[1, 2, 6, 8, 9, 11, 13]] = (0.6, 0.8, 0.0)
+    found = embed_source(table, Looks.of(there), embedder, tmp_path, tmp_path / "cache.npz")
+    known = there[found.row].any(1)
+    assert len(found.row) == ENOUGH + 5
+    assert found.row[known].tolist() == [1, 2, 6, 8, 9, 11, 13]
+    assert (found.row[~known] < 6).all()
+    assert found.features[known] == pytest.approx(there[found.row[known]])
+    assert (found.features[~known].max(1) > 1).all()  # means of grey levels
+
+
 @pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04"])
 def test_damaged_embeddings_are_made_again(tmp_path, content):
     table, embedder = frames(tmp_path, [4, 6]), Counting()
-    first = embed_source(table, embedder, tmp_path, tmp_path / "cache.npz")
+    first = embed_source(table, Looks.nothing(10), embedder, tmp_path, tmp_path / "cache.npz")
     (tmp_path / "cache.npz").write_bytes(content)
-    again = embed_source(table, embedder, tmp_path, tmp_path / "cache.npz")
+    again = embed_source(table, Looks.nothing(10), embedder, tmp_path, tmp_path / "cache.npz")
     assert (first.features == again.features).all()
     with np.load(tmp_path / "cache.npz") as stored:
         assert len(stored["row"]) == 10
 
 
 def test_nobody(tmp_path):
-    found = embed_source(pl.DataFrame(schema=FRAME_COLUMNS), Counting(), tmp_path, tmp_path / "cache.npz")
+    found = embed_source(
+        pl.DataFrame(schema=FRAME_COLUMNS), Looks.nothing(0), Counting(), tmp_path, tmp_path / "cache.npz"
+    )
     assert len(found.row) == len(found.features) == 0
 
 

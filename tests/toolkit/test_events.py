@@ -10,6 +10,7 @@ from reidkit.datasets.format import FRAME_COLUMNS
 from reidkit.toolkit.embed import CropEmbeddings
 from reidkit.toolkit.events import propose
 from reidkit.toolkit.footage import Extracted
+from reidkit.toolkit.looks import Looks
 from reidkit.toolkit.pieces import SourceWork, second_boxes
 from reidkit.toolkit.settings import EventSettings
 from reidkit.toolkit.sources import Source
@@ -44,7 +45,10 @@ def work(tracks, camera="a", seconds=4.0, truth=None):
             "truth": pl.Series(truth or [None] * len(tracks), dtype=pl.Int64),
         }
     )
-    extracted = Extracted(table, tracklets, pl.DataFrame(boxes, schema=TRACK_COLUMNS, orient="row"), pl.DataFrame(), {})
+    looks = Looks.nothing(len(table))
+    extracted = Extracted(
+        table, tracklets, pl.DataFrame(boxes, schema=TRACK_COLUMNS, orient="row"), pl.DataFrame(), {}, looks
+    )
     source = Source("e", camera, Path(camera))
     crops = CropEmbeddings(np.arange(len(rows)), np.array(features, np.float32), np.array(quality, np.float32))
     take = Take(source, 640, 480, RATE, int(seconds * RATE), seconds, "0" * 64)

@@ -10,6 +10,7 @@ from supervision import box_iou_batch
 from reidkit.datasets import UsageError
 from reidkit.toolkit.boxes import DETECTION_COLUMNS
 from reidkit.toolkit.footage import Extracted
+from reidkit.toolkit.looks import Looks
 from reidkit.toolkit.matching import identity_counts, match, match_boxes, people_kept
 from reidkit.toolkit.track import TRACK_COLUMNS
 from reidkit.toolkit.truth import (
@@ -73,6 +74,7 @@ def extracted(detections, tracks):
         tracks=pl.DataFrame(tracks, schema=TRACK_COLUMNS, orient="row"),
         detections=pl.DataFrame(detections, schema=DETECTION_COLUMNS, orient="row"),
         counts={},
+        looks=Looks.nothing(0),
     )
 
 

@@ -82,6 +82,11 @@ class Clusters:
         label = np.full(len(self.label), UNDECIDED)
         known = self.label >= 0
         label[known] = number[self.label[known]]
+        return self.relabelled(label)
+
+    def relabelled(self, label: np.ndarray) -> "Clusters":
+        """Other clusters of the same units; `label` [n] may leave out numbers."""
+        label = label.copy()
         known = label >= 0
         label[known] = np.unique(label[known], return_inverse=True)[1]
         return Clusters(self.nodes, self.conflicts, label)

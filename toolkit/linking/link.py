@@ -7,7 +7,8 @@ Two tracklets seen at the same time in one camera are two people (cannot-link); 
 one sequence are one person (must-link). Both hold whatever the embeddings say. Within them the two most similar
 clusters are merged until the similarity falls below a threshold that is read off the event itself: cannot-link pairs
 show how similar different people look to this embedder on this footage, pairs of tracklets in two cameras that are
-each other's best match show how similar one person looks.
+each other's best match show how similar one person looks. Where cameras share nobody, the best match is a stranger:
+links that are no better than those between strangers are taken back (`strangers`).
 """
 
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from .clusters import UNDECIDED, Clusters, attach, confidence, refine
 from .constraints import Conflicts, unit_conflicts, units_of
 from .linkage import Nodes, merge_alike, merge_in_windows
 from .observations import LEAST_WEIGHT, Observations, camera_centred, people_at_once
+from .strangers import without_strangers
 
 ROUNDS = 4  # of refining clusters and merging them again
 # Two clusters of one person are kept apart by a few tracklets of others that went astray in them; those of two people
@@ -94,6 +96,8 @@ def link(seen: Observations, settings: LinkSettings) -> Links:
         anchor[:] = True
     label = _founded(nodes, conflicts, anchor, calibration.threshold, settings.people or 1)
     clusters = _refined(Clusters(nodes, conflicts, label), calibration.threshold, settings.people or 1)
+    if settings.people is None:
+        clusters = without_strangers(clusters, seen.camera[np.unique(unit, return_index=True)[1]])
     clusters = _without_scraps(clusters, calibration, crowd, known, settings.people or 1)
     if settings.people is not None:
         clusters = clusters.merged(

@@ -13,6 +13,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from ..camera_path import CameraPath
+from ..looks import Looks
 from .geometry import crowding, expanded_overlap, nested
 from .motion import Motion
 
@@ -40,7 +41,8 @@ class FollowSettings:
         strangers: likeness, 0 (two people, in the mean) to 1 (one person), under which nobody goes on.
         memory: share of a person's looks that stays when a new box is seen.
         crowded: overlap with another box from which a box's looks are not taken over.
-        run: seconds for which weak boxes must follow each other to be a track.
+        run: seconds for which weak boxes must follow each other to be a track,
+        dense: and share of the frames of that time in which there must be one.
         inside: share of a box inside a found person's from which it may be a second one on that person.
         lower: it is one if it has at most this share of the person's height,
         twin: or if the two overlap by this.
@@ -60,6 +62,7 @@ class FollowSettings:
     memory: float = 0.9
     crowded: float = 0.3
     run: float = 0.3
+    dense: float = 0.5
     inside: float = 0.85
     lower: float = 0.75
     twin: float = 0.75
@@ -76,7 +79,7 @@ class Seen:
         start: [F + 1] row of each frame's first box; the last one is N.
         box: [N, 4] corners in pixels.
         confidence: [N] 0 to 1.
-        looks: [N, D], rows L2-normalised, zeros where a box has none; D is 0 where none has.
+        looks: of the N boxes.
         camera: its path through the F frames.
         different, same: the cosine of two people's looks and that of one person's, in the mean.
     """
@@ -85,7 +88,7 @@ class Seen:
     start: np.ndarray
     box: np.ndarray
     confidence: np.ndarray
-    looks: np.ndarray
+    looks: Looks
     camera: CameraPath
     different: float = 0.0
     same: float = 1.0
@@ -133,7 +136,7 @@ def follow(seen: Seen, settings: FollowSettings) -> Followed:
     """Joins boxes to tracks, frame by frame. The same boxes give the same tracks."""
     track = np.zeros(len(seen.box), np.int64)
     fate = np.full(len(seen.box), Fate.WEAK)
-    people, born, before = _People(seen.looks.shape[1]), 0, 0.0
+    people, born, before = _People(seen.looks.features.shape[1]), 0, 0.0
     for k, time in enumerate(seen.time):
         rows = np.arange(seen.start[k], seen.start[k + 1])
         box, looks = seen.box[rows], seen.looks[rows]
@@ -248,14 +251,18 @@ def _second(box: np.ndarray, looks: np.ndarray, found: np.ndarray, seen: Seen, s
 
 
 def _without_weak(seen: Seen, track: np.ndarray, fate: np.ndarray, settings: FollowSettings) -> Followed:
-    """The tracks without those that hold weak boxes only and are shorter than a run; numbered by time of birth."""
-    time = np.repeat(seen.time, np.diff(seen.start))
+    """The tracks without those that hold weak boxes only and are no run; numbered by time of birth."""
+    frame = np.repeat(np.arange(len(seen.time)), np.diff(seen.start))
     size = int(track.max(initial=0)) + 1
-    first, last, best = np.full(size, np.inf), np.full(size, -np.inf), np.zeros(size)
-    np.minimum.at(first, track, time)
-    np.maximum.at(last, track, time)
+    first, last, best = np.full(size, len(seen.time)), np.zeros(size, np.int64), np.zeros(size)
+    np.minimum.at(first, track, frame)
+    np.maximum.at(last, track, frame)
     np.maximum.at(best, track, seen.confidence)
-    weak = (best < settings.confidence) & (last - first < settings.run - 1e-6)
+    there = np.bincount(track, minlength=size)
+    born = there > 0
+    short, thin = np.zeros(size, bool), there < settings.dense * (last - first + 1)
+    short[born] = seen.time[last[born]] - seen.time[first[born]] < settings.run - 1e-6
+    weak = (best < settings.confidence) & (short | thin)
     weak[0] = True
     fate[weak[track] & (track > 0)] = Fate.WEAK
     number = np.where(weak, 0, np.cumsum(~weak))

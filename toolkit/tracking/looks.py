@@ -1,7 +1,7 @@
-"""Appearance embeddings of the boxes that tracking needs: `looks_of(take, detections, embedder, 30.0, home)`.
+"""Appearance embeddings of the boxes that tracking and linking need: `looks_of(take, detections, ...)`.
 
-Where somebody stands near, looks tell who is who, and a box of every frame is embedded. Who is alone is known by place,
-and is embedded now and then. Work is done in segments, each a durable piece.
+Where place alone tells who goes on as whom, one box in a while is embedded (`chains`). Work is done in segments, each a
+durable piece.
 """
 
 from collections.abc import Iterator
@@ -15,15 +15,15 @@ from ...datasets.prefetch import prefetch
 from ...datasets.progress import progress
 from ..crops import cut
 from ..embed import Embedder
+from ..looks import Looks
 from ..track import BOX
 from ..video import FrameReader, Segment, Take, segments
 from ..work import Count, read_piece, write_piece
-from .geometry import expanded_overlap
+from .by_frame import TakenBoxes
+from .chains import chains, need_looks
 
-NEAR = 0.3  # share of their sides by which boxes are made larger that touch where somebody is near
-EVERY = 0.2  # seconds between two embeddings of somebody who is alone
 BATCH = 64  # crops embedded at once
-LOOKS_COLUMNS = {"row": pl.Int64, "looks": pl.Binary}  # row of the segment's detections; float32, as bytes
+LOOKS_COLUMNS = {"row": pl.Int64, "looks": pl.Binary}  # row of the segment's detections; float16, as bytes
 
 
 class LooksFacts(TypedDict):
@@ -34,48 +34,40 @@ class LooksFacts(TypedDict):
 
 
 def looks_of(
-    take: Take, detections: pl.DataFrame, embedder: Embedder, segment_seconds: float, folder: Path
-) -> tuple[np.ndarray, int]:
-    """Embeddings [rows of `detections`, D], zeros for a box that has none, and how many there are.
+    take: Take,
+    detections: pl.DataFrame,
+    boxes: TakenBoxes,
+    embedder: Embedder,
+    segment_seconds: float,
+    folder: Path,
+) -> Looks:
+    """The looks of the rows of `detections`.
 
     Args:
-        detections: DETECTION_COLUMNS of the take, by frame.
+        detections: DETECTION_COLUMNS of the take, by frame. boxes: `by_frame` of them.
         folder: for the durable pieces; named by the caller after all that they depend on.
     """
-    needed = need_looks(detections)
+    needed = np.zeros(len(detections), bool)
+    needed[boxes.rows] = need_looks(boxes, chains(boxes))
+    time = detections["time"].to_numpy()
     rows, parts = [], []
     with progress(f"{take.source.key}: looks", total=int(needed.sum()), unit="boxes") as advance:
         for piece in segments(take, segment_seconds):
-            inside = detections["time"].to_numpy() >= piece.start
+            inside = time >= piece.start
             if piece.stop is not None:
-                inside &= detections["time"].to_numpy() < piece.stop
+                inside &= time < piece.stop
             own = np.flatnonzero(inside)
             table, done = _look_at(take, piece, detections[own], np.flatnonzero(needed[own]), embedder, folder)
             rows.append(own[table["row"].to_numpy()])
-            parts += [np.frombuffer(one, np.float32) for one in table["looks"].to_list()]
+            if len(table):
+                parts.append(np.frombuffer(b"".join(table["looks"].to_list()), np.float16).reshape(len(table), -1))
             advance(done["wanted"])
-    looks = np.zeros((len(detections), len(parts[0]) if parts else 0), np.float32)
-    if parts:
-        looks[np.concatenate(rows)] = np.stack(parts)
-    return looks, len(parts)
-
-
-def need_looks(detections: pl.DataFrame) -> np.ndarray:
-    """[rows] whether a box needs an embedding: others are near, or the last one of who is alone is too old."""
-    needed = np.zeros(len(detections), bool)
-    if not len(detections):
-        return needed
-    frame, time = detections["frame"].to_numpy(), detections["time"].to_numpy()
-    box = detections.select(pl.col(BOX).fill_null(0.0).cast(pl.Float64)).to_numpy()
-    there = detections["x1"].is_not_null().to_numpy()
-    turn = np.floor((time + 1e-6) / EVERY)
-    last = -1.0
-    for rows in np.split(np.arange(len(frame)), np.flatnonzero(np.diff(frame)) + 1):
-        near = expanded_overlap(box[rows], box[rows], NEAR)
-        np.fill_diagonal(near, 0.0)
-        needed[rows] = there[rows] & ((near.max(1) > 0) | (turn[rows[0]] > last))
-        last = turn[rows[0]]
-    return needed
+    place = np.full(len(detections), -1)
+    if not parts:
+        return Looks.nothing(len(detections))
+    features = np.concatenate(parts)
+    place[np.concatenate(rows)] = np.arange(len(features))
+    return Looks(place, features)
 
 
 def _look_at(
@@ -87,7 +79,7 @@ def _look_at(
         return kept
     found: list[tuple[int, bytes]] = []
     for batch in prefetch(_batches(take, piece, detections, rows)):
-        features = np.ascontiguousarray(embedder.embed([image for _, image in batch]), np.float32)
+        features = np.ascontiguousarray(embedder.embed([image for _, image in batch]), np.float16)
         found += [(row, feature.tobytes()) for (row, _), feature in zip(batch, features, strict=True)]
     table = pl.DataFrame(found, schema=LOOKS_COLUMNS, orient="row")
     done = LooksFacts(wanted=len(rows), embedded=len(found))

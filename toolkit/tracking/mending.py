@@ -39,7 +39,7 @@ class MendSettings:
     clean: int = 8
     clear: float = 0.3
     touching: float = 0.4
-    double: float = 0.3
+    double: float = 0.5
     reach: float = 1.0
     expanded: float = 0.5
     fits: float = 0.3
@@ -63,11 +63,11 @@ def cut_changes(seen: Seen, track: np.ndarray, crowd: np.ndarray, settings: Mend
         track: [N]. crowd: [N] highest overlap of each box with another of its frame.
     """
     track, born, cuts = track.copy(), int(track.max(initial=0)), 0
-    if not seen.looks.shape[1]:
+    if not seen.looks:
         return track, 0
     for rows in rows_of(track).values():
         for meeting in _meetings(crowd[rows] >= settings.rival):
-            clear = seen.looks[rows].any(1) & (crowd[rows] < settings.clear)
+            clear = seen.looks.known[rows] & (crowd[rows] < settings.clear)
             before = rows[: meeting[0]][clear[: meeting[0]]][-settings.clean :]
             after = rows[meeting[1] :][clear[meeting[1] :]][: settings.clean]
             if not len(before) or not len(after):
@@ -107,7 +107,7 @@ def second_tracks(seen: Seen, track: np.ndarray, settings: MendSettings) -> np.n
     for a, b in itertools.pairwise(seen.start):
         rows = a + np.flatnonzero(track[a:b] > 0)
         box, looks = seen.box[rows], seen.looks[rows]
-        alike = seen.likeness(looks, looks) if looks.shape[1] else np.zeros((len(rows), len(rows)))
+        alike = seen.likeness(looks, looks)
         for i, j in np.argwhere((nested(box, box) >= settings.touching) & (alike >= settings.double)):
             if i != j:
                 pair = int(track[rows[i]]), int(track[rows[j]])
@@ -158,7 +158,7 @@ def _joins(seen: Seen, track: np.ndarray, crowd: np.ndarray, settings: MendSetti
         back = seen.camera.carry(start - np.tile(heads[j], 2) * wait[i, j], frame[after], frame[before])
         overlap = [expanded_overlap(*pair, settings.expanded)[0, 0] for pair in ((ahead, start), (end, back))]
         fit[i, j] = sum(overlap) / 2
-    if seen.looks.shape[1]:
+    if seen.looks:
         looks = np.stack([_clear_looks(seen, r, crowd, settings) for r in rows.values()])
         alike = seen.likeness(looks, looks)
         fit = np.where(np.isnan(alike), fit, np.where(alike >= settings.alike, 0.4 * fit + 0.6 * alike, 0.0))
@@ -167,7 +167,7 @@ def _joins(seen: Seen, track: np.ndarray, crowd: np.ndarray, settings: MendSetti
 
 
 def _clear_looks(seen: Seen, rows: np.ndarray, crowd: np.ndarray, settings: MendSettings) -> np.ndarray:
-    own = rows[seen.looks[rows].any(1)]
+    own = rows[seen.looks.known[rows]]
     clear = own[crowd[own] < settings.clear]
     return mean_looks(seen.looks[clear if len(clear) else own])
 

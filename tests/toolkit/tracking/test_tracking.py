@@ -7,12 +7,13 @@ import polars as pl
 import pytest
 
 from reidkit.toolkit.camera_path import IDENTITY, CameraPath
+from reidkit.toolkit.looks import Looks
 from reidkit.toolkit.track import BOX, TRACK_COLUMNS
-from reidkit.toolkit.tracking import Fate, FollowSettings, Seen, follow, track_people
+from reidkit.toolkit.tracking import Fate, FollowSettings, Seen, by_frame, follow, track_people
 from reidkit.toolkit.tracking.camera import pan
+from reidkit.toolkit.tracking.chains import EVERY, chains, need_looks, spread_looks
 from reidkit.toolkit.tracking.follow import assign
 from reidkit.toolkit.tracking.geometry import crowding, expanded_overlap
-from reidkit.toolkit.tracking.looks import EVERY, need_looks
 from reidkit.toolkit.tracking.mending import MendSettings, bridge, cut_changes, fill
 
 FPS = 25.0
@@ -37,7 +38,7 @@ def people(frames: list[list[tuple]]) -> Seen:
         np.array(start),
         np.array(box, float).reshape(-1, 4),
         np.array(confidence, float),
-        np.array(looks, float).reshape(len(box), -1),
+        Looks.of(np.array(looks, float).reshape(len(box), -1)) if box else Looks.nothing(0),
         standing(len(frames)),
     )
 
@@ -51,6 +52,11 @@ def table(frames: list[list[tuple]]) -> pl.DataFrame:
             rows.append((k, k / FPS, None, None, None, None, None))
     schema = {"frame": pl.Int64, "time": pl.Float64, **dict.fromkeys((*BOX, "confidence"), pl.Float64)}
     return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def tracked(detections: pl.DataFrame, steps: np.ndarray | None = None) -> tuple[pl.DataFrame, dict[str, int]]:
+    """By motion alone."""
+    return track_people(detections, by_frame(detections, steps), Looks.nothing(len(detections)), SETTINGS)
 
 
 def slow_overlap(a, b, by: float) -> float:
@@ -105,7 +111,7 @@ def test_a_second_box_founds_no_track_and_is_counted():
     seen = people([[(50, 50)] for _ in range(20)])
     box = np.repeat(seen.box, 2, 0)
     box[1::2] = box[1::2] + np.array([5, 45, -5, -5])  # legs
-    twice = Seen(seen.time, 2 * seen.start, box, np.repeat(seen.confidence, 2), np.zeros((40, 0)), standing(20))
+    twice = Seen(seen.time, 2 * seen.start, box, np.repeat(seen.confidence, 2), Looks.nothing(40), standing(20))
     found = follow(twice, SETTINGS)
     assert found.track[::2].tolist() == [1] * 20
     assert set(found.fate[1::2].tolist()) == {Fate.SECOND}
@@ -127,6 +133,8 @@ def test_weak_boxes_go_on_with_a_track_and_start_one_only_in_a_run():
     short = follow(people([[(50, 50, 0.3)]] * 5 + [[]] * 20), SETTINGS)
     assert short.track.tolist() == [0] * 5
     assert short.fate.tolist() == [Fate.WEAK] * 5
+    flickering = follow(people([[(50, 50, 0.3)] if k % 6 == 0 else [] for k in range(60)]), SETTINGS)
+    assert set(flickering.fate.tolist()) == {Fate.WEAK}
 
 
 def test_who_is_unseen_for_longer_than_the_gap_is_somebody_new():
@@ -192,7 +200,7 @@ def test_gaps_are_filled_on_the_straight_line_but_not_behind_somebody():
 def test_the_table_flags_what_was_filled_and_every_box_is_counted():
     frames = [[(2 * k, 50), (300, 50)] if k % 7 else [(300, 50)] for k in range(1, 40)]
     frames[20] = [*frames[20], (500, 300, 0.2)]
-    tracks, counts = track_people(table(frames), None, SETTINGS)
+    tracks, counts = tracked(table(frames))
     assert tracks.schema == pl.Schema(TRACK_COLUMNS)
     assert tracks["track"].unique().sort().to_list() == [1, 2]
     filled = tracks.filter(pl.col("confidence").is_null())
@@ -200,13 +208,13 @@ def test_the_table_flags_what_was_filled_and_every_box_is_counted():
     boxes = sum(len(here) for here in frames)
     assert boxes == len(tracks) - len(filled) + counts["boxes_second"] + counts["boxes_weak"]
     assert counts["boxes_weak"] == 1
-    again, _ = track_people(table(frames), None, SETTINGS)
+    again, _ = tracked(table(frames))
     assert again.equals(tracks)
 
 
 @pytest.mark.parametrize("frames", [[], [[]], [[], [], []]])
 def test_nobody_is_no_track(frames):
-    tracks, counts = track_people(table(frames), None, SETTINGS)
+    tracks, counts = tracked(table(frames))
     assert len(tracks) == 0
     assert not any(counts.values())
 
@@ -237,26 +245,53 @@ def panned(frames: int, shift: float) -> np.ndarray:
 def test_people_are_followed_through_a_pan_that_is_faster_than_they_are():
     frames = [[(50 + 70 * k, 50), (110 + 70 * k, 60)] if k not in (9, 10) else [] for k in range(20)]
     steps = panned(20, 70.0)
-    tracks, counts = track_people(table(frames), None, SETTINGS, steps=steps)
+    tracks, counts = tracked(table(frames), steps)
     assert tracks["track"].n_unique() == 2
     assert counts["boxes_filled"] == 4
     for row in tracks.iter_rows(named=True):  # also those that fill the gap
         assert row["x1"] == pytest.approx((50, 110)[row["track"] - 1] + 70 * row["frame"])
     # Told that the camera stands, each person is taken for the other, or lost.
-    assert track_people(table(frames), None, SETTINGS, steps=panned(20, 0.0))[0].equals(tracks) is False
+    assert tracked(table(frames), panned(20, 0.0))[0].equals(tracks) is False
 
 
 def test_nobody_is_followed_from_one_shot_to_another():
     frames = [[(50, 50)]] * 20
     steps = panned(20, 0.0)
     steps[12] = np.nan
-    tracks, counts = track_people(table(frames), None, SETTINGS, steps=steps)
+    tracks, counts = tracked(table(frames), steps)
     assert tracks["track"].to_list() == [1] * 12 + [2] * 8
     assert counts["tracks_bridged"] == 0
 
 
+def needed(frames: list[list[tuple]]) -> np.ndarray:
+    boxes = by_frame(table(frames), panned(len(frames), 0.0))
+    return need_looks(boxes, chains(boxes))
+
+
 def test_boxes_that_nobody_stands_near_need_no_embedding_of_every_frame():
-    needed = need_looks(table([[(50, 50), (400, 50)]] * 25))
-    assert needed.reshape(-1, 2)[:, 0].sum() == 1 / EVERY
-    assert need_looks(table([[(50, 50), (85, 50)]] * 25)).all()
-    assert not need_looks(table([[]] * 3)).any()
+    alone = needed([[(50, 50), (400, 50)]] * 45).reshape(-1, 2)
+    assert EVERY * FPS == 7.5
+    assert alone.sum(0).tolist() == [6, 6]
+    assert needed([[(50 + 30 * k, 50)] for k in range(5)]).all()  # each too far from the one before
+    assert needed([[(50, 50), (52, 50)]] * 5).all()  # two who might be taken for each other
+    assert not needed([[]] * 3).any()
+
+
+def test_the_box_that_stands_freest_is_embedded():
+    passing = [[(50, 50), (130 - 12 * k, 50)] for k in range(6)]
+    assert needed(passing).reshape(-1, 2)[:, 0].tolist() == [True] + [False] * 5
+    assert needed(passing[::-1]).reshape(-1, 2)[:, 0].tolist().index(True) >= 2
+
+
+def test_a_chain_shares_its_looks():
+    frames = [[(50, 50), (400, 50)]] * 20 + [[(50, 50), (430, 50)]] * 20
+    boxes = by_frame(table(frames), panned(len(frames), 0.0))
+    chain = chains(boxes)
+    assert chain.reshape(-1, 2)[[0, 19, 20, 39]].tolist() == [[0, 1], [0, 1], [0, 2], [0, 2]]
+    looks = np.zeros((80, 2))
+    looks[[0, 1, 40]] = [(1, 0), (0, 1), (0.6, 0.8)]
+    spread = spread_looks(boxes, chain, Looks.of(looks))[np.arange(80)].reshape(-1, 2, 2)
+    assert (spread[:11, 0] == (1, 0)).all()
+    assert (spread[11:, 0] == (0.6, 0.8)).all()
+    assert (spread[:20, 1] == (0, 1)).all()
+    assert not spread[20:, 1].any()
