@@ -6,10 +6,12 @@
 
 Of every four frames the first goes through the detail branch, three through the context branch, on the same ResNet-50.
 Maps of the first reach the three others after each stage (CSP); TKS mixes frames over time after the second stage, DAO
-makes the four look at different stripes of the body after the third. A clip has a multiple of four frames. The
-formula of the diversity loss that drives them apart is our choice (`attention_overlap`).
+makes the four look at different stripes of the body after the third, driven apart by the diversity loss
+(`attention_overlap`). A clip has a multiple of four frames.
 """
 
+import itertools
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -77,6 +79,7 @@ INFO = ModelInfo(
     backbone="ResNet-50, ImageNet",
     licence="none",
     parity="authors' code with made-up weights: feature and attentions within 1e-4",
+    version=2,  # the authors' diversity loss
 )
 
 
@@ -176,14 +179,16 @@ class DiverseAttentionsOperation(nn.Module):
 
 
 def attention_overlap(masks: list[Tensor]) -> Tensor:
-    """How much attentions [N, S] agree, averaged over pairs: 1 where they are equal, 0 where they share no stripe.
+    """How much attentions [N, S] agree, averaged over pairs and N: 0 where they share no stripe, sqrt(2) / 4 at most.
 
-    The formula is our choice, not one taken from the paper: one minus the squared Hellinger distance,
-    sum_s sqrt(a_s b_s), with which Li et al. (CVPR 2018, §3.3) measure how diverse attentions are. The earlier
-    attention of a pair gets no gradient: each one moves away from those before it.
+    As the authors' code has it: a pair's is the norm of (X X^T - I) / 4, where the rows of X are the square roots of
+    the two attentions. Its diagonal is zero, so what is left is sqrt(2) / 4 times sum_s sqrt(a_s b_s), the similarity
+    of Hellinger's distance. The first attention, which has no parameters, gets no gradient.
     """
-    pairs = [(later, earlier.detach()) for i, later in enumerate(masks) for earlier in masks[:i]]
-    return torch.stack([(a.float() * b.float()).clamp(min=1e-12).sqrt().sum(-1).mean() for a, b in pairs]).mean()
+    first, *learned = masks
+    pairs = itertools.combinations([first.detach(), *learned], 2)
+    similar = [(a.float() * b.float()).clamp(min=1e-12).sqrt().sum(-1).mean() for a, b in pairs]
+    return math.sqrt(2) / 4 * torch.stack(similar).mean()
 
 
 def _halve(maps: Tensor) -> Tensor:

@@ -67,6 +67,7 @@ INFO = ModelInfo(
     backbone="ResNet-50, ImageNet",
     licence="none",
     parity="authors' code with made-up weights: feature of 8 and 16 frames within 1e-4",
+    version=2,  # trained as the authors trained
 )
 
 
@@ -79,6 +80,22 @@ def conv_block(inputs: int, outputs: int, kernel: int = 1) -> nn.Sequential:
 def _relation_maps(incoming: Tensor, outgoing: Tensor, size: tuple[int, int]) -> Tensor:
     """Two [M, P, P], whose last axis is the place they belong to, as one map [M, 2 P, H, W]."""
     return torch.cat([incoming, outgoing], dim=1).unflatten(2, size)
+
+
+def other_of_pair(frames: Tensor) -> Tensor:
+    """[B, T, ...] -> the same, frames 0 and 1, 2 and 3, … exchanged."""
+    return frames.unflatten(1, (-1, 2)).flip(2).flatten(1, 2)
+
+
+def frame_by_frame(part: nn.Module, maps: Tensor) -> Tensor:
+    """A convolution block on maps [B, T, C, H, W], in training one frame at a time.
+
+    So its batch norm takes its statistics over the batch's maps of that frame alone, and its running statistics move T
+    times a step, as in the authors' code.
+    """
+    if part.training:
+        return torch.stack([part(frame) for frame in maps.unbind(1)], dim=1)
+    return part(maps.flatten(0, 1)).unflatten(0, maps.shape[:2])
 
 
 class ReferenceAttention(nn.Module):
@@ -117,16 +134,17 @@ class TemporalReferenceAttention(ReferenceAttention):
         )
 
     def forward(self, maps: Tensor, embedded: Tensor) -> Tensor:
-        """Maps [N, 2, C, H, W] and their embedding [N, 2, E, H, W] of two frames -> [N, C, H, W]."""
-        query, key = (x.unflatten(0, (-1, 2)) for x in self.queries_and_keys(maps.flatten(0, 1)))
-        relations = query.mT @ key.flip(1)  # of each frame's places with those of the other frame
-        incoming, outgoing = relations.mT.flatten(0, 1), relations.flip(1).flatten(0, 1)
-        relation = self.relation(_relation_maps(incoming, outgoing, maps.shape[3:]))
-        pair = self.pair(torch.cat([embedded, embedded.flip(1)], dim=2).flatten(0, 1))
-        place = self.place(torch.cat([pair, relation], dim=1)).unflatten(0, (-1, 2))
+        """Maps [B, T, C, H, W], their embedding [B, T, E, H, W] -> [B, T / 2, C, H, W]: frames 0 and 1, 2 and 3, …"""
+        # [B, T, E, P]: these two see all frames at once, unlike the three below
+        query, key = (x.unflatten(0, maps.shape[:2]) for x in self.queries_and_keys(maps.flatten(0, 1)))
+        relations = query.mT @ other_of_pair(key)  # of each frame's places with those of the other frame
+        both = _relation_maps(relations.mT.flatten(0, 1), other_of_pair(relations).flatten(0, 1), maps.shape[3:])
+        relation = frame_by_frame(self.relation, both.unflatten(0, maps.shape[:2]))
+        pair = frame_by_frame(self.pair, torch.cat([embedded, other_of_pair(embedded)], dim=2))
+        place = frame_by_frame(self.place, torch.cat([pair, relation], dim=2))
         vectors = self.squeeze(maps.mean((3, 4)))
-        channel = self.channel(torch.cat([vectors, vectors.flip(1)], dim=2))
-        return (maps * place * channel[..., None, None]).sum(1).square()
+        channel = self.channel(torch.cat([vectors, other_of_pair(vectors)], dim=2))
+        return (maps * place * channel[..., None, None]).unflatten(1, (-1, 2)).sum(2).square()
 
 
 class SpatialReferenceAttention(ReferenceAttention):
@@ -166,11 +184,11 @@ class Stam(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """[B, T, C, H, W] -> [B, T / 2, C, H, W]."""
         batch = len(maps)
-        maps = maps.flatten(0, 1)
+        shape, maps = maps.shape, maps.flatten(0, 1)
         embedded = self.embedding(maps)
         merged = 0
         if self.tra is not None:
-            merged = self.tra(maps.unflatten(0, (-1, 2)), embedded.unflatten(0, (-1, 2)))
+            merged = self.tra(maps.view(shape), embedded.unflatten(0, shape[:2])).flatten(0, 1)
         if self.sra is not None:
             merged = merged + self.sra(maps, embedded).unflatten(0, (-1, 2)).sum(1)
         return self.conv(merged).unflatten(0, (batch, -1))
@@ -191,6 +209,8 @@ class Psta(nn.Module):
             Stam(recipe.channels, places, tra=recipe.tra, sra=recipe.sra) for _ in range(recipe.levels)
         )
         self.necks = nn.ModuleList(FeatureNeck(recipe.channels, num_classes) for _ in range(recipe.levels))
+        for neck in self.necks:
+            neck.norm.bias.requires_grad_(False)  # as the authors have it
 
     def level_vectors(self, clips: Tensor) -> list[Tensor]:
         """[B, T, 3, H, W] -> for each level float32 [B, D]: the mean of its vector and of those below it."""
@@ -202,8 +222,8 @@ class Psta(nn.Module):
         return [torch.stack(vectors[: level + 1]).mean(0) for level in range(len(vectors))]
 
     def forward(self, clips: Tensor, cameras: Tensor, labels: Tensor) -> TrainingOutput:
-        """clips [B, T, 3, H, W]; cameras and labels [B]. Every level is supervised."""
-        output = TrainingOutput()
+        """clips [B, T, 3, H, W]; cameras and labels [B]. Every level is supervised; the losses are means over them."""
+        output = TrainingOutput(weight=1 / len(self.necks))
         for level, (neck, vectors) in enumerate(zip(self.necks, self.level_vectors(clips), strict=True), 1):
             output.features[f"level{level}"], output.logits[f"level{level}"] = neck(vectors)
         return output

@@ -70,6 +70,7 @@ INFO = ModelInfo(
     backbone="ResNet-50, ImageNet",
     licence="none",
     parity="authors' code with made-up weights: feature of 4 and 8 frames within 1e-4",
+    version=2,  # trained as the authors trained
 )
 
 
@@ -178,7 +179,12 @@ class SalientToBroad(ClipBlock):
 
 
 def info_nce(frames: Tensor, labels: Tensor, temperature: float) -> Tensor:
-    """InfoNCE among all frames of the batch: another frame of the same identity against those of the others.
+    """InfoNCE within each identity: frames at one position of its clips are alike, those at other positions are not.
+
+    So that a position keeps its part, salient or broad, whichever the clip. A frame and another at its position, in
+    another clip of the identity, make a pair; against them stand all frames of the identity at other positions. The
+    losses of an identity's pairs are averaged, and the identities of the batch added up. Positions count within groups
+    of four, as the SBM has them.
 
     Args:
         frames: projected frames [B, T, D], of any length.
@@ -188,12 +194,18 @@ def info_nce(frames: Tensor, labels: Tensor, temperature: float) -> Tensor:
     with torch.autocast(frames.device.type, enabled=False):
         vectors = F.normalize(frames.flatten(0, 1).float(), dim=1)
         scores = vectors @ vectors.T / temperature
-    owners = labels.repeat_interleave(frames.shape[1])
-    same = owners[:, None] == owners[None, :]
-    positive = same & ~torch.eye(len(owners), dtype=torch.bool, device=same.device)
-    others = scores.masked_fill(same, -torch.inf).logsumexp(1, keepdim=True)
+    batch, length = frames.shape[:2]
+    owners = labels.repeat_interleave(length)
+    positions = torch.arange(length, device=labels.device).repeat(batch) % GROUP
+    same, alike = owners[:, None] == owners[None, :], positions[:, None] == positions[None, :]
+    pairs = same & alike & ~torch.eye(len(owners), dtype=torch.bool, device=same.device)
+    others = scores.masked_fill(~same | alike, -torch.inf).logsumexp(1, keepdim=True)
     # log of exp(score) / (exp(score) + sum over the others), for each pair by itself
-    return -F.logsigmoid(scores - others)[positive].mean() if positive.any() else scores.sum() * 0
+    losses = -F.logsigmoid(scores - others)
+    of_identity = same.to(scores.dtype) @ pairs.sum(1).to(scores.dtype)  # pairs of the identity of each frame
+    if not pairs.any():
+        return scores.sum() * 0
+    return (losses / of_identity.clamp(min=1)[:, None])[pairs].sum()
 
 
 def _map_size(recipe: SinetRecipe) -> tuple[int, int]:
@@ -231,24 +243,26 @@ class Sinet(nn.Module):
         self.neck = FeatureNeck(self.backbone.channels, num_classes)
         self.projection = nn.Linear(self.backbone.channels, self.backbone.channels)
 
-    def frame_features(self, clips: Tensor) -> Tensor:
-        """[B, T, 3, H, W] -> [B, T, D], after the batch norm."""
-        return self.neck.norm(frame_maxima(clip_maps(self.backbone, clips))).unflatten(0, clips.shape[:2])
+    def frame_vectors(self, clips: Tensor) -> Tensor:
+        """[B, T, 3, H, W] -> [B, T, D], before the batch norm."""
+        return frame_maxima(clip_maps(self.backbone, clips)).unflatten(0, clips.shape[:2])
 
     def forward(self, clips: Tensor, cameras: Tensor, labels: Tensor) -> TrainingOutput:
         """clips [B, T, 3, H, W]; cameras and labels [B]."""
-        frames = self.frame_features(clips)
-        features = frames.mean(1)
+        vectors = self.frame_vectors(clips)
+        features, logits = self.neck(vectors.mean(1))
+        # a second pass through the same batch norm, over frames, which moves its running statistics as well
+        frames = self.neck.norm(vectors.flatten(0, 1)).view_as(vectors)
         contrast = info_nce(self.projection(frames), labels, self.recipe.contrast_temperature)
         return TrainingOutput(
-            logits={"clip": self.neck.classifier(features)},
+            logits={"clip": logits},
             features={"clip": features},
             losses={"contrast": self.recipe.contrast_weight * contrast},
         )
 
     def embed(self, clips: Tensor, cameras: Tensor) -> Tensor:
         """[B, T, 3, H, W] -> [B, D]; T is the recipe's where there is IDM, otherwise any multiple of 4."""
-        return self.frame_features(clips).mean(1)
+        return self.neck.norm(self.frame_vectors(clips).mean(1))
 
 
 def build(recipe: SinetRecipe, num_classes: int, num_cameras: int) -> nn.Module:

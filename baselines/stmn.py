@@ -40,6 +40,7 @@ class StmnRecipe(ResnetRecipe):
     identities: int = 8
     tracklets: int = 4
     lr: float = 1e-4
+    weight_decay: float = 1e-5
     epochs: int = 200
     milestones: tuple[int, ...] = (50, 100, 150)
     label_smoothing: float = 0.0
@@ -73,6 +74,7 @@ INFO = ModelInfo(
     backbone="ResNet-50, ImageNet",
     licence="none",
     parity="authors' code with made-up weights: feature of 6 and 8 frames, with and without mirror image, within 1e-4",
+    version=2,  # trained as the authors trained
 )
 
 
@@ -206,13 +208,13 @@ class Stmn(nn.Module):
         return vectors, clip_vectors, spatial, temporal
 
     def forward(self, clips: Tensor, cameras: Tensor, labels: Tensor) -> TrainingOutput:
-        """clips [B, T, 3, H, W]; cameras and labels [B]. The frames' mean and the clip's vector are both supervised."""
+        """clips [B, T, 3, H, W]; cameras and labels [B]. The frames' vectors and the clip's are both supervised."""
         vectors, clip_vectors, spatial, temporal = self.remember(clips)
-        frame_mean = vectors.mean(1)
+        frame_scores = self.spatial_neck(vectors.flatten(0, 1)).unflatten(0, vectors.shape[:2])
         weight, margin = self.recipe.spread_weight, self.recipe.spread_margin
         return TrainingOutput(
-            logits={"spatial": self.spatial_neck(frame_mean), "temporal": self.temporal_neck(clip_vectors)},
-            features={"spatial": frame_mean, "temporal": clip_vectors},
+            logits={"spatial": frame_scores.mean(1), "temporal": self.temporal_neck(clip_vectors)},
+            features={"spatial": vectors.mean(1), "temporal": clip_vectors},
             losses={
                 "spread/spatial": weight * spread_loss(spatial, margin),
                 "spread/temporal": weight * spread_loss(temporal, margin),

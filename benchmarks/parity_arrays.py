@@ -259,7 +259,8 @@ def sinet(golden: Golden) -> dict[str, Tensor]:
     for frames in golden.lengths:
         model = golden.model_for(frames)
         with golden.record(model, places) as arrays:
-            features = model.frame_features(golden.clips(frames))
+            vectors = model.frame_vectors(golden.clips(frames))
+        features = model.neck.norm(vectors.flatten(0, 1)).view_as(vectors)
         for i in (2, 5, 8):
             entering = arrays.pop(f"sbm{i}").unflatten(0, (-1, GROUP))
             margin = (model.backbone.layer3[i].contrast(entering) - 1).abs().min()

@@ -89,11 +89,12 @@ def supervised_contrast(
 
 def combine(output: TrainingOutput, labels: Tensor, recipe: Recipe) -> tuple[Tensor, dict[str, Tensor]]:
     """The weighted sum, and each detached part under `id/name`, `triplet/name` or the loss's own name."""
+    id_weight, triplet_weight = output.weight * recipe.id_weight, output.weight * recipe.triplet_weight
     parts = {}
     for name, logits in output.logits.items():
-        parts[f"id/{name}"] = recipe.id_weight * smoothed_cross_entropy(logits, labels, recipe.label_smoothing)
+        parts[f"id/{name}"] = id_weight * smoothed_cross_entropy(logits, labels, recipe.label_smoothing)
     for name, features in output.features.items():
         triplet = batch_hard_triplet(features, labels, recipe.triplet_margin, recipe.triplet_distance)
-        parts[f"triplet/{name}"] = recipe.triplet_weight * triplet
+        parts[f"triplet/{name}"] = triplet_weight * triplet
     parts.update(output.losses)
     return torch.stack([part.float() for part in parts.values()]).sum(), {k: v.detach() for k, v in parts.items()}

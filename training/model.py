@@ -32,11 +32,13 @@ class TrainingOutput:
         logits: name -> [B, Y] scores of the training identities; each gets label-smoothed cross-entropy x `id_weight`.
         features: name -> [B, D]; each gets a batch-hard triplet loss x `triplet_weight`.
         losses: name -> scalar, already weighted, added as it is.
+        weight: multiplies the losses of all logits and features, beside the recipe's weights.
     """
 
     logits: dict[str, Tensor] = field(default_factory=dict)
     features: dict[str, Tensor] = field(default_factory=dict)
     losses: dict[str, Tensor] = field(default_factory=dict)
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,16 @@ def parameter_factors(model: nn.Module, recipe: Recipe) -> dict[str, float]:
     Parameters the model froze itself (`requires_grad` False) have 0.
     """
     return {
-        name: _own_factor(model, name) * (recipe.bias_lr_factor if name.rpartition(".")[2].endswith("bias") else 1.0)
+        name: _own_factor(model, name) * (recipe.bias_lr_factor if is_bias(name) else 1.0)
         if parameter.requires_grad
         else 0.0
         for name, parameter in model.named_parameters()
     }
+
+
+def is_bias(name: str) -> bool:
+    """Whether the parameter of that name is a bias: `…bias`, also `…in_proj_bias`."""
+    return name.rpartition(".")[2].endswith("bias")
 
 
 def _own_factor(model: nn.Module, name: str) -> float:
@@ -41,25 +46,28 @@ def _own_factor(model: nn.Module, name: str) -> float:
 
 
 def make_optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """One group a factor. A factor of 0 freezes: the parameter gets no gradient and is in no group.
+    """One group a factor and weight decay. A factor of 0 freezes: the parameter gets no gradient and is in no group.
 
     Raises:
         UsageError: the model's `lr_factor` gives no factor, or every parameter is frozen.
     """
-    groups: dict[float, list[nn.Parameter]] = defaultdict(list)
+    groups: dict[tuple[float, float], list[nn.Parameter]] = defaultdict(list)
     factors = parameter_factors(model, recipe)
     for name, parameter in model.named_parameters():
         if factors[name] == 0:
             parameter.requires_grad_(False)
         else:
-            groups[factors[name]].append(parameter)
+            own = recipe.bias_weight_decay if is_bias(name) else None
+            groups[factors[name], recipe.weight_decay if own is None else own].append(parameter)
     if not groups:
         raise UsageError(f"Every parameter of {type(model).__name__} is frozen, so there is nothing to train.")
     kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
     return kind(
-        [{"params": p, "lr": recipe.lr * factor, "factor": factor} for factor, p in sorted(groups.items())],
+        [
+            {"params": groups[factor, decay], "lr": recipe.lr * factor, "factor": factor, "weight_decay": decay}
+            for factor, decay in sorted(groups)
+        ],
         lr=recipe.lr,
-        weight_decay=recipe.weight_decay,
     )
 
 

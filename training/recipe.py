@@ -55,6 +55,7 @@ class Recipe:
     lr: Rate = 3.5e-4
     bias_lr_factor: Weight = 1.0
     weight_decay: Share = 5e-4
+    bias_weight_decay: Share | None = None  # of biases; None: as of all others
     # schedule
     epochs: Epochs = 120
     schedule: Literal["step", "cosine"] = "step"

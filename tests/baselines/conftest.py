@@ -25,6 +25,14 @@ def fill(parity):
 
 
 @pytest.fixture(scope="session")
+def step_parity(parity):
+    """The script `benchmarks/step_parity.py`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "benchmarks"))
+        return importlib.import_module("step_parity")
+
+
+@pytest.fixture(scope="session")
 def golden_folder():
     return lambda model: GOLDEN / model
 

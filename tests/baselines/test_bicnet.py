@@ -1,6 +1,7 @@
 """BiCnet-TKS: parity with the authors' code, its modules against plain loops, and what trains."""
 
 import dataclasses
+import importlib
 
 import pytest
 import torch
@@ -32,6 +33,24 @@ def test_parity_with_the_authors_code(parity, golden_folder):
     assert max(differences.values()) < parity.BOUND, differences
     assert golden.unexpected == []
     assert golden.missing == []
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_the_losses_of_a_step_are_the_authors(parity, golden_folder, step_parity):
+    golden = parity.Golden("bicnet", golden_folder("bicnet"), 0)
+    shapes = {name: tuple(shape) for name, shape, *_ in golden.meta["state_dict"]}
+    shapes |= {"classifier.weight": (12, 2048), "classifier.bias": (12,)}  # of the steps' batches
+    fill, labels = importlib.import_module("golden").fill, torch.tensor([0, 0, 3, 3])
+    with importlib.import_module("golden").float64():
+        recipe = zoo.recipe("bicnet", overrides=("pretrained=",))
+        model = bicnet.build(recipe, num_classes=12, num_cameras=6)
+        state = {name: torch.from_numpy(fill(name, shape, 0)).double() for name, shape in shapes.items()}
+        model.load_state_dict(bicnet.convert(state))
+        output = model.double().train()(step_parity.made_up_clips((4, 8), 0), torch.arange(4), labels)
+        total, parts = combine(output, labels, recipe)
+    assert float(total) == pytest.approx(2.2484, abs=5e-5)
+    assert float(parts["diversity"]) == pytest.approx(0.0031427, abs=5e-8)
 
 
 def slow_temporal_selection(module, high, low, groups, rows, columns):
@@ -107,23 +126,29 @@ def test_diverse_attentions_against_plain_loops():
             torch.testing.assert_close(after, before + vector[:, None, None], atol=1e-5, rtol=1e-4)
 
 
-def test_overlap_against_plain_loops():
+def test_overlap_against_the_authors_formula():
     masks = [torch.randn(3, 5).softmax(1) for _ in range(3)]
     expected = 0.0
     for a, b in ((0, 1), (0, 2), (1, 2)):
         for n in range(3):
-            expected += sum(float(masks[a][n, s] * masks[b][n, s]) ** 0.5 for s in range(5)) / 9
+            roots = torch.stack([masks[a][n], masks[b][n]]).sqrt()
+            expected += float((roots @ roots.T - torch.eye(2)).norm()) / 4 / 9
     assert float(bicnet.attention_overlap(masks)) == pytest.approx(expected, rel=1e-5)
-    assert float(bicnet.attention_overlap([masks[0]] * 3)) == pytest.approx(1.0, abs=1e-6)
+    assert float(bicnet.attention_overlap([masks[0]] * 3)) == pytest.approx(2**0.5 / 4, abs=1e-6)
     apart = list(torch.eye(3)[:, None])
     assert float(bicnet.attention_overlap(apart)) < 1e-5
 
 
-def test_the_overlap_moves_the_later_attentions_only():
+def test_the_overlap_moves_all_attentions_but_the_first():
     masks = [torch.randn(2, 4).softmax(1).requires_grad_() for _ in range(3)]
     bicnet.attention_overlap(masks).backward()
     assert masks[0].grad is None
-    assert all(mask.grad.abs().min() > 0 for mask in masks[1:])
+    both = [mask.detach().double().requires_grad_() for mask in masks[1:]]
+    roots = [mask.sqrt() for mask in (masks[0].detach().double(), *both)]
+    pairs = [(roots[a] * roots[b]).sum(1).mean() for a, b in ((0, 1), (0, 2), (1, 2))]
+    (sum(pairs) / 3 * 2**0.5 / 4).backward()
+    for mask, expected in zip(masks[1:], both, strict=True):
+        torch.testing.assert_close(mask.grad.double(), expected.grad, rtol=1e-4, atol=1e-6)
 
 
 @torch.no_grad()
@@ -216,3 +241,33 @@ def test_the_recipe_is_the_papers():
 def test_the_loss_falls(train_tiny):
     first, last = train_tiny("bicnet")
     assert last < 0.6 * first
+
+
+def test_gradients_equal_finite_differences(parity):
+    """There are no figures of the authors' gradients: PyTorch's batch norm in three dimensions has a wrong one."""
+    with importlib.import_module("golden").float64():
+        model = awake(SMALL.changed(height=64, width=32)).train()
+        for norm in model.dao.norms:
+            nn.init.normal_(norm.weight)
+        clips, labels = torch.randn(4, 8, 3, 64, 32), torch.tensor([0, 0, 1, 1])
+
+        def loss():
+            return combine(model(clips, labels, labels), labels, SMALL)[0]
+
+        parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        # what stands before the first attention moves it, which the loss doesn't see: a hundredth of a small term
+        for prefix, weight in (("backbone", 0.01), ("paths", 0.01), ("tks", 0.01), ("dao", 1.0), ("neck", 1.0)):
+            model.diversity_weight = weight
+            gradients = torch.autograd.grad(loss(), parameters.values())
+            chosen = [
+                (p, g) for (name, p), g in zip(parameters.items(), gradients, strict=True) if name.startswith(prefix)
+            ]
+            ways = [torch.randn_like(p) for p, _ in chosen]
+            expected = sum(float((g * way).sum()) for (_, g), way in zip(chosen, ways, strict=True))
+            values, step = [], 1e-7
+            with torch.no_grad():
+                for sign in (1, -2, 1):  # forward, back beyond the start, and to it
+                    for (p, _), way in zip(chosen, ways, strict=True):
+                        p.add_(way, alpha=sign * step)
+                    values.append(float(loss()))
+            assert (values[0] - values[1]) / (2 * step) == pytest.approx(expected, rel=1e-3), prefix

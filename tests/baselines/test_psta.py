@@ -73,7 +73,8 @@ def test_tra_equals_loops_over_places():
     height, width, channels, embedding = 3, 2, 8, 4
     tra = some(psta.TemporalReferenceAttention(channels, embedding, height * width))
     maps, embedded = torch.rand(2, 2, channels, height, width), torch.rand(2, 2, embedding, height, width)
-    result = tra(maps, embedded).flatten(2)
+    tra.eval()
+    result = tra(maps, embedded)[:, 0].flatten(2)
     for pair in range(2):
         total = torch.zeros(channels, 6)
         for frame in range(2):
@@ -87,6 +88,23 @@ def test_tra_equals_loops_over_places():
                 gate = at(tra.place, torch.cat([at(tra.pair, torch.cat([e[:, p], f[:, p]])), relation]))
                 total[:, p] += x[:, p] * gate * gates
         torch.testing.assert_close(result[pair], total**2)
+
+
+def test_batch_norms_of_tra_see_a_frame_at_a_time():
+    part = psta.conv_block(3, 2)
+    norm = part[1]
+    maps = torch.randn(4, 6, 3, 2, 2)
+    mean = norm.running_mean.clone()
+    found = psta.frame_by_frame(part.train(), maps)
+    for t in range(6):
+        before = part[0](maps[:, t])
+        centred = before - before.mean((0, 2, 3), keepdim=True)
+        expected = (centred / (centred.square().mean((0, 2, 3), keepdim=True) + norm.eps).sqrt()).relu()
+        torch.testing.assert_close(found[:, t], expected, atol=1e-5, rtol=1e-4)
+        mean = 0.9 * mean + 0.1 * before.mean((0, 2, 3))
+    torch.testing.assert_close(norm.running_mean, mean)
+    together = part.eval()(maps.flatten(0, 1)).unflatten(0, (4, 6))
+    torch.testing.assert_close(psta.frame_by_frame(part, maps), together)
 
 
 @torch.no_grad()

@@ -157,24 +157,33 @@ def test_the_gradient_is_finite_where_a_single_place_responds():
 
 def test_info_nce_equals_loops():
     torch.manual_seed(0)
-    frames, labels = torch.randn(3, 2, 5), [0, 0, 1]
-    vectors = nn.functional.normalize(frames, dim=-1).flatten(0, 1)
-    losses = []
-    for a in range(6):
-        for p in range(6):
-            if a == p or labels[a // 2] != labels[p // 2]:
-                continue
-            good = math.exp(float(vectors[a] @ vectors[p]) / 0.5)
-            bad = [math.exp(float(vectors[a] @ vectors[n]) / 0.5) for n in range(6) if labels[n // 2] != labels[a // 2]]
-            losses.append(-math.log(good / (good + sum(bad))))
+    frames, labels = torch.randn(5, 3, 5), [0, 0, 1, 1, 1]
+    vectors = nn.functional.normalize(frames, dim=-1)
+    expected = 0.0
+    for identity in (0, 1):
+        own = [(clip, t) for clip in range(5) for t in range(3) if labels[clip] == identity]
+        losses = []
+        for anchor in own:
+            negatives = [math.exp(float(vectors[anchor] @ vectors[o]) / 0.5) for o in own if o[1] != anchor[1]]
+            for other in own:
+                if other[1] == anchor[1] and other != anchor:
+                    good = math.exp(float(vectors[anchor] @ vectors[other]) / 0.5)
+                    losses.append(-math.log(good / (good + sum(negatives))))
+        expected += sum(losses) / len(losses)
     found = sinet.info_nce(frames, torch.tensor(labels), 0.5)
-    assert float(found) == pytest.approx(sum(losses) / len(losses), rel=1e-4)
+    assert float(found) == pytest.approx(expected, rel=1e-4)
+    # eight frames are two groups of four positions
+    eight = torch.randn(2, 8, 5)
+    halves = eight.view(4, 4, 5)
+    torch.testing.assert_close(
+        sinet.info_nce(eight, torch.tensor([0, 0]), 0.5), sinet.info_nce(halves, torch.tensor([0] * 4), 0.5)
+    )
 
 
 def test_info_nce_without_a_pair_or_without_others_is_no_loss():
     frames = torch.randn(2, 1, 4, requires_grad=True)
     alone = sinet.info_nce(frames, torch.tensor([0, 1]), 0.1)  # one frame an identity
-    same = sinet.info_nce(frames, torch.tensor([3, 3]), 0.1)  # a single identity
+    same = sinet.info_nce(frames, torch.tensor([3, 3]), 0.1)  # nothing stands at another position
     assert float(alone.detach()) == float(same.detach()) == 0
     (alone + same).backward()
     assert bool(frames.grad.isfinite().all())
