@@ -126,3 +126,11 @@ def test_a_frame_that_gave_no_picture_has_the_identity():
     steps = joined([steps_table(finder, [0, 2, 5], 1.0)], np.arange(6))
     assert (steps == IDENTITY).all()
     assert joined([steps_table(MotionFinder(), [], 1.0)], np.arange(2)).shape == (2, 2, 3)
+
+
+def test_a_swing_so_fast_that_the_ends_of_a_block_share_nothing_is_found():
+    """Even where the floor looks alike everywhere, made tiny."""
+    seen = np.clip(world(9).astype(int) // 8 + np.linspace(0, 200, 900).astype(int)[:, None, None], 0, 255)
+    seen = seen.astype(np.uint8)
+    steps = found([view(seen, 300 + 25 * k, 450)[0] for k in range(25)])
+    assert steps[1:, 0, 2] == pytest.approx(-25, abs=0.5)
