@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from ..datasets.clips import ClipSpec
 from ..training.model import ModelInfo, TrainingOutput
-from ..training.recipe import Weight
-from .inflated import ClipBlock, clip_maps, convert_inflated, frame_maxima
+from ..training.recipe import Composition, EpochOf, Precision, Weight
+from .inflated import ClipBlock, clip_maps, convert_inflated, frame_maxima, start_normal
 from .necks import FeatureNeck, hold_bias
 from .resnet import TINY_SETTINGS, Bottleneck, ResNet, ResnetRecipe, load_pretrained
 
@@ -37,12 +37,17 @@ class Ap3dRecipe(ResnetRecipe):
     train_stride: int = 8
     identities: int = 8
     tracklets: int = 4
+    epoch_of: EpochOf = "tracklets"
+    composition: Composition = "shuffled"
+    pad: int = 0
+    erase: float = 0.0
     lr: float = 3e-4
     epochs: int = 240
     milestones: tuple[int, ...] = (60, 120, 180)
     label_smoothing: float = 0.0
     triplet_distance: Literal["euclidean", "cosine"] = "cosine"
     test_frames: int = 32
+    precision: Precision = "fp32"
 
 
 RECIPES = {
@@ -70,6 +75,7 @@ INFO = ModelInfo(
     paper="arXiv 2007.08434",
     backbone="ResNet-50, ImageNet",
     licence="none",
+    version=2,  # trained as the authors trained
     parity="authors' code with made-up weights: feature of 4 and 8 frames within 1e-4",
 )
 
@@ -185,6 +191,7 @@ class NonLocal(ClipBlock):
         self.theta, self.phi, self.g = (nn.Conv2d(channels, inner, 1) for _ in range(3))
         self.pool = nn.MaxPool2d(2)
         self.out = nn.Sequential(nn.Conv2d(inner, channels, 1), nn.BatchNorm2d(channels))
+        start_normal(self.theta, self.phi, self.g, self.out[0])
         nn.init.zeros_(self.out[1].weight)  # the block starts as the identity
         nn.init.zeros_(self.out[1].bias)
         # keys that all move alike leave the softmax as it is, values and outputs that do the batch norm

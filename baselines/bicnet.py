@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ..datasets import UsageError
 from ..training.model import ModelInfo, TrainingOutput
-from ..training.recipe import Weight
+from ..training.recipe import Composition, EpochOf, ErasedScope, Precision, Weight
 from .inflated import convert_inflated, frame_maxima
 from .necks import FeatureNeck, hold_bias
 from .resnet import TINY_SETTINGS, ResNet, ResnetRecipe, load_pretrained
@@ -41,12 +41,18 @@ class BicnetRecipe(ResnetRecipe):
     train_stride: int = 4
     identities: int = 16
     tracklets: int = 4
+    epoch_of: EpochOf = "tracklets"
+    composition: Composition = "shuffled"
+    pad: int = 0
+    erase_scope: ErasedScope = "clip"
+    erase_value: tuple[float, float, float] = (0.4914, 0.4822, 0.4465)  # a mean colour, but on normalised pixels
     epochs: int = 150
     milestones: tuple[int, ...] = (40, 80, 120)
     label_smoothing: float = 0.0
     triplet_margin: float | None = 0.5
     triplet_distance: Literal["euclidean", "cosine"] = "cosine"
     test_frames: int = 8
+    precision: Precision = "fp32"
 
 
 RECIPES = {
@@ -207,8 +213,6 @@ class Bicnet(nn.Module):
         channels = self.backbone.stage_channels
         # cross-scale paths: a map of detail becomes one for each of the three context frames
         self.paths = nn.ModuleList(nn.Conv2d(c, LOW * c, 1, bias=False) for c in channels[:3])
-        for path in self.paths:
-            nn.init.zeros_(path.weight)  # training starts at the ImageNet network
         self.to(memory_format=torch.channels_last)
         # 4 x 2 cells and 8 stripes at 256 x 128
         grid = max(recipe.clip.height // 64, 1), max(recipe.clip.width // 64, 1)

@@ -44,6 +44,10 @@ TINY_SETTINGS = {
     "height": 128,
     "width": 64,
     "pad": 5,
+    "epoch_of": "identities",
+    "composition": "cameras",
+    "train_chunks": "even",
+    "warmup": "linear",
     "erase": 0.0,  # a hundred-odd steps are too few to learn from what is erased
     "optimizer": "adamw",
     "lr": 1.5e-4,
@@ -71,6 +75,13 @@ def new_part_factor(recipe: ClipRecipe, name: str) -> float:
     """What multiplies the rate of the parameter `name`: 1 in CLIP's image tower, `new_lr_factor` in what is new."""
     pretrained = name.startswith("image.") and ".adapter." not in name and ".across." not in name
     return 1.0 if pretrained else recipe.new_lr_factor
+
+
+@torch.no_grad()
+def start_cameras(embedding: Tensor | None) -> None:
+    """Fills a camera embedding [cameras, W] as training starts with it; None: there is none."""
+    if embedding is not None:
+        embedding.copy_(nn.init.trunc_normal_(torch.empty(embedding.shape), std=0.02))
 
 
 def check_heads(key: str, heads: int, width: int) -> None:

@@ -8,6 +8,7 @@ They call their ResNet inflated, but its kernels see one frame: it is a 2-D ResN
 frame's vector is the maximum over its map.
 """
 
+import math
 from collections.abc import Mapping
 
 from torch import Tensor, nn
@@ -46,6 +47,14 @@ def clip_maps(backbone: ResNet, clips: Tensor) -> Tensor:
 def frame_maxima(maps: Tensor) -> Tensor:
     """[N, C, H, W] -> float32 [N, C]: the maximum over each map."""
     return maps.amax((2, 3)).float()
+
+
+def start_normal(*layers: nn.Conv1d | nn.Conv2d) -> None:
+    """Weights of 1x1 convolutions from a normal of deviation sqrt(2 / outputs), biases zero."""
+    for layer in layers:
+        nn.init.normal_(layer.weight, std=math.sqrt(2 / layer.out_channels))
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
 
 
 def convert_inflated(state: Mapping[str, Tensor], names: Mapping[str, str] = {}) -> dict[str, Tensor]:

@@ -18,7 +18,7 @@ from ..datasets import ReidDataset
 from ..datasets.progress import progress
 from ..training.losses import smoothed_cross_entropy, supervised_contrast
 from ..training.model import FrameExtractor, TrainingOutput
-from ..training.recipe import Count, Epochs, Rate, Share, Weight
+from ..training.recipe import Count, EpochOf, Epochs, Rate, Share, Warmup, Weight
 from .clip import Clip, ClipRecipe, TextTower, new_part_factor, tokenize
 from .necks import BnNeck
 
@@ -40,9 +40,13 @@ class PromptRecipe(ClipRecipe):
 
     identities: int = 8
     tracklets: int = 4
+    epoch_of: EpochOf = "tracklets"
     bias_lr_factor: float = 2.0
     weight_decay: float = 1e-4
-    warmup_epochs: int = 10
+    # 0.19, 0.28, …, 1: both count ten epochs, and take their scheduler's step before an epoch
+    warmup: Warmup = "stair"
+    warmup_epochs: int = 9
+    warmup_factor: float = 0.19
     id_weight: float = 0.25
     pretrained: str = "openai"
 
@@ -89,11 +93,14 @@ def encode_prompts(prompts: Prompts, text: TextTower) -> Tensor:
 
 
 def prompt_rate(recipe: PromptRecipe, epoch: int) -> float:
-    """Learning rate of stage 1 in `epoch` (from 0): a linear warm-up, then a cosine to `prompt_min_lr`."""
-    warm = recipe.prompt_warmup_epochs
-    if epoch < warm:
-        return recipe.prompt_warmup_lr + (recipe.prompt_lr - recipe.prompt_warmup_lr) * epoch / warm
-    done = (epoch - warm) / max(recipe.prompt_epochs - warm, 1)
+    """Learning rate of stage 1 in `epoch` (from 0): a linear warm-up, then a cosine to `prompt_min_lr`.
+
+    As the authors' code counts: epochs from 1, and the cosine as if it had begun with the first of them.
+    """
+    warm, number = recipe.prompt_warmup_epochs, epoch + 1
+    if number < warm:
+        return recipe.prompt_warmup_lr + (recipe.prompt_lr - recipe.prompt_warmup_lr) * number / warm
+    done = number / recipe.prompt_epochs
     return recipe.prompt_min_lr + (recipe.prompt_lr - recipe.prompt_min_lr) * (1 + math.cos(math.pi * done)) / 2
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ..datasets import UsageError
 from ..training.model import ModelInfo, TrainingOutput
+from ..training.recipe import Composition, ErasedScope, Precision, TrainChunks, Warmup
 from .necks import FeatureNeck
 from .renaming import rename
 from .resnet import TINY_SETTINGS, ResNet, ResnetRecipe, load_pretrained
@@ -34,13 +35,21 @@ class PstaRecipe(ResnetRecipe):
 
     identities: int = 8
     tracklets: int = 4
+    composition: Composition = "different"
+    train_chunks: TrainChunks = "window"
+    pad: int = 0
+    erase_scope: ErasedScope = "clip"
+    erase_value: tuple[float, float, float] = (0.485, 0.456, 0.406)  # ImageNet's mean, but on normalised pixels
     epochs: int = 500
+    warmup: Warmup = "stair"
     warmup_epochs: int = 10
+    warmup_factor: float = 0.01
     milestones: tuple[int, ...] = (70, 140, 210, 310, 410)
     gamma: float = 0.3
     triplet_distance: Literal["euclidean", "cosine"] = "cosine"
     test_sampling: Literal["dense", "spread", "strided"] = "strided"
     test_frames: int = 8
+    precision: Precision = "fp32"
 
 
 RECIPES = {

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from ..datasets import UsageError
 from ..datasets.clips import ClipSpec
 from ..training.model import ModelInfo, TrainingOutput
-from ..training.recipe import Temperature, Weight
-from .inflated import ClipBlock, clip_maps, convert_inflated, frame_maxima
+from ..training.recipe import Composition, EpochOf, ErasedScope, Precision, Temperature, Weight
+from .inflated import ClipBlock, clip_maps, convert_inflated, frame_maxima, start_normal
 from .necks import FeatureNeck
 from .resnet import TINY_SETTINGS, ResNet, ResnetRecipe, load_pretrained
 
@@ -40,12 +40,18 @@ class SinetRecipe(ResnetRecipe):
     clip: ClipSpec = ClipSpec(frames=4)
     identities: int = 8
     tracklets: int = 4
+    epoch_of: EpochOf = "tracklets"
+    composition: Composition = "shuffled"
+    pad: int = 0
+    erase_scope: ErasedScope = "place"
+    erase_value: tuple[float, float, float] = (0.4914, 0.4822, 0.4465)  # a mean colour, but on normalised pixels
     lr: float = 3e-4
     epochs: int = 160
     milestones: tuple[int, ...] = (40, 80, 120)
     label_smoothing: float = 0.0
     triplet_distance: Literal["euclidean", "cosine"] = "cosine"
     test_frames: int = 4
+    precision: Precision = "fp32"
 
 
 RECIPES = {
@@ -93,6 +99,9 @@ class IntegrationDistribution(ClipBlock):
         self.thw_reduction = nn.Sequential(nn.Conv1d(places, few, 1, bias=False), nn.BatchNorm1d(few))
         self.thw_expansion = nn.Conv1d(few, places, 1)
         self.chl_expansion = nn.Conv2d(narrow, channels, 1)
+        start_normal(self.chl_reduction[0], self.thw_reduction[0], self.thw_expansion)
+        nn.init.zeros_(self.chl_expansion.weight)  # the block starts as the identity
+        nn.init.zeros_(self.chl_expansion.bias)
 
     def forward(self, x: Tensor, frames: int) -> Tensor:
         """[B*T, C, H, W], T -> the same shape."""

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ..datasets import UsageError
 from ..datasets.clips import ClipSpec
 from ..training.model import ModelInfo, TrainingOutput
-from ..training.recipe import Count, Share, Weight
+from ..training.recipe import Composition, Count, Precision, Share, Weight
 from .necks import BnNeck, hold_bias
 from .renaming import rename
 from .resnet import TINY_SETTINGS, Bottleneck, ResNet, ResnetRecipe, load_pretrained
@@ -39,6 +39,8 @@ class StmnRecipe(ResnetRecipe):
     clip: ClipSpec = ClipSpec(frames=6)
     identities: int = 8
     tracklets: int = 4
+    composition: Composition = "drawn"
+    pad: int = 0
     lr: float = 1e-4
     weight_decay: float = 1e-5
     epochs: int = 200
@@ -48,6 +50,7 @@ class StmnRecipe(ResnetRecipe):
     test_sampling: Literal["dense", "spread", "strided"] = "strided"
     test_frames: int = 6
     test_flip: bool = True
+    precision: Precision = "fp32"
 
 
 RECIPES = {
@@ -107,10 +110,8 @@ class Memory(nn.Module):
 
     def __init__(self, slots: int, query: int, value: int) -> None:
         super().__init__()
-        self.key = nn.Parameter(torch.empty(slots, query))
-        self.value = nn.Parameter(torch.empty(slots, value))
-        nn.init.kaiming_uniform_(self.key)
-        nn.init.kaiming_uniform_(self.value)
+        self.key = nn.Parameter(torch.randn(slots, query))
+        self.value = nn.Parameter(torch.randn(slots, value))
 
     def match(self, queries: Tensor) -> Tensor:
         """[..., D] -> matching probabilities [..., S] of the slots.
@@ -164,6 +165,7 @@ class TemporalMemory(Memory):
 
     def __init__(self, slots: int, channels: int, frames: int) -> None:
         super().__init__(slots, channels, frames)
+        nn.init.uniform_(self.value)
         self.lstm = nn.LSTM(channels, channels, batch_first=True)
 
     def forward(self, vectors: Tensor, queries: Tensor) -> tuple[Tensor, Tensor]:

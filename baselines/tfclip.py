@@ -21,7 +21,7 @@ from ..datasets import ReidDataset
 from ..datasets.clips import ClipSpec
 from ..training.losses import smoothed_cross_entropy
 from ..training.model import FrameExtractor, ModelInfo, TrainingOutput
-from ..training.recipe import Count, Share, Weight
+from ..training.recipe import Composition, Count, EpochOf, ErasedFill, Share, TrainChunks, Warmup, Weight
 from .clip import (
     TINY_SETTINGS,
     Attention,
@@ -32,6 +32,7 @@ from .clip import (
     check_heads,
     load_clip,
     new_part_factor,
+    start_cameras,
 )
 from .clip_memory import follow, identity_memory
 from .necks import BnNeck, hold_bias
@@ -42,8 +43,7 @@ from .renaming import rename
 class TfclipRecipe(ClipRecipe):
     """The authors' configuration: Adam 5e-6, x0.1 at 30, 50 and 70 of 80 epochs, 4 identities x 4 clips of 8 frames."""
 
-    # as their loaders do, whatever their configuration says
-    clip: ClipSpec = ClipSpec()
+    clip: ClipSpec = ClipSpec()  # as their loaders normalise, whatever their configuration says
     camera_weight: Weight = 1.0  # of the camera embedding in the class token; 0 builds the model without it
     memory: bool = True  # cross-entropy of the video against the memory
     memory_momentum: Share = 1.0  # 1: frozen, as published; see clip_memory.follow
@@ -57,12 +57,18 @@ class TfclipRecipe(ClipRecipe):
 
     identities: int = 4
     tracklets: int = 4
-    pad: int = 10
+    epoch_of: EpochOf = "tracklets"
+    composition: Composition = "different"
+    train_chunks: TrainChunks = "filled"
+    pad: int = 0
+    erase_area: tuple[float, float] = (0.02, 0.2)
+    erase_fill: ErasedFill = "colour"
     lr: float = 5e-6
     bias_lr_factor: float = 2.0
     weight_decay: float = 1e-4
     epochs: int = 80
     milestones: tuple[int, ...] = (30, 50, 70)
+    warmup: Warmup = "stair"
     warmup_epochs: int = 10
     id_weight: float = 0.25
     pretrained: str = "openai"
@@ -96,6 +102,7 @@ INFO = ModelInfo(
     paper="arXiv 2312.09627",
     backbone="CLIP ViT-B/16",
     licence="MIT",
+    version=2,  # trained as the authors trained
     parity="authors' code with made-up weights: feature, SSP, video-to-memory scores and losses within 1e-4",
 )
 
@@ -117,8 +124,7 @@ class ContextAttention(nn.Module):
             projection(tokens).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for projection, tokens in ((self.q_proj, x), (self.k_proj, context), (self.v_proj, context))
         )
-        dropout = self.dropout if self.training else 0.0
-        y = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout).transpose(1, 2).flatten(2)
+        y = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
         return F.dropout(self.proj(y), self.dropout, self.training)
 
 
@@ -131,7 +137,11 @@ class SspLayer(nn.Module):
         self.cross_attn = ContextAttention(width, heads, dropout)
         self.norm1, self.norm2, self.norm3 = LayerNorm(width), LayerNorm(width), LayerNorm(width)
         self.mlp = nn.Sequential(
-            nn.Linear(width, 4 * width), QuickGELU(), nn.Dropout(dropout), nn.Linear(4 * width, width)
+            nn.Linear(width, 4 * width),
+            QuickGELU(),
+            nn.Dropout(dropout),
+            nn.Linear(4 * width, width),
+            nn.Dropout(dropout),
         )
 
     def forward(self, x: Tensor, video: Tensor) -> Tensor:
@@ -151,6 +161,11 @@ class SequenceSpecificPrompt(nn.Module):
         self.memory_in = nn.Sequential(LayerNorm(embed), nn.Linear(embed, embed))
         self.layers = nn.ModuleList(SspLayer(embed, heads, dropout) for _ in range(layers))
         self.out = nn.Sequential(LayerNorm(embed), nn.Linear(embed, embed))
+        for layer in self.modules():
+            if isinstance(layer, nn.Linear):
+                nn.init.trunc_normal_(layer.weight, std=0.02)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
         hold_bias(*self.out)  # it would raise a clip's scores of all identities alike
 
     def forward(self, memory: Tensor, tokens: Tensor) -> Tensor:
@@ -193,7 +208,7 @@ class Tfclip(nn.Module):
         self.image = clip.image
         self.cameras = self.ssp = self.tmd = None
         if recipe.camera_weight:
-            # from zero: a camera that training never saw, or a checkpoint without the embedding, changes nothing
+            # zero until `prepare` starts it, so that a checkpoint without the embedding changes nothing
             self.cameras = nn.Parameter(torch.zeros(max(num_cameras, 1), width))
         if recipe.memory:
             self.register_buffer("memory", torch.zeros(num_classes, embed))
@@ -258,7 +273,8 @@ class Tfclip(nn.Module):
         return torch.cat(list(self.features(clips, cameras)[0].values()), dim=1)
 
     def prepare(self, dataset: ReidDataset, extract: FrameExtractor) -> None:
-        """CLIP-Memory from all training frames, without camera embedding."""
+        """CLIP-Memory from all training frames, without camera embedding; and where the camera embedding starts."""
+        start_cameras(self.cameras)
         if not self.recipe.memory:
             return
         mode = self.training

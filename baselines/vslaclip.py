@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ..datasets.clips import ClipSpec
 from ..training.losses import supervised_contrast
 from ..training.model import ModelInfo, TrainingOutput
-from ..training.recipe import Count, Weight
+from ..training.recipe import Composition, Count, ErasedScope, Weight
 from .clip import (
     TINY_SETTINGS,
     Attention,
@@ -39,12 +39,13 @@ CAMERA_BLOCKS = 9  # of the camera prompt: the first nine, as in the authors' co
 
 @dataclass(frozen=True, kw_only=True)
 class VslaclipRecipe(PromptRecipe):
-    """The authors' configuration: Adam 1e-4 for adapters and heads, x0.1 at 60 and 90 of 120 epochs."""
+    """The authors' configuration: Adam 1e-4 for adapters and heads, x0.1 at 59 and 89 of 120 epochs."""
 
     clip: ClipSpec = ClipSpec()
     adapters: bool = True
     adapter_width: Count = 256
     adapter_heads: Count = 4
+    adapter_start: Literal["uniform", "zero"] = "uniform"  # what adapters add; zero: the tower starts as CLIP
     frozen: bool = True  # CLIP's own parameters in the image tower; without adapters they train in any case
     camera_prompt: bool = False  # a learned token a camera in the attention of the first nine blocks
     contrast_weight: Weight = 1.0  # of the supervised contrast with the texts, in both directions
@@ -53,8 +54,12 @@ class VslaclipRecipe(PromptRecipe):
     weight_decay: float = 2.5e-4
     bias_weight_decay: float | None = 1e-4
     triplet_distance: Literal["euclidean", "cosine"] = "cosine"
+    composition: Composition = "shuffled"
+    pad: int = 0
+    erase_scope: ErasedScope = "place"
+    erase_value: tuple[float, float, float] = (0.4914, 0.4822, 0.4465)  # a mean colour, but on normalised pixels
     epochs: int = 120
-    milestones: tuple[int, ...] = (60, 90)
+    milestones: tuple[int, ...] = (59, 89)
     test_sampling: Literal["dense", "spread", "strided"] = "spread"  # their tests read one clip of T frames a tracklet
 
 
@@ -62,7 +67,14 @@ RECIPES = {
     "full": VslaclipRecipe(),
     # the tiny tower was pretrained for minutes only: it trains too
     "tiny": VslaclipRecipe().changed(
-        **TINY_SETTINGS, identities=4, prompt_epochs=30, prompt_lr=3e-3, adapter_width=64, adapter_heads=2, frozen=False
+        **TINY_SETTINGS,
+        identities=4,
+        prompt_epochs=30,
+        prompt_lr=3e-3,
+        adapter_width=64,
+        adapter_heads=2,
+        adapter_start="zero",
+        frozen=False,
     ),
 }
 
@@ -88,8 +100,6 @@ class FrameAdapter(nn.Module):
         self.down = nn.Linear(width, inner)
         self.attn = Attention(inner, heads)
         self.up = nn.Linear(inner, width)
-        nn.init.zeros_(self.up.weight)  # the tower starts as CLIP
-        nn.init.zeros_(self.up.bias)
 
     def forward(self, x: Tensor, frames: int) -> Tensor:
         """[B*T, L, W] -> [B*T, L, W]"""
@@ -107,8 +117,6 @@ class TokenAdapter(nn.Module):
         self.down = nn.Linear(width, inner)
         self.gelu = QuickGELU()
         self.up = nn.Linear(inner, width)
-        nn.init.zeros_(self.up.weight)
-        nn.init.zeros_(self.up.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, L, W] -> [N, L, W]"""
@@ -166,6 +174,11 @@ class Vslaclip(PromptedClip):
             check_heads("adapter_heads", recipe.adapter_heads, recipe.adapter_width)
             self.image = AdapterTower(clip.config, recipe.adapter_width, recipe.adapter_heads)
             self.image.load_state_dict(clip.image.state_dict(), strict=False)
+            if recipe.adapter_start == "zero":
+                for adapter in self.image.modules():
+                    if isinstance(adapter, FrameAdapter | TokenAdapter):
+                        nn.init.zeros_(adapter.up.weight)
+                        nn.init.zeros_(adapter.up.bias)
             if recipe.frozen:
                 for name, parameter in self.image.named_parameters():
                     parameter.requires_grad_(".across." in name or ".adapter." in name)

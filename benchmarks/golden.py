@@ -23,6 +23,9 @@ from torch import Tensor, nn
 from reidkit.training import zoo
 from reidkit.training.recipe import override
 
+# what the figures were made with, where it is no default
+WITH = {"clipreid": ("camera_weight=1",)}
+
 
 def fill(name: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
     """The float32 values of one entry: normal numbers from a PCG64 seeded by the name's crc32 plus `seed`.
@@ -105,7 +108,7 @@ class Golden:
     def model(self, *overrides: str, extra: list | None = None) -> nn.Module:
         """Ours at full size in eval mode; `extra` are further entries of the state dict [name, shape, type]."""
         source = zoo.module(self.name)
-        recipe = override(zoo.recipe(self.name, "full"), ["pretrained=", *overrides])
+        recipe = override(zoo.recipe(self.name, "full"), ["pretrained=", *WITH.get(self.name, ()), *overrides])
         ours = source.build(recipe, self.meta["num_classes"], self.meta.get("camera_num", 1))
         entries = [*self.meta["state_dict"], *(extra or [])]
         weights = source.convert({name: self.fill(name, shape) for name, shape, *_ in entries})

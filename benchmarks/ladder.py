@@ -128,13 +128,15 @@ def _extract(take: Take, boxes: Detected, embedder: Embedder, out: Path) -> Sour
 
 def _linked(works: list[SourceWork], truth: Mapping[str, pl.DataFrame], confidence: float) -> dict:
     """The build's scores."""
-    tables, most = [], 0
+    tables, tracks, most = [], {}, 0
     for event in dict.fromkeys(work.take.source.event for work in works):
-        table = propose([work for work in works if work.take.source.event == event], EventSettings()).tracklets
+        proposals = propose([work for work in works if work.take.source.event == event], EventSettings())
+        table = proposals.tracklets
+        tracks |= proposals.tracks
         numbered = pl.when(pl.col("cluster") >= 0).then(pl.col("cluster") + most).otherwise(pl.col("cluster"))
         tables.append(table.with_columns(identity=numbered))
         most += int(table["cluster"].max() or 0) + 1
-    return score_build(works, pl.concat(tables), truth, confidence, shared_ids=True).total
+    return score_build(works, pl.concat(tables), tracks, truth, confidence, shared_ids=True).total
 
 
 def _known(works: list[SourceWork], truth: Mapping[str, pl.DataFrame], boxes: Mapping[str, pl.DataFrame]) -> dict:

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from golden import fill, float64  # these two are beside this file
+from golden import WITH, fill, float64  # these two are beside this file
 from machine import describe
 from torch import Tensor, nn
 
@@ -41,7 +41,7 @@ SCALES = {
     "psta": {"TRAG.gg_temporal.0.weight": 0.0625, "SRAG.gg_spatial.0.weight": 0.0625},
     "vslaclip": {"dat.up.weight": 0.25, "dat_cross.up.weight": 0.25},
 }
-OVERRIDES = {"tfclip": ("ssp_dropout=0",)}
+OVERRIDES = {"tfclip": ("ssp_dropout=0",), **WITH}
 KINDS = ("loss", "gradient", "update", "running statistic")
 
 

@@ -24,7 +24,17 @@ from ..datasets import ReidDataset
 from ..datasets.progress import say
 from ..training.losses import smoothed_cross_entropy
 from ..training.model import FrameExtractor, ModelInfo, TrainingOutput
-from ..training.recipe import Count, Share, Temperature, Weight
+from ..training.recipe import (
+    Composition,
+    Count,
+    EpochOf,
+    ErasedFill,
+    Share,
+    Temperature,
+    TrainChunks,
+    Warmup,
+    Weight,
+)
 from .captions import CaptionBank, EncodedCaption, captions_by_identity, encode_clip, encode_words
 from .memory import thin
 from .refinement import CaptionGuidedRefinement
@@ -33,7 +43,7 @@ from .tfe import TokenExtraction
 
 @dataclass(frozen=True, kw_only=True)
 class CgclipRecipe(ClipRecipe):
-    """TF-CLIP's schedule (Adam 5e-6, x0.1 at 30, 50 and 70 of 80 epochs, 4 identities x 4 clips) and our choices."""
+    """TF-CLIP's batches, augmentation and schedule (Adam 5e-6, x0.1 at 30, 50 and 70 of 80 epochs) and our choices."""
 
     # TFE
     tfe: bool = True  # False: the mean of all the clip's tokens takes its place
@@ -65,12 +75,18 @@ class CgclipRecipe(ClipRecipe):
 
     identities: int = 4
     tracklets: int = 4
+    epoch_of: EpochOf = "tracklets"
+    composition: Composition = "different"
+    train_chunks: TrainChunks = "filled"
     pad: int = 0
+    erase_area: tuple[float, float] = (0.02, 0.2)
+    erase_fill: ErasedFill = "colour"
     lr: float = 5e-6
     bias_lr_factor: float = 2.0
     weight_decay: float = 1e-4
     epochs: int = 80
     milestones: tuple[int, ...] = (30, 50, 70)
+    warmup: Warmup = "stair"
     warmup_epochs: int = 10
     id_weight: float = 0.25
     pretrained: str = "openai"
@@ -106,6 +122,7 @@ INFO = ModelInfo(
     paper="arXiv 2604.07740",
     backbone="CLIP ViT-B/16",
     licence="-",
+    version=2,  # TF-CLIP's epoch, batches and augmentation as its authors have them
 )
 
 

@@ -11,7 +11,7 @@ from .terminal import print_json
 
 SPLITS = ("auto", "event", "identity", "test")
 PROTOCOLS = ("auto", "video-reid", "single-camera-views")
-TRACKERS = ("looks", "bytetrack", "ocsort", "botsort", "cbiou")
+TRACKERS = ("looks", "bytetrack", "ocsort", "botsort", "cbiou", "mcbyte")
 
 
 @click.command()
@@ -21,6 +21,12 @@ TRACKERS = ("looks", "bytetrack", "ocsort", "botsort", "cbiou")
 )
 @click.option("--name", default="", help="Name of the dataset [default: the folder's].")
 @click.option("--detector", default="yolo11m.pt", show_default=True, help="Ultralytics name, .pt, .onnx, or simulated.")
+@click.option("--flip-test", is_flag=True, help="Detect in mirrored frames, too, and fuse the boxes: twice the time.")
+@click.option(
+    "--drop-duplicates/--keep-duplicates",
+    default=None,
+    help="Second boxes on one person. [default: dropped, but by simulated]",
+)
 @click.option(
     "--embedder", default="clip", show_default=True, help="clip, simulated, a re-ID .onnx, or a run's folder."
 )
@@ -43,6 +49,8 @@ def build_dataset(
     out: Path | None,
     name: str,
     detector: str,
+    flip_test: bool,
+    drop_duplicates: bool | None,
     embedder: str,
     tracker: str,
     protocol: str,
@@ -73,7 +81,7 @@ def build_dataset(
     settings = BuildSettings(
         name=name,
         protocol=protocol,
-        footage=FootageSettings(tracker=tracker),
+        footage=FootageSettings(tracker=tracker, flip_test=flip_test, drop_duplicates=drop_duplicates),
         event=EventSettings(link=LinkSettings(people=people)),
         split=SplitSettings(by=by, test_share=test_share, seed=seed),
         max_loss=max_loss,

@@ -1,10 +1,12 @@
-"""`reidkit export DIR -o OUT --format mars|mevid|market|…`: a dataset in the formats of others."""
+"""Out and in: `reidkit export DIR -o OUT --format mars|mevid|market|…`, `reidkit import DIR FILE`."""
 
 import dataclasses
+from collections import Counter
 from pathlib import Path
 
 import click
 
+from ..datasets.errors import UsageError
 from .options import JSON
 from .terminal import print_json, tell
 
@@ -31,3 +33,36 @@ def export(dataset: Path, out: Path, format_: str, as_json: bool) -> None:
     tell(f"{out}: {counts['identities']} identities, {counts['tracklets']} tracklets, {counts['crops']} crops.")
     for name, number in done.left_out.items():
         tell(f"Left out, as {done.format} has no place for them: {number} {name}.")
+
+
+@click.command("import")
+@click.argument("dataset", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--event", help="Event that the file is of. [default: as its name says]")
+@click.option("--camera", help="Camera that the file is of.")
+@click.option("--same-ids", is_flag=True, help="MOTChallenge: ids are the dataset's identities, as export writes them.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be decided.")
+@JSON
+def import_(
+    dataset: Path, file: Path, event: str | None, camera: str | None, same_ids: bool, dry_run: bool, as_json: bool
+) -> None:
+    """Tracks or identities that were corrected elsewhere, as review decisions.
+
+    FILE is a CVAT for video 1.1 XML, a MOTChallenge gt.txt, a folder of them, or a CSV with columns tracklet and
+    identity. Boxes are matched to the tracklets by overlap and time; what differs goes into DATASET/decisions.jsonl.
+    """
+    if (event is None) != (camera is None):
+        raise UsageError("--event and --camera go together: give both, or neither.")
+    from ..toolkit.review.corrections import import_corrections
+
+    place = None if event is None or camera is None else (event, camera)
+    found = import_corrections(dataset, file, place=place, same_ids=same_ids, dry_run=dry_run)
+    kinds = Counter(decision.do for decision in found.decisions)
+    if as_json:
+        print_json({"path": str(dataset), "tracklets": found.tracklets, "decisions": kinds, "leaks": found.leaks})
+        return
+    listed = ", ".join(f"{number} {do}" for do, number in sorted(kinds.items())) or "nothing to change"
+    tell(f"{found.tracklets} tracklets looked at: {listed}{' (nothing written)' if dry_run else ''}.")
+    if found.leaks:
+        listed = ", ".join(map(str, found.leaks))
+        tell(f"Now in train and test: identities {listed}. `reidkit check` fails until that is undone.")

@@ -1,5 +1,6 @@
 """Look at a dataset: `reidkit inspect DIR`, `reidkit check DIR`."""
 
+import dataclasses
 from pathlib import Path
 
 import click
@@ -12,9 +13,14 @@ from .terminal import print_json, show, tell
 @click.command()
 @click.argument("dataset", type=click.Path(path_type=Path))
 @click.option("--sheet", type=click.Path(path_type=Path), help="Write the contact sheet to this .jpg or .png.")
+@click.option("--html", type=click.Path(path_type=Path), help="Write the dataset's card to this .html.")
+@click.option("--croissant", type=click.Path(path_type=Path), help="Write Croissant 1.1 metadata to this .json.")
 @JSON
-def inspect(dataset: Path, sheet: Path | None, as_json: bool) -> None:
-    """What a dataset holds; its contact sheet."""
+def inspect(dataset: Path, sheet: Path | None, html: Path | None, croissant: Path | None, as_json: bool) -> None:
+    """What a dataset holds; its contact sheet, its card, its metadata.
+
+    The card and the metadata take what only the makers know from DATASET/datasheet.toml, and name what is missing.
+    """
     if sheet is not None and sheet.suffix.lower() not in (".jpg", ".jpeg", ".png"):
         raise UsageError(f"'{sheet}' is no picture that can be written; end it with .jpg or .png.")
     from ..datasets.own import frame_table, tracklet_table
@@ -25,8 +31,10 @@ def inspect(dataset: Path, sheet: Path | None, as_json: bool) -> None:
     pages = []
     if sheet is not None:
         pages = write_sheets(dataset, sheet, tracklet_table(dataset), frame_table(dataset))
+    missing = _write_card(dataset, html, croissant)
     if as_json:
-        print_json({**facts, "sheets": [str(page) for page in pages]})
+        asked = {"datasheet_missing": sorted(missing)} if html or croissant else {}
+        print_json({**facts, "sheets": [str(page) for page in pages], **asked})
         return
     print_counts(facts["name"], facts["protocol"], facts)
     cameras = facts["camera_names"]
@@ -44,28 +52,53 @@ def inspect(dataset: Path, sheet: Path | None, as_json: bool) -> None:
         tell(note)
     for page in pages:
         tell(f"Contact sheet: {page}")
+    for what, path in (("Card", html), ("Croissant metadata", croissant)):
+        if path is not None:
+            tell(f"{what}: {path}")
+    for key, question in missing.items():
+        tell(f"Not answered in datasheet.toml: {key}. {question}")
+
+
+def _write_card(dataset: Path, html: Path | None, croissant: Path | None) -> dict[str, str]:
+    """Writes the card and the metadata where they are wanted; returns the datasheet's open questions, by key."""
+    if html is None and croissant is None:
+        return {}
+    from ..datasets.files import write_atomic, write_json
+    from ..toolkit.card.croissant import croissant as metadata
+    from ..toolkit.card.datasheet import read_datasheet
+    from ..toolkit.card.page import card_page
+
+    if html is not None:
+        write_atomic(html, card_page(dataset))
+    if croissant is not None:
+        write_json(croissant, metadata(dataset))
+    return read_datasheet(dataset).missing()
 
 
 @click.command()
 @click.argument("dataset", type=click.Path(path_type=Path))
 @JSON
 def check(dataset: Path, as_json: bool) -> None:
-    """Verify a dataset's files, splits and fingerprint."""
-    from ..toolkit.check import check as find_problems
+    """Verify a dataset: files, crops, sides of the split, queries, balance, captions, review decisions.
+
+    DATASET is one of ours, or MARS, LS-VID, iLIDS-VID or a folder laid out like one of them. Exit code 1 where anything
+    is wrong.
+    """
+    from ..toolkit.check import find_problems
 
     problems = find_problems(dataset)
     if as_json:
-        print_json({"path": str(dataset), "problems": problems})
+        print_json({"path": str(dataset), "problems": [dataclasses.asdict(problem) for problem in problems]})
     else:
         for problem in problems:
-            tell(problem)
+            tell(problem.text)
     if problems:
         raise ReidkitError(
             f"'{dataset}' has {len(problems)} {'problem' if len(problems) == 1 else 'problems'}. "
             "Copy it again, or run its build command again."
         )
     if not as_json:
-        tell(f"'{dataset}' is whole: every file, crop, count and the fingerprint agree.")
+        tell(f"'{dataset}' is whole and fit for use: files, crops, sides, queries, balance, captions, decisions.")
 
 
 def print_counts(name: str, protocol: str, counts: dict) -> None:

@@ -18,6 +18,7 @@ COMMANDS = {
     "inspect": (".inspect:inspect", "What a dataset holds; its contact sheet."),
     "check": (".inspect:check", "Verify a dataset's files, splits and fingerprint."),
     "export": (".export:export", "A dataset in the formats of others: MARS, Market, MOT, CVAT, …"),
+    "import": (".export:import_", "Tracks or identities corrected elsewhere, as review decisions."),
     "caption": (".caption:caption", "Write captions for a dataset's people."),
     "run": (".run:run", "Train and test models on benches."),
     "evaluate": (".evaluate:evaluate", "Test a trained model, ours or the authors' weights."),

@@ -23,7 +23,16 @@ from .clips import ClipSpec
 from .errors import UsageError, choices
 from .images import crop
 from .prefetch import prefetch_map
-from .sampling import chunk_sample, dense_clips, identity_batches, middle_frames, stride_sample, strided_clips
+from .sampling import (
+    Composition,
+    EpochOf,
+    TrainChunks,
+    clip_sample,
+    dense_clips,
+    identity_batches,
+    middle_frames,
+    strided_clips,
+)
 from .tracklet import Frames, ReidDataset, Tracklet
 
 CACHE_BYTES = 1_500_000_000  # the train set is kept decoded in memory when it fits
@@ -67,9 +76,11 @@ class TrainLoader:
         spec: T, and the pixels' size.
         identities: P; lowered to the number of training identities where there are fewer.
         tracklets: K.
+        epoch_of, composition: what an epoch and a batch are made of, see `identity_batches`.
         seed: with the epoch's number it decides every draw.
         workers: decoding threads; 0 decodes in the caller's thread.
-        stride: frames from one frame of a clip to the next; 0 takes one from each of T equal chunks of the tracklet.
+        stride: frames from one frame of a clip to the next; 0 takes one from each of T chunks of the tracklet.
+        chunks: which chunks, see `clip_sample`.
         rank, world: this process' share of the batches in data-parallel training; every rank gets as many.
 
     Raises:
@@ -85,7 +96,10 @@ class TrainLoader:
         tracklets: int,
         seed: int,
         workers: int,
+        epoch_of: EpochOf = "identities",
+        composition: Composition = "cameras",
         stride: int = 0,
+        chunks: TrainChunks = "even",
         rank: int = 0,
         world: int = 1,
     ) -> None:
@@ -94,15 +108,30 @@ class TrainLoader:
         self.train = dataset.train
         self.labels = np.array([dataset.label_of[t.identity] for t in self.train])
         self.cameras = np.array([t.camera for t in self.train])
-        self.spec, self.identities, self.tracklets, self.stride = spec, identities, tracklets, stride
+        self.spec, self.identities, self.tracklets = spec, identities, tracklets
+        self.epoch_of: EpochOf = epoch_of
+        self.composition: Composition = composition
+        self.stride = stride
+        self.chunks: TrainChunks = chunks
         self.seed, self.workers, self.rank, self.world = seed, workers, rank, world
         total = sum(len(t.frames) for t in self.train) * 3 * spec.height * spec.width
         self.cache = _Cache(self.train, spec.height, spec.width) if total <= CACHE_BYTES else None
 
-    def __len__(self) -> int:
-        """Batches an epoch, for this rank."""
-        batches = -(-len(set(self.labels.tolist())) // self.identities)
-        return -(-batches // self.world)
+    def _batches(self, epoch: int) -> list[np.ndarray]:
+        return identity_batches(
+            self.labels,
+            self.identities,
+            self.tracklets,
+            self.seed,
+            epoch,
+            self.cameras,
+            epoch_of=self.epoch_of,
+            composition=self.composition,
+        )
+
+    def steps(self, epoch: int) -> int:
+        """Batches in epoch `epoch`, for this rank. Where identities run out of tracklets by chance, epochs differ."""
+        return -(-len(self._batches(epoch)) // self.world)
 
     def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yields clips uint8 [P*K, T, 3, H, W], labels int64 [P*K], cameras int64 [P*K].
@@ -110,8 +139,9 @@ class TrainLoader:
         Raises:
             UsageError: an image is broken; the tracklet is named.
         """
-        batches = identity_batches(self.labels, self.identities, self.tracklets, self.seed, number, self.cameras)
-        places = [i % len(batches) for i in range(self.rank, len(self) * self.world, self.world)]
+        batches = self._batches(number)
+        steps = -(-len(batches) // self.world)
+        places = [i % len(batches) for i in range(self.rank, steps * self.world, self.world)]
         spec = self.spec
 
         def make(place: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -120,10 +150,7 @@ class TrainLoader:
             for slot, index in enumerate(batch):
                 rng = np.random.default_rng([self.seed, number, place, slot])
                 tracklet = self.train[index]
-                if self.stride:
-                    chosen = stride_sample(len(tracklet.frames), spec.frames, self.stride, rng)
-                else:
-                    chosen = chunk_sample(len(tracklet.frames), spec.frames, rng)
+                chosen = clip_sample(len(tracklet.frames), spec.frames, rng, stride=self.stride, chunks=self.chunks)
                 if self.cache is not None:
                     clips[slot] = self.cache.get(int(index), chosen)
                 else:

@@ -27,9 +27,10 @@ from .camera_path import IDENTITY, CameraPath
 from .detect import TRACK_CONFIDENCE, Detector
 from .embed import Embedder
 from .looks import Looks
+from .refine import refined
 from .settings import FootageSettings
 from .sources import Box, Source
-from .track import BOX, annotated_tracks, cut_ambiguous, track_boxes
+from .track import BOX, MCBYTE, annotated_tracks, cut_ambiguous, track_boxes
 from .tracking import FollowSettings, by_frame, looks_of, track_people
 from .video import DecodeCount, Frame, FrameReader, Segment, Take, segments
 from .work import REVISION, Count, read_piece, work_key, write_piece
@@ -49,12 +50,14 @@ DETECTION_COLUMNS = {
 
 
 class DetectionFacts(TypedDict):
-    """The counts of one segment: its frames that were expected, read and damaged, and the boxes found."""
+    """The counts of one segment: its frames that were expected, read and damaged, the boxes found, and those that were
+    dropped as second boxes on a person."""
 
     expected: Count
     read: Count
     damaged: Count
     boxes: Count
+    duplicates: Count
 
 
 class MotionFacts(TypedDict):
@@ -95,7 +98,7 @@ class BoxSource(Protocol):
     def detector(self) -> Detector | None: ...
 
     def settle(self, settings: FootageSettings) -> FootageSettings:
-        """The settings with a confidence where they leave it open."""
+        """The settings with the detector's own values where they leave them open."""
         ...
 
     def follow(self, take: Take, settings: FootageSettings, home: Path) -> Followed:
@@ -127,10 +130,12 @@ def box_source(
 
 
 def settled(settings: FootageSettings, detector: Detector | None) -> FootageSettings:
-    """The settings with the detector's confidence where they leave it open."""
-    if settings.confidence is not None:
-        return settings
-    return replace(settings, confidence=getattr(detector, "track_confidence", TRACK_CONFIDENCE))
+    """The settings with the detector's own values where they leave them open."""
+    own = {
+        "confidence": getattr(detector, "track_confidence", TRACK_CONFIDENCE),
+        "drop_duplicates": getattr(detector, "drop_duplicates", True),
+    }
+    return replace(settings, **{name: value for name, value in own.items() if getattr(settings, name) is None})
 
 
 class Annotated:
@@ -185,8 +190,8 @@ class Detected:
         if moving:
             say(f"{take.source.key}: the camera moves in {moving / len(steps):.0%} of the frames, {cuts} cuts of scene")
         counts = {
-            "boxes": number,
-            "boxes_ignored": number - int(kept["x1"].is_not_null().sum()),
+            **number,
+            "boxes_ignored": number["boxes"] - int(kept["x1"].is_not_null().sum()),
             **decoded.named(),
             "frames_camera_moved": int(moving),
             "scene_cuts": int(cuts),
@@ -207,22 +212,24 @@ class Detected:
 
     def _detect(
         self, take: Take, settings: FootageSettings, folder: Path
-    ) -> tuple[pl.DataFrame, np.ndarray, int, DecodeCount]:
-        """All detections of a take by frame, the camera's steps [F, 2, 3] in those frames, how many boxes they are,
-        and the frames that were decoded for them."""
-        tables, moves, decoded, boxes = [], [], DecodeCount(), 0
+    ) -> tuple[pl.DataFrame, np.ndarray, dict[str, int], DecodeCount]:
+        """All detections of a take by frame, the camera's steps [F, 2, 3] in those frames, how many boxes they are and
+        how many second ones were dropped, and the frames that were decoded for them."""
+        detector = refined(self.detector, flip_test=settings.flip_test, drop_duplicates=bool(settings.drop_duplicates))
+        tables, moves, decoded, number = [], [], DecodeCount(), {"boxes": 0, "boxes_duplicate": 0}
         with progress(f"{take.source.key}: detect", total=take.frame_count, unit="frames") as advance:
             for piece in segments(take, settings.segment_seconds):
                 table, moved, done = detect_segment(
-                    take.source, piece, self.detector, folder, advance, threads=self._threads
+                    take.source, piece, detector, folder, advance, threads=self._threads
                 )
                 tables.append(table)
                 moves.append(moved)
                 decoded += DecodeCount(done["expected"], done["read"], done["damaged"])
-                boxes += done["boxes"]
+                number["boxes"] += done["boxes"]
+                number["boxes_duplicate"] += done["duplicates"]
         # A decoder may give out frames late after damage.
         found = pl.concat(tables).sort("frame", maintain_order=True)
-        return found, joined(moves, found["frame"].unique().sort().to_numpy()), boxes, decoded
+        return found, joined(moves, found["frame"].unique().sort().to_numpy()), number, decoded
 
 
 def _follow_by_boxes(
@@ -237,10 +244,33 @@ def _follow_by_boxes(
         confidence=settings.confidence,
         max_gap=settings.max_gap,
         camera=camera,
+        picture_of=_pictures(take) if settings.tracker == MCBYTE else None,
     )
     boxes, inside = int(found["x1"].is_not_null().sum()), len(tracks)
     tracks, cuts = cut_ambiguous(tracks, found, camera)
     return tracks, {"boxes_untracked": boxes - inside, "cuts_ambiguous": cuts}
+
+
+def _pictures(take: Take) -> Callable[[int], np.ndarray | None]:
+    """Gives a take's frames at full size, one after the other, by their index; None for one that doesn't decode."""
+    frames = iter(FrameReader(take.source))
+    waiting: dict[int, np.ndarray] = {}
+
+    def picture(index: int) -> np.ndarray | None:
+        while index not in waiting:
+            frame = next(frames, None)
+            if frame is None:
+                return None
+            if frame.index >= index:
+                waiting[frame.index] = frame.image
+            if frame.index > index:
+                break
+        found = waiting.pop(index, None)
+        for old in [number for number in waiting if number < index]:
+            del waiting[old]
+        return found
+
+    return picture
 
 
 def detection_key(take: Take, detector: Detector, settings: FootageSettings) -> str:
@@ -253,6 +283,8 @@ def detection_key(take: Take, detector: Detector, settings: FootageSettings) -> 
         detector.sha256,
         list(detector.input_size),
         getattr(detector, "confidence", None),
+        settings.flip_test,
+        settings.drop_duplicates,
         settings.segment_seconds,
     )
 
@@ -279,12 +311,14 @@ def detect_segment(
     reader = FrameReader(source, piece.start, piece.stop, size=detector.input_size)
     finder, looked_at, scale = MotionFinder(), [], 1.0
     rows: list[tuple] = []
+    duplicates = 0
 
     def detect(batch: list[Frame]) -> tuple[list[Frame], list[sv.Detections]]:
         return batch, detector.detect([frame.image for frame in batch])
 
     for batch, people in in_order(detector, detect, prefetch(_batches(reader)), threads):
         for frame, found in zip(batch, people, strict=True):
+            duplicates += found.metadata.get("duplicates", 0)
             # A frame that a decoder gives out late tells nothing of the one before it.
             if not looked_at or frame.index > looked_at[-1]:
                 finder.add(frame.image, found.xyxy)
@@ -301,7 +335,9 @@ def detect_segment(
     steps = steps_table(finder, looked_at, scale)
     count = reader.count
     boxes = int(table["x1"].is_not_null().sum())
-    done = DetectionFacts(expected=count.expected, read=count.read, damaged=count.damaged, boxes=boxes)
+    done = DetectionFacts(
+        expected=count.expected, read=count.read, damaged=count.damaged, boxes=boxes, duplicates=duplicates
+    )
     write_piece(folder / "camera", piece, steps, MotionFacts(frames=len(steps)))
     write_piece(folder, piece, table, done)
     return table, steps, done

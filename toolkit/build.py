@@ -39,10 +39,12 @@ from .events import Proposals, propose
 from .folder import WORK, claim, invalidate, refuse_other
 from .footage import Extracted, extract_take
 from .manifest import counts, write_manifest, write_tables
+from .mcbyte import require_masks
 from .pieces import SourceWork
 from .settings import EventSettings, FootageSettings
 from .sheets import write_sheets
 from .split import SplitSettings, assign
+from .track import MCBYTE
 from .truth import Figures, score_build, truth_boxes
 from .video import Take, probe
 from .work import source_slug, work_key
@@ -131,6 +133,8 @@ def build(
     """
     if workers < 1:
         raise UsageError(f"{workers} workers are too few: give 1 or more.")
+    if settings.footage.tracker == MCBYTE:
+        require_masks()
     found = discover(raw)
     _check_place(raw, out)
     settings = replace(settings, name=settings.name or check_name(out.resolve().name, "name of a dataset"))
@@ -162,10 +166,13 @@ def build(
         _require_people(works, settings.footage)
 
         single = _is_single_camera(found, settings.protocol)
-        proposals = _link(works, settings.event, divide=single)
+        # Who asks for parts gets them.
+        events = settings.event if settings.footage.max_length is None else replace(settings.event, rejoin=0.0)
+        proposals = _link(works, events, divide=single)
         tracklets = _number(pl.concat([one.tracklets for one in proposals.values()]))
+        tracks = {key: table for one in proposals.values() for key, table in one.tracks.items()}
         scored = score_build(
-            works, tracklets, annotated, settings.footage.confidence, shared_ids=found.identities is not None
+            works, tracklets, tracks, annotated, settings.footage.confidence, shared_ids=found.identities is not None
         )
         tracklets, by = assign(_with_truth(tracklets, scored.truth), settings.split)
 

@@ -42,7 +42,8 @@ _FAMILIES = ("yolov8", "yolov9", "yolov10", "yolo11", "yolo12", "yolo26")
 class Detector(Protocol):
     """What the builder asks of a detector.
 
-    It may say with an attribute `track_confidence` which of its boxes a track may start from (`TRACK_CONFIDENCE` else).
+    It may say with an attribute `track_confidence` which of its boxes a track may start from (`TRACK_CONFIDENCE` else),
+    and with `drop_duplicates` whether second boxes on a person are to be dropped (`refine`; they are, else).
 
     Attributes:
         name: for the manifest. sha256: of the weights.
@@ -88,6 +89,8 @@ def load_detector(
             )
         detector = _onnx(path, SIMULATED, confidence, threads)
         detector.track_confidence = SIMULATED_TRACK_CONFIDENCE
+        # In the simulator's crowds as many boxes that look like duplicates are on people half hidden.
+        detector.drop_duplicates = False
         return detector
     path = Path(text).expanduser()
     if path.suffix == "" and not path.exists() and text.startswith(_FAMILIES):

@@ -17,6 +17,7 @@ import polars as pl
 
 from .linking import UNDECIDED, Calibration, Observations, link
 from .pieces import Piece, SourceWork, cut_event
+from .rejoin import Rejoined, TrackRows, rejoin
 from .settings import EventSettings
 
 COLUMNS = {
@@ -24,7 +25,7 @@ COLUMNS = {
     "event": pl.String,
     "camera": pl.String,
     "source": pl.String,
-    "local": pl.String,  # id in the source, before cutting
+    "local": pl.String,  # number of the track in `Proposals.tracks`, before cutting
     "cut": pl.Boolean,  # a person changed in it
     "cluster": pl.Int64,
     "reason": pl.String,  # why it's junk: "second box", "scrap", "poor" or "undecided"; "" for people
@@ -43,12 +44,15 @@ class Proposals:
     Attributes:
         tracklets: COLUMNS, ordered by source and time.
         frames: FRAME_COLUMNS, a row a crop; `tracklet` is the id in `tracklets`.
+        tracks: source -> TRACK_COLUMNS, in which each tracklet's boxes carry the number `local`.
         calibration: of the linking.
-        counts: tracklets_cut, and the number of pieces that are junk, by reason.
+        counts: tracklets_cut, what `rejoin` counts, boxes_kept (under an identity), boxes_junk, boxes_cropless (in
+            a track, but in no tracklet), and the number of pieces that are junk, by reason.
     """
 
     tracklets: pl.DataFrame
     frames: pl.DataFrame
+    tracks: dict[str, pl.DataFrame]
     calibration: Calibration
     counts: dict[str, int]
 
@@ -79,6 +83,8 @@ def propose(works: Sequence[SourceWork], settings: EventSettings, views: int = 1
     for i in np.flatnonzero(cluster == UNDECIDED):
         reason[i] = reason[i] or "undecided"
         confidence[i] = 0.0
+    excluded = dict(zip((piece.id for piece in pieces), reason, strict=True))
+    joined = rejoin(works, pieces, cluster, confidence, settings.rejoin)
     rows = [
         {
             "id": piece.id,
@@ -87,22 +93,25 @@ def propose(works: Sequence[SourceWork], settings: EventSettings, views: int = 1
             "source": piece.work.take.source.key,
             "local": piece.local,
             "cut": piece.changed,
-            "cluster": int(cluster[i]),
-            "reason": reason[i],
+            "cluster": int(joined.cluster[i]),
+            "reason": excluded[piece.id],
             "start": piece.start,
             "end": piece.end,
             "frames": len(piece.rows),
             "quality": piece.quality,
-            "confidence": float(confidence[i]),
+            "confidence": float(joined.confidence[i]),
         }
-        for i, piece in enumerate(pieces)
+        for i, piece in enumerate(joined.pieces)
     ]
     return Proposals(
         pl.DataFrame(rows, schema=COLUMNS),
-        _frames(works, pieces),
+        _frames(works, joined.pieces),
+        {work.take.source.key: table for work, table in zip(works, joined.tracks, strict=True)},
         links.calibration,
         {
             "tracklets_cut": len({(p.work.take.source.key, p.local) for p in pieces if p.changed}),
+            **joined.counts,
+            **_boxes(works, joined),
             "second_boxes": reason.count("second box"),
             "scraps": reason.count("scrap"),
             "poor": reason.count("poor"),
@@ -121,6 +130,22 @@ def _frames(works: Sequence[SourceWork], pieces: Sequence[Piece]) -> pl.DataFram
         frames = work.extracted.frames[np.concatenate([piece.rows for piece in mine])]
         tables.append(frames.with_columns(ids.gather(owner)))
     return pl.concat(tables)
+
+
+def _boxes(works: Sequence[SourceWork], joined: Rejoined) -> dict[str, int]:
+    """How many of the boxes that somebody saw are under an identity, in a junk tracklet, or in none as no crop was cut
+    near them."""
+    counts = dict.fromkeys(("boxes_kept", "boxes_junk", "boxes_cropless"), 0)
+    for work, tracks in zip(works, joined.tracks, strict=True):
+        where, rows_of = np.zeros(len(tracks), np.int64), TrackRows(tracks)
+        for piece, cluster in zip(joined.pieces, joined.cluster, strict=True):
+            if piece.work is work:
+                rows = rows_of.of(piece)
+                where[rows] = np.maximum(where[rows], 2 if cluster >= 0 else 1)
+        seen = tracks["confidence"].is_not_null().to_numpy()
+        for name, value in zip(counts, (2, 1, 0), strict=True):
+            counts[name] += int((where[seen] == value).sum())
+    return counts
 
 
 def _is_poor(piece: Piece, settings: EventSettings) -> bool:

@@ -41,7 +41,8 @@ class Extracted:
         tracks: TRACK_COLUMNS, every box of the kept tracks, `track` being the tracklet's number.
         detections: frame, time, box, confidence of every detection; a frame without any has a row with nulls.
         counts: frames_expected, frames_read, frames_damaged, frames_lost; boxes (detections or annotated boxes),
-            boxes_ignored (in a region to ignore), cuts_ambiguous, tracks, tracks_short, boxes_small, crops_chosen,
+            boxes_duplicate (second boxes on a person, not among the detections), boxes_ignored (in a region to ignore),
+            cuts_ambiguous, tracks, tracks_short, boxes_small, crops_chosen,
             crops_lost (their frame didn't decode, or nothing of the box lies inside it), crops_duplicate, crops,
             tracklets, tracklets_empty.
         looks: of the rows of `frames`, as tracking embedded them.

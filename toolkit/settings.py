@@ -21,9 +21,12 @@ class FootageSettings:
     """What decides which crops come out of a take.
 
     Attributes:
-        tracker: looks (`tracking`: boxes, motion and looks), bytetrack, ocsort, botsort or
-            cbiou.
+        tracker: looks (`tracking`: boxes, motion and looks), bytetrack, ocsort, botsort,
+            cbiou, or mcbyte (where its mask models are installed).
         confidence: of the boxes that a track may start from. None: the detector's own (`Detector.track_confidence`).
+        flip_test: look at every frame and at its mirror image, and fuse the boxes; takes twice the time.
+        drop_duplicates: leave out second boxes on a person (`refine`). None: the detector's own
+            (`Detector.drop_duplicates`).
         min_height: pixels; smaller boxes give no crop.
         min_length: seconds; shorter tracks are dropped.
         max_gap: seconds; a track ends where its person was unseen for longer.
@@ -36,10 +39,12 @@ class FootageSettings:
         jpeg_quality: of crops.
     """
 
-    tracker: Literal["looks", "bytetrack", "ocsort", "botsort", "cbiou"] = "looks"
+    tracker: Literal["looks", "bytetrack", "ocsort", "botsort", "cbiou", "mcbyte"] = "looks"
     confidence: Share | None = None
+    flip_test: bool = False
+    drop_duplicates: bool | None = None
     min_height: Annotated[float, Meta(ge=0, le=100_000)] = 48.0
-    min_length: Seconds = 0.5
+    min_length: Seconds = 0.2
     max_gap: Seconds = 1.0
     max_length: Annotated[float, Meta(gt=0, le=86_400)] | None = None
     stride: Seconds = 0.2
@@ -63,6 +68,7 @@ class EventSettings:
         nested_share: share of the shorter tracklet's frames that must be so.
         min_quality: 0 to 1. A cluster is junk where each of its tracklets has a lower quality or fewer than `min_crops`
             crops: nobody could tell whom it shows.
+        rejoin: seconds; what one person's tracklet leaves out in a camera becomes part of it where it is shorter.
         min_crops: see `min_quality`; a piece that is cut off a tracklet and has fewer is not linked.
     """
 
@@ -71,6 +77,7 @@ class EventSettings:
     nested: Share = 0.8
     nested_share: Share = 0.5
     min_quality: Share = 0.35
+    rejoin: Seconds = 1.0
     min_crops: Annotated[int, Meta(ge=1, le=100_000)] = 3
 
     def __post_init__(self) -> None:

@@ -12,6 +12,7 @@ import supervision as sv
 from ..datasets.errors import UsageError, choices
 from ..datasets.mot import Line
 from .camera_path import IDENTITY, CameraPath
+from .mcbyte import mcbyte
 
 TRACK_COLUMNS = {
     "frame": pl.Int64,  # index in the source, from 0
@@ -88,7 +89,14 @@ def _cbiou(fps: float, confidence: float, buffer: int):
 
 # ByteTrack: arXiv 2110.06864; OC-SORT: 2203.14360; BoT-SORT (here without appearance): 2206.14651;
 # C-BIoU: 2211.14317.
-TRACKERS: dict[str, Callable] = {"bytetrack": _bytetrack, "ocsort": _ocsort, "botsort": _botsort, "cbiou": _cbiou}
+MCBYTE = "mcbyte"
+TRACKERS: dict[str, Callable] = {
+    "bytetrack": _bytetrack,
+    "ocsort": _ocsort,
+    "botsort": _botsort,
+    "cbiou": _cbiou,
+    MCBYTE: mcbyte,
+}
 
 
 def track_boxes(
@@ -99,6 +107,7 @@ def track_boxes(
     confidence: float = 0.5,
     max_gap: float = 1.0,
     camera: CameraPath | None = None,
+    picture_of: Callable[[int], np.ndarray | None] | None = None,
 ) -> pl.DataFrame:
     """Follows people through one source, with a fresh tracker for every shot.
 
@@ -110,6 +119,7 @@ def track_boxes(
         confidence: a track starts, and is first looked for, at boxes of this confidence.
         max_gap: seconds after which an unseen person's track ends.
         camera: its path through the frames; None: it stands. The trackers go without it, but for BoT-SORT.
+        picture_of: the frame of that index, uint8 RGB [H, W, 3]; asked for in order, by mcbyte only.
 
     Returns:
         `TRACK_COLUMNS`, ordered by frame and track.
@@ -134,6 +144,8 @@ def track_boxes(
         if tracker == "botsort" and camera is not None and not camera.stands:
             follow.cmc.step = camera.steps[k]
             picture = {"frame": NO_PICTURE}  # it asks for the motion where there is a picture only
+        if tracker == MCBYTE and picture_of is not None:
+            picture = {"frame": picture_of(int(frame))}
         followed = follow.update(seen, timestamp=float(time), **picture)
         for box, score, track in (
             zip(followed.xyxy, followed.confidence, followed.tracker_id, strict=True) if len(followed) else ()

@@ -77,6 +77,7 @@ def score_source(
     spans: list[tuple[str, int, float, float]],
     identity: Sequence[int],
     confidence: float,
+    tracks: pl.DataFrame | None = None,
 ) -> SourceScore:
     """Compares one source's detections, tracks and final identities with its annotation.
 
@@ -85,24 +86,26 @@ def score_source(
         spans: of each tracklet after cutting: id, track, first and last second.
         identity: of each tracklet; below 0 for junk.
         confidence: detections below are not counted.
+        tracks: TRACK_COLUMNS that the spans' tracks are numbers of; None: those that were extracted.
     """
     looked = dict(extracted.detections.select("frame", "time").unique().sort("frame").iter_rows())
     found = extracted.detections.drop_nulls("x1").filter(pl.col("confidence") >= confidence)
     seen = match_boxes(truth, found.with_columns(id=pl.lit(0)), looked)
     hits = int(seen.pairs["visible"].sum())
     boxes = sum(map(len, seen.ids))
-    tracks = extracted.tracks.with_columns(id=pl.col("track"))
-    raw = match_boxes(truth, tracks, looked)
-    on = {int(track): part for (track,), part in raw.pairs.group_by("id")}
+    raw = match_boxes(truth, extracted.tracks.with_columns(id=pl.col("track")), looked)
+    tracks = extracted.tracks if tracks is None else tracks
+    lie = match_boxes(truth, tracks.with_columns(id=pl.col("track")), looked).pairs
+    on = {int(track): part for (track,), part in lie.group_by("id")}
     named, pure = _whom_they_show(
-        extracted.tracks, {k: list(part.select("time", "person").iter_rows()) for k, part in on.items()}, spans
+        tracks, {k: list(part.select("time", "person").iter_rows()) for k, part in on.items()}, spans
     )
     return SourceScore(
         named,
         pure,
         {"true": hits, "false": boxes - hits, "missed": sum(map(len, seen.people)) - hits},
         raw,
-        match_boxes(truth, final_boxes(extracted.tracks, spans, identity), looked),
+        match_boxes(truth, final_boxes(tracks, spans, identity), looked),
     )
 
 
@@ -262,6 +265,7 @@ def _pairs_alike(*keys: np.ndarray) -> int:
 def score_build(
     works: Sequence[SourceWork],
     tracklets: pl.DataFrame,
+    tracks: Mapping[str, pl.DataFrame],
     annotated: Mapping[str, pl.DataFrame],
     confidence: float,
     shared_ids: bool,
@@ -270,6 +274,7 @@ def score_build(
 
     Args:
         tracklets: columns id, source, local, start, end, identity, camera, event; after cutting and linking.
+        tracks: key of a source -> TRACK_COLUMNS that `local` is a number of.
         annotated: key of a source -> its true boxes (`truth_boxes`), of the sources that have any.
         confidence: detections below are not counted.
         shared_ids: an annotated id means one person in all sources, as where a file beside the footage says who the
@@ -289,7 +294,7 @@ def score_build(
             continue
         spans = [(r["id"], int(r["local"]), r["start"], r["end"]) for r in mine.iter_rows(named=True)]
         identity = mine["identity"].to_list()
-        score = score_source(annotated[source.key], work.extracted, spans, identity, confidence)
+        score = score_source(annotated[source.key], work.extracted, spans, identity, confidence, tracks[source.key])
         events.setdefault(source.event, []).append(score)
         by_source[source.key] = event_figures([[score.final]])
         del by_source[source.key]["midf1"]

@@ -6,10 +6,15 @@ The output's shape says which it is:
                     objectness, classes
     [B, 4 + C, N]   Ultralytics: centre and size of the box in pixels of the input, classes
     [B, N, 6]       Ultralytics with suppression inside: corners, confidence, class
+
+A file whose input has a height and width of its own is given images fitted into these; one of dynamic size is given
+every image in its own shape, with the longer side as long as the file says its input is.
 """
 
 import ast
+import math
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -47,17 +52,19 @@ class OnnxDetector:
             )
         self._input = inputs[0].name
         self._half = "float16" in inputs[0].type
+        self._fixed = isinstance(shape[2], int) and isinstance(shape[3], int)
         width, height = _size(shape, meta)
-        self.input_size = (width, height)
+        # Of a dynamic one the square into which frames of any shape are shrunk before it sees them.
+        self.input_size = (width, height) if self._fixed else (max(width, height),) * 2
         self._batch = shape[0] if isinstance(shape[0], int) else None
         self._output = outputs[0].name
-        self._grid = _grid(width, height)
         # The shape in the file may be symbolic: the layout is read off a real output.
         found = self._run(np.zeros((1, height, width, 3), np.uint8), layout="ultralytics").shape
-        self._layout = _layout(found, len(self._grid[0]))
+        cells = len(_grid(width, height)[0])
+        self._layout = _layout(found, cells)
         if self._layout is None:
             raise UsageError(
-                f"'{path}' puts out {list(found)}; known are YOLOX [B, {len(self._grid[0])}, 5 + classes] "
+                f"'{path}' puts out {list(found)}; known are YOLOX [B, {cells}, 5 + classes] "
                 "and Ultralytics [B, 4 + classes, N] or [B, N, 6]."
             )
         self._person = _person_class(meta)
@@ -68,9 +75,21 @@ class OnnxDetector:
 
     def detect(self, images: Sequence[np.ndarray]) -> list[sv.Detections]:
         """People in each image (uint8 RGB [H, W, 3]), boxes in its pixels, best first."""
-        if not images:
-            return []
-        boxed = [letterbox(image, self.input_size) for image in images]
+        found: list[sv.Detections] = [sv.Detections.empty()] * len(images)
+        sizes = [self.size_for(image.shape[1], image.shape[0]) for image in images]
+        for size in dict.fromkeys(sizes):
+            alike = [k for k, other in enumerate(sizes) if other == size]
+            for k, people in zip(alike, self._detect_alike([images[k] for k in alike], size), strict=True):
+                found[k] = people
+        return found
+
+    def size_for(self, width: int, height: int) -> tuple[int, int]:
+        """(width, height) of the input that an image of that size is given in."""
+        return self.input_size if self._fixed else own_shape(width, height, self.input_size[0])
+
+    def _detect_alike(self, images: Sequence[np.ndarray], size: tuple[int, int]) -> list[sv.Detections]:
+        """`detect` for images that are given in one size."""
+        boxed = [letterbox(image, size) for image in images]
         batch = np.stack([picture for picture, _ in boxed])
         step = self._batch or len(batch)
         found = []
@@ -80,7 +99,7 @@ class OnnxDetector:
             if short:  # a fixed batch size above one
                 part = np.concatenate([part, np.zeros((short, *part.shape[1:]), np.uint8)])
             found.extend(self._run(part, self._layout)[: step - short])
-        return [self._people(raw, scale) for raw, (_, scale) in zip(found, boxed, strict=True)]
+        return [self._people(raw, scale, size) for raw, (_, scale) in zip(found, boxed, strict=True)]
 
     def _run(self, batch: np.ndarray, layout: str) -> np.ndarray:
         """Raw output of `batch` (uint8 RGB [B, H, W, 3]). YOLOX takes BGR 0-255, Ultralytics RGB 0-1."""
@@ -95,12 +114,12 @@ class OnnxDetector:
             values = np.repeat(values, self._batch, axis=0)
         return np.asarray(self.session.run([self._output], {self._input: values})[0], np.float32)
 
-    def _people(self, raw: np.ndarray, scale: float) -> sv.Detections:
+    def _people(self, raw: np.ndarray, scale: float, size: tuple[int, int]) -> sv.Detections:
         """Boxes of one image in its own pixels: above the confidence, overlapping ones suppressed."""
         if self._layout == "corners":
             boxes, scores = raw[:, :4], raw[:, 4] * (raw[:, 5].round() == self._person)
         elif self._layout == "yolox":
-            boxes, scores = decode_yolox(raw, *self._grid, self._person)
+            boxes, scores = decode_yolox(raw, *_grid(*size), self._person)
         else:
             boxes, scores = _corners(raw[:4].T), raw[4 + self._person]
         keep = scores >= self.confidence
@@ -112,6 +131,17 @@ class OnnxDetector:
             class_id=np.zeros(len(order), int),
         )
         return found.with_nms(threshold=NMS_IOU, class_agnostic=True) if len(found) else found
+
+
+def own_shape(width: int, height: int, longest: int) -> tuple[int, int]:
+    """The least multiples of the largest stride that hold an image of that shape with a longer side of `longest`.
+
+    >>> own_shape(1920, 1080, 640), own_shape(360, 640, 544)
+    ((640, 384), (320, 544))
+    """
+    scale, step = longest / max(width, height), STRIDES[-1]
+    wide, high = (step * math.ceil(max(1, round(side * scale)) / step) for side in (width, height))
+    return wide, high
 
 
 def letterbox(image: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, float]:
@@ -144,6 +174,7 @@ def _corners(boxes: np.ndarray) -> np.ndarray:
     return np.concatenate([boxes[:, :2] - half, boxes[:, :2] + half], axis=1)
 
 
+@cache
 def _grid(width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
     """Cell positions [N, 2] and strides [N, 1] of YOLOX's three levels, row by row."""
     cells, strides = [], []

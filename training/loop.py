@@ -88,7 +88,10 @@ def train(
         tracklets=recipe.tracklets,
         seed=recipe.seed,
         workers=workers,
+        epoch_of=recipe.epoch_of,
+        composition=recipe.composition,
         stride=recipe.train_stride,
+        chunks=recipe.train_chunks,
         rank=here.rank,
         world=here.world,
     )
@@ -96,10 +99,9 @@ def train(
         _cut_log(folder / run_folder.LOG, done)
         if found is None:  # what `prepare` computed may have taken an hour
             run_folder.save_checkpoint(folder, model, optimiser, 0)
-    steps = len(loader)
     model.train()
     check = functools.partial(check_output, model=type(model).__name__, num_classes=len(dataset.identities))
-    total = (recipe.epochs - done) * steps if here.first else None
+    total = sum(loader.steps(epoch) for epoch in range(done, recipe.epochs)) if here.first else None
     with progress(title, total, "steps") as advance, arithmetic(here.device):
         for epoch in range(done, recipe.epochs):
             line = _epoch(forward, optimiser, loader, recipe, here, epoch, advance, check)
@@ -125,7 +127,7 @@ def _wrap(model: nn.Module, recipe: Recipe, here: Parallel) -> nn.Module:
 
 def _epoch(forward, optimiser, loader, recipe, here, epoch, advance, check) -> dict:
     generator = seed_everything(recipe.seed, epoch, here.rank)
-    device, steps = here.device, len(loader)
+    device, steps = here.device, loader.steps(epoch)
     started, clips_seen = time.monotonic(), 0
     sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=device))
     factor = rate_factor(recipe, epoch * steps, steps)
@@ -137,7 +139,7 @@ def _epoch(forward, optimiser, loader, recipe, here, epoch, advance, check) -> d
             recipe.clip,
             flip=recipe.flip,
             pad=recipe.pad,
-            erase=recipe.erase,
+            erasing=recipe.erasing,
             generator=generator,
         )
         labels, cameras = labels.to(device, non_blocking=True), cameras.to(device, non_blocking=True)

@@ -74,15 +74,17 @@ def make_optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 def rate_factor(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
     """What multiplies every group's rate at `step` (from 0).
 
-    Warm-up rises linearly from `warmup_factor` at step 0 to 1 after `warmup_epochs`. `step`: x `gamma` after as many
-    epochs as each milestone says. `cosine`: from 1 at the end of the warm-up to `min_lr` / `lr` at the last step.
+    Warm-up rises from `warmup_factor` at step 0 to 1 after `warmup_epochs`, with each step or, as a `stair`, with each
+    epoch. `step`: x `gamma` after as many epochs as each milestone says. `cosine`: from 1 at the end of the warm-up to
+    `min_lr` / `lr` at the last step.
 
     >>> recipe = Recipe(schedule="step", milestones=(2, 3), gamma=0.5)
     >>> [rate_factor(recipe, step, steps_per_epoch=2) for step in (0, 4, 6)]
     [1.0, 0.5, 0.25]
     """
     warm = recipe.warmup_epochs * steps_per_epoch
-    rise = recipe.warmup_factor + (1 - recipe.warmup_factor) * step / warm if step < warm else 1.0
+    risen = step - step % steps_per_epoch if recipe.warmup == "stair" else step
+    rise = recipe.warmup_factor + (1 - recipe.warmup_factor) * risen / warm if step < warm else 1.0
     if recipe.schedule == "step":
         return rise * recipe.gamma ** sum(step >= milestone * steps_per_epoch for milestone in recipe.milestones)
     if step < warm:

@@ -20,6 +20,8 @@ from ..datasets import UsageError
 from ..datasets.clips import CLIP_KEYS, ClipSpec, Length
 from ..datasets.errors import choices
 from ..datasets.fields import check_fields, field_types, parse_field
+from ..datasets.sampling import Composition, EpochOf, TrainChunks
+from ..datasets.transforms import ERASE_AREA, ErasedFill, ErasedScope, Erasing
 from ..leaderboard.results import Setting
 
 WHAT = "recipe key"
@@ -31,11 +33,14 @@ Temperature = Annotated[float, Meta(gt=0, le=1000)]
 Rate = Annotated[float, Meta(ge=0, le=100)]  # a learning rate
 Count = Annotated[int, Meta(ge=1, le=4096)]  # of things in a batch or of a model's parts
 Epochs = Annotated[int, Meta(ge=0, le=100_000)]
+Warmup = Literal["linear", "stair"]
+Precision = Literal["bf16", "fp32"]
+Pixel = Annotated[float, Meta(ge=-10, le=10)]  # a level after normalisation
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Lengths are in frames, sizes in pixels, rates per step of the optimiser, epochs in passes over the identities.
+    """Lengths are in frames, sizes in pixels, rates per step of the optimiser, epochs in passes as `epoch_of` says.
 
     Raises:
         UsageError: a value outside its field's range.
@@ -43,13 +48,20 @@ class Recipe:
 
     clip: ClipSpec = ClipSpec()  # of training; `test_clip` differs in its length only
     train_stride: Annotated[int, Meta(ge=0, le=1024)] = 0  # frames from one to the next; 0: one of each of T chunks
+    train_chunks: TrainChunks = "even"  # which chunks: see datasets.sampling
     # batch: P identities x K tracklets
     identities: Count = 8
     tracklets: Count = 4
+    epoch_of: EpochOf = "identities"  # one pass over them, or over all tracklets in groups of K
+    composition: Composition = "cameras"  # of a batch: see datasets.sampling.identity_batches
     # augmentation
     flip: Share = 0.5  # probability, per clip
     pad: Annotated[int, Meta(ge=0, le=512)] = 10  # pixels of padding before a random crop of the same size
-    erase: Share = 0.5  # probability, per frame
+    erase: Share = 0.5  # probability
+    erase_scope: ErasedScope = "frame"  # what it is drawn for, and what it is filled with: see datasets.transforms
+    erase_area: tuple[Share, Share] = ERASE_AREA
+    erase_fill: ErasedFill = "value"
+    erase_value: tuple[Pixel, Pixel, Pixel] = (0.0, 0.0, 0.0)
     # optimiser
     optimizer: Literal["adam", "adamw"] = "adam"
     lr: Rate = 3.5e-4
@@ -61,6 +73,7 @@ class Recipe:
     schedule: Literal["step", "cosine"] = "step"
     milestones: tuple[Epochs, ...] = (40, 70)
     gamma: Share = 0.1
+    warmup: Warmup = "linear"  # a rise with each step, or with each epoch
     warmup_epochs: Epochs = 0
     warmup_factor: Share = 0.1  # of lr, at the first step
     min_lr: Rate = 0.0  # where a cosine ends
@@ -76,7 +89,7 @@ class Recipe:
     test_flip: bool = False  # average with the flipped clip
     metric: Literal["cosine", "euclidean"] = "cosine"
     # machine
-    precision: Literal["bf16", "fp32"] = "bf16"
+    precision: Precision = "bf16"
     compile: bool = False
     seed: Annotated[int, Meta(ge=0, le=(1 << 32) - 1)] = 0
     pretrained: str = ""  # name or path of the backbone's weights; "" trains from scratch
@@ -88,6 +101,17 @@ class Recipe:
                 f"clip: ClipSpec = ClipSpec({misplaced[0]}=…)."
             )
         check_fields(self, WHAT)
+
+    @property
+    def erasing(self) -> Erasing:
+        """Random erasing as the transforms take it."""
+        return Erasing(
+            probability=self.erase,
+            scope=self.erase_scope,
+            area=self.erase_area,
+            fill=self.erase_fill,
+            value=self.erase_value,
+        )
 
     @property
     def test_clip(self) -> ClipSpec:

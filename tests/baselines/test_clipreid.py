@@ -11,7 +11,7 @@ from reidkit.training import zoo
 from reidkit.training.losses import combine
 from reidkit.training.optimiser import make_optimiser
 
-TINY = clipreid.RECIPES["tiny"]
+TINY = dataclasses.replace(clipreid.RECIPES["tiny"], camera_weight=1.0)
 CLASSES, CAMERAS = 4, 2
 
 

@@ -26,3 +26,17 @@ def test_export(tmp_path, capsys):
     assert (code, "is not empty" in err) == (2, True)
     code, _, err = call(capsys, "export", folder, "-o", tmp_path / "mot", "--format", "mot")
     assert (code, "has no box in frame" in err) == (2, True)
+
+
+def test_import(tmp_path, capsys):
+    folder = write_own(tmp_path, "mine", frames=2)
+    (tmp_path / "who.csv").write_text("tracklet,identity\np7c0,junk\np8c0,9\n")
+    command = ("import", folder, tmp_path / "who.csv")
+    code, out, err = call(capsys, *command, "--dry-run")
+    assert (code, "2 tracklets looked at: 1 identity, 1 junk (nothing written)." in out) == (0, True), err
+    code, out, err = call(capsys, *command, "--json")
+    assert code == 0, err
+    assert json.loads(out)["decisions"] == {"identity": 1, "junk": 1}
+    assert len((folder / "decisions.jsonl").read_text().splitlines()) == 2
+    code, _, err = call(capsys, *command, "--event", "final")
+    assert (code, "go together" in err) == (2, True)

@@ -49,6 +49,16 @@ def test_inspect_prints_the_scores_of_the_final_identities(built, capsys):
         assert line in text
 
 
+def test_inspect_writes_the_card_and_the_metadata(built, tmp_path, capsys):
+    files = tmp_path / "card.html", tmp_path / "croissant.json"
+    code, out, err = call(capsys, "inspect", built, "--html", files[0], "--croissant", files[1])
+    assert code == 0, err
+    assert f"Card: {files[0]}" in out
+    assert "Not answered in datasheet.toml: consent." in out
+    assert files[0].read_text().startswith("<!doctype html>")
+    assert json.loads(files[1].read_text())["@type"] == "sc:Dataset"
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [

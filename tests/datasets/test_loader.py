@@ -129,16 +129,24 @@ def test_clips_with_a_stride(dataset):
         for clip in clips[:, :, 0, 0, 0].tolist():  # a pixel says 20 t + f; tracklet t has 3 + t frames
             steps[clip[0] // 20] = [b - a for a, b in pairwise(clip)]
     assert sorted(steps) == list(range(10))
-    assert sum(steps[0]) == 2  # shorter than the clip: chunks
-    assert all(steps[t] == [1] * 3 for t in (1, 2, 3))
-    assert all(steps[t] == [2] * 3 for t in range(4, 10))
+    assert sum(steps[0]) == 2  # shorter than the clip: all of it
+    assert all(min(steps[t]) >= 1 for t in range(1, 5))  # shorter than clip times stride: different frames
+    assert all(steps[t] == [2] * 3 for t in range(5, 10))
+
+
+def test_clips_of_the_chunks_asked_for(dataset):
+    for clips, _, _ in batches(dataset, chunks="filled"):
+        for clip in clips[:, :, 0, 0, 0].tolist():
+            n, frames = 3 + clip[0] // 20, [value % 20 for value in clip]
+            size = -(-n // 4)
+            assert all(min(size * t, n - 1) <= f <= min(size * t + size - 1, n - 1) for t, f in enumerate(frames))
 
 
 def test_ranks_share_the_batches(dataset):
     whole = batches(dataset)  # five identities, two a batch: three batches
     options = {"identities": 2, "tracklets": 3, "seed": 0, "workers": 0}
     shares = [TrainLoader(dataset, SPEC, **options, rank=r, world=2) for r in (0, 1)]
-    assert [len(s) for s in shares] == [2, 2]
+    assert [s.steps(0) for s in shares] == [2, 2]
     assert equal(list(shares[0].epoch(0)), [whole[0], whole[2]])
     assert equal(list(shares[1].epoch(0)), [whole[1], whole[0]])  # the last one wraps round
 

@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 from reidkit.datasets.sampling import (
     chunk_sample,
     dense_clips,
+    filled_chunk_sample,
     identity_batches,
     middle_frames,
     stride_sample,
     strided_clips,
+    window_sample,
 )
 
 lengths = st.tuples(st.integers(1, 200), st.integers(1, 20))
@@ -39,17 +41,23 @@ def test_chunk_sample_of_a_short_tracklet_repeats_all_its_frames_evenly():
     assert chunk_sample(3, 8, np.random.default_rng(0)).tolist() == [0, 0, 0, 1, 1, 1, 2, 2]
 
 
-@given(lengths, st.integers(1, 12), st.integers(0, 2**32 - 1))
-def test_stride_sample_steps_by_the_widest_stride_that_fits(sizes, stride, seed):
+def draws(sample, n, T, *args, times=40):
+    """Clips of one tracklet under several generators: [times, T]."""
+    return np.array([sample(n, T, *args, np.random.default_rng(seed)) for seed in range(times)])
+
+
+@given(lengths, st.integers(1, 12))
+def test_stride_sample_strides_only_where_the_tracklet_is_that_long(sizes, stride):
     n, T = sizes
-    indices = stride_sample(n, T, stride, np.random.default_rng(seed)).tolist()
-    assert len(indices) == T
-    assert 0 <= indices[0] <= indices[-1] < n
-    if n < T:
-        assert indices == chunk_sample(n, T, np.random.default_rng(seed)).tolist()
-    elif T > 1:
-        widest = max(s for s in range(1, stride + 1) if (T - 1) * s < n)
-        assert [b - a for a, b in pairwise(indices)] == [widest] * (T - 1)
+    for clip in draws(stride_sample, n, T, stride, times=3).tolist():
+        assert len(clip) == T
+        assert 0 <= clip[0] <= clip[-1] < n
+        if n >= T * stride:
+            assert [b - a for a, b in pairwise(clip)] == [stride] * (T - 1)
+        elif n >= T:
+            assert clip == sorted(set(clip))
+        else:
+            assert set(clip) == set(range(n))
 
 
 def test_stride_sample_starts_anywhere_it_fits():
@@ -59,6 +67,37 @@ def test_stride_sample_starts_anywhere_it_fits():
     assert {int(stride_sample(9, 1, 8, rng)[0]) for _ in range(200)} == set(range(9))
     with pytest.raises(ValueError, match="stride"):
         stride_sample(9, 3, 0, rng)
+
+
+# the frames that each of T = 4 places may show
+@pytest.mark.parametrize(
+    ("n", "places"),
+    [
+        (1, [[0], [0], [0], [0]]),
+        (3, [[0], [1], [2], [2]]),
+        (4, [[0], [1], [2], [3]]),
+        (5, [[0, 1], [2, 3], [4], [4]]),  # chunks of two, the third half full, the last empty
+        (9, [[0, 1, 2], [3, 4, 5], [6, 7, 8], [8]]),
+        (12, [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 10, 11]]),
+    ],
+)
+def test_filled_chunks(n, places):
+    clips = draws(filled_chunk_sample, n, 4)
+    assert [sorted(set(place)) for place in clips.T.tolist()] == places
+
+
+@pytest.mark.parametrize(("n", "width"), [(4, 1), (7, 1), (8, 2), (15, 2), (16, 4), (31, 4), (32, 8), (33, 8), (36, 8)])
+def test_a_window_is_the_longest_that_fits_and_stands_anywhere(n, width):
+    clips = draws(window_sample, n, 4, times=400)
+    assert clips.min() == 0
+    assert clips.max() == n - 1
+    assert (np.diff(clips) >= 1).all()
+    assert (np.diff(clips) <= 2 * width - 1).all()
+    assert {int(gap) for gap in np.diff(clips).flatten()} == set(range(1, 2 * width))
+
+
+def test_a_window_of_a_short_tracklet_is_all_of_it():
+    assert draws(window_sample, 3, 8, times=3).tolist() == [[0, 0, 0, 1, 1, 1, 2, 2]] * 3
 
 
 @given(lengths)
@@ -135,3 +174,49 @@ def test_batches_depend_on_seed_and_epoch_alone():
 
 def test_no_labels_no_batches():
     assert identity_batches([], 4, 2, 0, 0) == []
+
+
+@given(
+    population,
+    st.integers(1, 5),
+    st.integers(1, 5),
+    st.sampled_from(["identities", "tracklets"]),
+    st.sampled_from(["cameras", "different", "drawn", "shuffled"]),
+)
+def test_batches_of_every_kind(people, P, K, epoch_of, composition):
+    labels, cameras = [p for p, _ in people], [c for _, c in people]
+    own = {label: labels.count(label) for label in labels}
+    room = {label: 1 if epoch_of == "identities" else max(n // K, 1) for label, n in own.items()}  # groups it has
+    batches = identity_batches(labels, P, K, 0, 0, cameras, epoch_of=epoch_of, composition=composition)
+    size = min(P, sum(room.values()) if composition == "shuffled" else len(own))
+    assert {len(batch) for batch in batches} == {size * K}
+    groups = [row for batch in batches for row in batch.reshape(size, K)]
+    for row in groups:
+        assert len({labels[i] for i in row}) == 1
+        if composition != "drawn":
+            assert len(set(row.tolist())) == K or own[labels[row[0]]] < K
+    filled = composition == "cameras" and epoch_of == "identities"
+    for label, n in own.items():
+        mine = [row.tolist() for row in groups if labels[row[0]] == label]
+        assert len(mine) <= room[label] or filled
+        if n >= K and composition in ("different", "shuffled"):
+            shown = [i for row in mine for i in row]
+            assert len(shown) == len(set(shown))  # an epoch shows none twice
+    if composition == "shuffled":
+        assert len(batches) == sum(room.values()) // size
+    else:
+        for batch in batches:
+            assert len({labels[row[0]] for row in batch.reshape(size, K)}) == size
+
+
+def test_an_epoch_over_tracklets_ends_where_too_few_identities_are_left():
+    labels = [0] * 40 + [1] * 4 + [2] * 4
+    batches = identity_batches(labels, 2, 4, 0, 0, epoch_of="tracklets", composition="different")
+    assert len(batches) in (1, 2)  # identity 0 alone has groups left, or 1 and 2 met each other
+    assert len(identity_batches(labels, 2, 4, 0, 0, epoch_of="tracklets", composition="shuffled")) == 6
+
+
+def test_shuffled_groups_may_have_an_identity_twice_in_a_batch():
+    labels = [0] * 40 + [1] * 4
+    batches = identity_batches(labels, 2, 4, 0, 0, epoch_of="tracklets", composition="shuffled")
+    assert any(len({labels[i] for i in batch}) == 1 for batch in batches)

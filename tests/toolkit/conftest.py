@@ -8,6 +8,7 @@ import av
 import numpy as np
 import pytest
 from coloured import load_colour_detector, load_colour_embedder, write_footage
+from exportable import MANIFEST, place
 
 from reidkit.toolkit.build import BuildSettings, Outcome, build
 from reidkit.toolkit.settings import FootageSettings
@@ -94,3 +95,13 @@ def built(raw, tmp_path_factory) -> tuple[Path, Outcome]:
     out = tmp_path_factory.mktemp("built") / "set"
     settings = BuildSettings(footage=FootageSettings(segment_seconds=2.0))
     return out, build(raw, out, settings, load_colour_detector, load_colour_embedder)
+
+
+@pytest.fixture
+def remake(write_own, tmp_path):
+    """`remake(rows, frames=5)`: a dataset of such rows as conftest's ROWS, its crops with frames, times and boxes."""
+
+    def make(rows, **more) -> Path:
+        return place(write_own(tmp_path / "other", rows=rows, manifest=MANIFEST, **more))
+
+    return make

@@ -4,6 +4,7 @@ import functools
 import hashlib
 import os
 import shutil
+from dataclasses import replace
 
 import polars as pl
 import pytest
@@ -50,6 +51,15 @@ def test_people_are_linked_and_scored(built):
     assert scores["tracklet_purity"] == 1.0
     assert scores["link_precision"] == scores["link_recall"] == scores["bcubed_recall"] == 1.0
     assert scores["identities"] == scores["true_identities"] == 6
+
+
+@pytest.mark.parametrize("tracker", ["looks", "bytetrack"])
+def test_every_box_found_is_kept_or_counted_with_the_reason(raw, tmp_path, tracker):
+    settings = replace(SETTINGS, footage=replace(SETTINGS.footage, tracker=tracker))
+    losses = make(raw, tmp_path / "out", settings).manifest["losses"]
+    lost = ("ignored", "second", "weak", "untracked", "short", "cropless", "junk")
+    assert losses["boxes_kept"] > 0
+    assert losses["boxes"] == losses["boxes_kept"] + sum(losses.get(f"boxes_{reason}", 0) for reason in lost)
 
 
 def test_events_are_divided_and_queries_have_matches(built):

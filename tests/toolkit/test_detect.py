@@ -15,7 +15,7 @@ from reidkit.toolkit.detect import TRACK_CONFIDENCE, load_detector
 from reidkit.toolkit.settings import FootageSettings
 from reidkit.toolkit.sources import Source
 from reidkit.toolkit.video import FrameReader
-from reidkit.toolkit.yolo_onnx import _grid, decode_yolox, letterbox
+from reidkit.toolkit.yolo_onnx import _grid, decode_yolox, letterbox, own_shape
 from reidkit.training import weights
 
 SHARED = Path(__file__).resolve().parents[2] / ".." / "shared"
@@ -134,6 +134,65 @@ def test_letterbox(shape, inside):
     assert scale == pytest.approx(inside[0] / shape[0])
     assert (picture[: inside[0], : inside[1]] == 7).all()
     assert (picture == 114).all(axis=2).sum() == 64 * 64 - inside[0] * inside[1]
+
+
+@pytest.mark.parametrize(
+    ("image", "longest", "size"),
+    [
+        ((640, 360), 544, (544, 320)),
+        ((360, 640), 544, (320, 544)),
+        ((1920, 1080), 640, (640, 384)),
+        ((320, 320), 640, (640, 640)),
+        ((5000, 10), 640, (640, 32)),  # no side comes to nothing
+    ],
+)
+def test_an_image_keeps_its_shape(image, longest, size):
+    assert own_shape(*image, longest) == size
+    assert min(size[0] / image[0], size[1] / image[1]) <= longest / max(image)  # nothing of it is left out
+
+
+def dynamic(path: Path, imgsz: tuple[int, int]) -> Path:
+    """An ONNX file of any input size with one box: centre, size and confidence (0.9), as large as the input itself."""
+    onnx = pytest.importorskip("onnx")
+    helper, numpy_helper = onnx.helper, onnx.numpy_helper
+    nodes = [
+        helper.make_node("Shape", ["images"], ["shape"]),
+        helper.make_node("Gather", ["shape", "sides"], ["size"]),  # width, height
+        helper.make_node("Cast", ["size"], ["pixels"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("Mul", ["pixels", "half"], ["centre"]),
+        helper.make_node("Concat", ["centre", "pixels", "score"], ["row"], axis=0),
+        helper.make_node("Reshape", ["row", "column"], ["box"]),
+        helper.make_node("Concat", ["box", "nobody"], ["output"], axis=2),
+    ]
+    constants = {
+        "sides": np.array([3, 2]),
+        "half": np.array([0.5], np.float32),
+        "score": np.array([0.9], np.float32),
+        "column": np.array([1, 5, 1]),
+        "nobody": np.zeros((1, 5, 20), np.float32),
+    }
+    graph = helper.make_graph(
+        nodes,
+        "detector",
+        [helper.make_tensor_value_info("images", onnx.TensorProto.FLOAT, [1, 3, "height", "width"])],
+        [helper.make_tensor_value_info("output", onnx.TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    entry = made.metadata_props.add()
+    entry.key, entry.value = "imgsz", str(list(imgsz))
+    onnx.save(made, str(path))
+    return path
+
+
+def test_a_dynamic_input_takes_every_image_in_its_own_shape(tmp_path):
+    detector = load_detector(dynamic(tmp_path / "d.onnx", (256, 448)), threads=1)
+    assert detector.input_size == (448, 448)
+    images = [np.zeros((*shape, 3), np.uint8) for shape in ((252, 448), (448, 252), (504, 896), (448, 448))]
+    found = detector.detect(images)
+    # The box is the whole input: 448 x 256 and so on, in the pixels of the image.
+    sizes = [people.xyxy[0].tolist() for people in found]
+    assert sizes == [[0, 0, 448, 256], [0, 0, 256, 448], [0, 0, 896, 512], [0, 0, 448, 448]]
 
 
 def test_unusable_models_are_one_sentence(tmp_path):

@@ -1,5 +1,6 @@
 """One event's tracklets: second boxes on a person, cuts, views, junk."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -46,9 +47,9 @@ def work(tracks, camera="a", seconds=4.0, truth=None):
         }
     )
     looks = Looks.nothing(len(table))
-    extracted = Extracted(
-        table, tracklets, pl.DataFrame(boxes, schema=TRACK_COLUMNS, orient="row"), pl.DataFrame(), {}, looks
-    )
+    tracked = pl.DataFrame(boxes, schema=TRACK_COLUMNS, orient="row").sort("frame", "track")
+    looked = pl.DataFrame({"frame": range(int(seconds * RATE))}).with_columns(time=pl.col("frame") / RATE)
+    extracted = Extracted(table, tracklets, tracked, looked, {}, looks)
     source = Source("e", camera, Path(camera))
     crops = CropEmbeddings(np.arange(len(rows)), np.array(features, np.float32), np.array(quality, np.float32))
     take = Take(source, 640, 480, RATE, int(seconds * RATE), seconds, "0" * 64)
@@ -125,3 +126,58 @@ def test_poor_tracklets_are_junk_and_counted():
     assert proposals.tracklets["reason"].to_list() == ["", "poor", ""]
     assert proposals.counts["poor"] == 1
     assert proposals.tracklets["confidence"][1] == 0
+
+
+NEXT, FAR = (120, 100, 180, 280), (900, 100, 960, 280)
+
+
+def parted(second, first=15, shard="crops/x.tar"):
+    """One person's tracklet in two parts beside another person's, and both whole in another camera."""
+    own = work([(WHOLE, 0, first, 0, 0.9), (OTHER, 0, 40, 1, 0.9), (second, 18, 20, 0, 0.9)], "a")
+    frames = own.extracted.frames
+    later = (pl.col("tracklet") == "00003") & (pl.lit(shard) != "crops/x.tar")
+    frames = frames.with_columns(shard=pl.when(later).then(pl.lit(shard)).otherwise("shard"))
+    own = replace(own, extracted=replace(own.extracted, frames=frames))
+    return [own, work([(WHOLE, 0, 40, 0, 0.9), (OTHER, 0, 40, 1, 0.9)], "b")]
+
+
+def test_parts_of_one_person_become_one_tracklet_again():
+    proposals = propose(parted(NEXT), EventSettings())
+    table = proposals.tracklets
+    assert table["id"].to_list() == ["e--a--00001", "e--a--00002", "e--b--00001", "e--b--00002"]
+    assert table["frames"].to_list() == [35, 40, 40, 40]
+    assert (table["start"][0], table["end"][0]) == (0.0, 3.7)
+    assert (proposals.counts["tracklets_joined"], proposals.counts["boxes_filled_between"]) == (1, 3)
+    assert proposals.frames.filter(tracklet="e--a--00001")["frame"].to_list() == [*range(15), *range(18, 38)]
+    own = proposals.tracks["e/a"].filter(track=int(table["local"][0]))
+    assert own["frame"].to_list() == list(range(38))
+    filled = own.filter(pl.col("confidence").is_null())
+    assert filled["x1"].to_list() == [105.0, 110.0, 115.0]
+    assert len(proposals.tracks["e/a"]) == 35 + 40 + 3
+
+
+@pytest.mark.parametrize(
+    ("second", "first", "shard", "seconds"),
+    [
+        (FAR, 15, "crops/x.tar", 1.0),  # nobody runs so fast
+        (NEXT, 7, "crops/x.tar", 1.0),  # gone for longer
+        (NEXT, 15, "crops/y.tar", 1.0),  # a tracklet lies in one shard
+        (NEXT, 15, "crops/x.tar", 0.0),  # not wanted
+        (NEXT, 18, "crops/x.tar", 0.05),  # one frame after the other, but later than that
+    ],
+)
+def test_parts_that_may_not_be_one_stay_apart(second, first, shard, seconds):
+    proposals = propose(parted(second, first, shard), EventSettings(rejoin=seconds))
+    cluster = proposals.tracklets["cluster"].to_list()
+    assert len(cluster) == 5
+    assert cluster[0] == cluster[2] == cluster[3]
+    assert (proposals.counts["tracklets_joined"], proposals.counts["boxes_filled_between"]) == (0, 0)
+
+
+def test_no_box_is_filled_behind_somebody():
+    """Between the parts somebody else stands where the person must be."""
+    behind = work([(WHOLE, 0, 15, 0, 0.9), (WHOLE, 16, 1, 1, 0.9), (WHOLE, 18, 20, 0, 0.9)], "a")
+    whole = work([(WHOLE, 0, 40, 0, 0.9), (OTHER, 0, 40, 1, 0.9)], "b")
+    proposals = propose([behind, whole], EventSettings(), views=1)
+    filled = proposals.tracks["e/a"].filter(pl.col("confidence").is_null())
+    assert filled["frame"].to_list() == [15, 17]

@@ -13,7 +13,7 @@ from reidkit.toolkit.settings import EventSettings, FootageSettings
         (
             FootageSettings,
             {"tracker": "sort"},
-            "'tracker', which takes one of looks, bytetrack, ocsort, botsort, cbiou",
+            "'tracker', which takes one of looks, bytetrack, ocsort, botsort, cbiou, mcbyte",
         ),
         (FootageSettings, {"confidence": 1.5}, "'confidence', which takes none or a number from 0 to 1"),
         (FootageSettings, {"min_height": -1}, "'min_height'"),

@@ -52,6 +52,12 @@ def test_cosine_schedule(step, expected):
     assert rate_factor(recipe, step, steps_per_epoch=1) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(("step", "expected"), [(0, 0.1), (9, 0.1), (10, 0.55), (19, 0.55), (20, 1.0), (40, 0.1)])
+def test_a_stair_rises_with_each_epoch(step, expected):
+    recipe = Recipe(epochs=8, milestones=(4, 6), warmup="stair", warmup_epochs=2, warmup_factor=0.1)
+    assert rate_factor(recipe, step, steps_per_epoch=10) == pytest.approx(expected)
+
+
 def test_no_warmup_starts_at_the_full_rate():
     assert rate_factor(Recipe(), 0, 10) == 1.0
 

@@ -31,6 +31,9 @@ ROUNDS = 4  # of refining clusters and merging them again
 TOLERATED = 0.02
 # A cluster with less than this share of a typical person's footage may be one by chance.
 SCRAP = 0.05
+# Less footage than this, in seconds and as a share of a typical person's, founds nobody: its tracklets join whom they
+# are like, or stay undecided.
+BRIEF, BRIEF_SHARE = 8.0, 0.15
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,8 @@ def link(seen: Observations, settings: LinkSettings) -> Links:
     clusters = _refined(Clusters(nodes, conflicts, label), calibration.threshold, settings.people or 1)
     if settings.people is None:
         clusters = without_strangers(clusters, seen.camera[np.unique(unit, return_index=True)[1]])
-    clusters = _without_scraps(clusters, calibration, crowd, known, settings.people or 1)
+    seconds = np.bincount(unit, length, conflicts.count)
+    clusters = _without_scraps(clusters, seconds, calibration, crowd, known, settings.people or 1)
     if settings.people is not None:
         clusters = clusters.merged(
             merge_alike(clusters.as_nodes(), clusters.conflicts_between(), -np.inf, settings.people)
@@ -134,11 +138,13 @@ def _refined(clusters: Clusters, threshold: float, least: int) -> Clusters:
 
 
 def _without_scraps(
-    clusters: Clusters, calibration: Calibration, crowd: int, known: np.ndarray, least: int
+    clusters: Clusters, seconds: np.ndarray, calibration: Calibration, crowd: int, known: np.ndarray, least: int
 ) -> Clusters:
-    """The clusters without those that hold next to nothing, alike by chance: what many poor tracklets leave over.
+    """The clusters without those that hold next to nothing: what poor tracklets leave over that are alike by chance,
+    and people of whom there is too little to tell them from somebody who is known better.
 
     Args:
+        seconds: [n] footage of each unit.
         crowd: the most people seen at once in a camera.
         known: [n] units that are said to be a person; clusters that hold one stay.
         least: so many clusters stay.
@@ -147,6 +153,9 @@ def _without_scraps(
     typical = np.median(np.sort(clusters.mass)[-crowd:])
     scrap = clusters.mass < SCRAP * typical
     scrap &= clusters.cohesion() < (calibration.threshold + calibration.same_mean) / 2
+    held = clusters.label >= 0
+    footage = np.bincount(clusters.label[held], seconds[held], len(clusters))
+    scrap |= footage < min(BRIEF, BRIEF_SHARE * np.median(np.sort(footage)[-crowd:]))
     scrap[inside[inside >= 0]] = False
     scrap[np.argsort(-clusters.mass, kind="stable")[:least]] = False
     return clusters.merged(np.where(scrap, UNDECIDED, np.arange(len(clusters))))

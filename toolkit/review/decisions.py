@@ -16,7 +16,7 @@ A line is a decision, numbered from 1. What a decision means, `replay.py` says:
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -120,6 +120,23 @@ def in_force(decisions: Sequence[Decision]) -> list[Decision]:
     return [decision for decision in decisions if decision.do != "undo" and decision.number not in undone]
 
 
+def numbered(drafts: Iterable[Draft], first: int, *, by: str = "", at: str = "") -> list[Decision]:
+    """Drafts as the decisions that follow each other from number `first` on.
+
+    Raises:
+        UsageError: a draft whose fields don't fit its kind, or one that undoes what isn't there.
+    """
+    made = []
+    for number, draft in enumerate(drafts, start=first):
+        fault = draft.fault()
+        if not fault and draft.decision is not None and draft.decision >= number:
+            fault = f"there is no decision {draft.decision} before number {number}"
+        if fault:
+            raise UsageError(f"A decision '{draft.do}' can't be written: {fault}.")
+        made.append(Decision(number=number, by=by, at=at, **msgspec.structs.asdict(draft)))
+    return made
+
+
 class DecisionLog:
     """The file while this process alone writes it; `open_decisions` makes one."""
 
@@ -137,14 +154,9 @@ class DecisionLog:
             ReidkitError: they can't be written.
         """
         at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if at is None else at
-        made = []
-        for number, draft in enumerate(drafts, start=self._count + 1):
-            fault = draft.fault()
-            if not fault and draft.decision is not None and draft.decision >= number:
-                fault = f"there is no decision {draft.decision} before number {number}"
-            if fault:
-                raise UsageError(f"A decision '{draft.do}' can't be written: {fault}.")
-            made.append(Decision(number=number, by=by, at=at, **msgspec.structs.asdict(draft)))
+        made = numbered(drafts, self._count + 1, by=by, at=at)
+        if not made:
+            return []
         data = b"".join(msgspec.json.encode(decision) + b"\n" for decision in made)
         try:
             new = not self._path.exists()

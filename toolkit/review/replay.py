@@ -13,7 +13,8 @@ row by row, whoever replays them and however often it was interrupted.
 - identity: the tracklets get that number, and are a person's.
 
 A new identity's number is the largest proposed one plus the number of the decision, so that undoing another decision
-never renumbers it. Sides of the split stay as built; queries are chosen again.
+doesn't renumber it; the next free one where somebody was given that number by hand. Sides of the split stay as built;
+queries are chosen again.
 """
 
 from collections.abc import Sequence
@@ -109,6 +110,9 @@ def _apply(state: _State, decision: Decision) -> str:
         return f"there is no tracklet '{unknown[0]}'"
     chosen = [state.pieces[id_] for id_ in decision.tracklets]
     new = state.largest + decision.number
+    taken = {piece.identity for piece in state.pieces.values()} if decision.do in ("split", "merge") else ()
+    while new in taken:
+        new += 1
     if decision.do == "junk":
         _set(state, chosen, JUNK, "junk")
     elif decision.do == "identity":

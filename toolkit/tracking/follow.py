@@ -35,10 +35,11 @@ class FollowSettings:
         max_gap: seconds; who is unseen for longer is somebody new.
         expanded: by which share of their sides boxes are made larger, in one round of the cascade after the other.
         least: fit, 0 to 1, that a pair must have in each round.
-        least_weak: overlap that a weak box must have with the expected one.
-        least_looks: fit that a pair with looks must have in any round.
+        least_weak: fit that a pair with a weak box must have.
+        least_looks: fit that a pair with looks and a confident box must have in any round.
         looks: weight of the looks beside the overlap, 0 to 1.
-        strangers: likeness, 0 (two people, in the mean) to 1 (one person), under which nobody goes on.
+        strangers: likeness, 0 (two people, in the mean) to 1 (one person), under which nobody goes on in a confident
+            box; in a weak one it is 0.
         memory: share of a person's looks that stays when a new box is seen.
         crowded: overlap with another box from which a box's looks are not taken over.
         run: seconds for which weak boxes must follow each other to be a track,
@@ -191,7 +192,9 @@ def _cascade(
         overlap = expanded_overlap(expected[free], box[open_], by)
         alike = likeness[np.ix_(free, open_)]
         fit = np.where(np.isnan(alike), overlap, (1 - settings.looks) * overlap + settings.looks * alike)
-        fit[(overlap <= 0) | (alike < settings.strangers) | (~np.isnan(alike) & (fit < settings.least_looks))] = 0.0
+        # A weak box is mostly of somebody half hidden: it may look like two people.
+        stranger, sure = (settings.strangers, settings.least_looks) if confident else (0.0, least)
+        fit[(overlap <= 0) | (alike < stranger) | (~np.isnan(alike) & (fit < sure))] = 0.0
         for i, j in assign(fit, least):
             mine[open_[j]] = free[i]
     return mine

@@ -45,7 +45,7 @@ class MendSettings:
     fits: float = 0.3
     alike: float = 0.7
     gap: float = 1.0
-    hidden: float = 0.7
+    hidden: float = 0.9
 
 
 def rows_of(track: np.ndarray) -> dict[int, np.ndarray]:

@@ -46,7 +46,7 @@ def track_people(
         camera=boxes.camera,
     )
     if looks:
-        seen = _measured(seen, np.flatnonzero(own.known & (crowd < ALONE)), chain)
+        seen = _measured(seen, own.known, crowd < ALONE, chain)
     followed = follow(seen, settings)
     track, cuts = cut_changes(seen, followed.track, crowd, mending)
     track, joins = bridge(seen, track, crowd, mending)
@@ -64,17 +64,20 @@ def track_people(
     return tracks, counts
 
 
-def _measured(seen: Seen, clear: np.ndarray, chain: np.ndarray) -> Seen:
-    """With the cosines of two people's looks and of one person's.
+def _measured(seen: Seen, own: np.ndarray, alone: np.ndarray, chain: np.ndarray) -> Seen:
+    """With the cosines of two people's looks, who stand in one frame, and of one person's, at two times.
 
     Args:
-        clear: [n] boxes that stand alone and have looks of their own.
+        own: [N] whether a box has looks of its own.
+        alone: [N] whether it stands alone.
         chain: [N] of `chains`.
     """
     different = []
-    for a, b in itertools.pairwise(np.searchsorted(clear, seen.start)):
-        here = seen.looks[clear[a:b]]
+    known = np.flatnonzero(seen.looks.known & alone)
+    for a, b in itertools.pairwise(np.searchsorted(known, seen.start)):
+        here = seen.looks[known[a:b]]
         different.append((here @ here.T)[np.triu_indices(len(here), 1)])
+    clear = np.flatnonzero(own & alone)
     by_chain = clear[np.argsort(chain[clear], kind="stable")]
     before, after = by_chain[:-1], by_chain[1:]
     same = (seen.looks[before] * seen.looks[after]).sum(1)[chain[before] == chain[after]]

@@ -98,6 +98,18 @@ def test_what_an_annotation_names_is_never_a_scrap():
     assert cluster[-3] == cluster[-2] >= 0
 
 
+def test_a_few_seconds_found_nobody_where_others_are_seen_for_long():
+    seen, _ = made_up_event(6, 2, 0, pieces=5, view=0.2)
+    stray = np.random.default_rng(1).normal(size=(1, seen.features.shape[1]))
+
+    def cluster(seconds: float) -> int:
+        columns = [(seen.features, stray), (seen.camera, [0]), (seen.start, [40]), (seen.end, [40 + seconds])]
+        return int(link(observe(*(np.concatenate(pair) for pair in columns)), LinkSettings()).cluster[-1])
+
+    assert cluster(2.0) == UNDECIDED
+    assert cluster(11.0) >= 0
+
+
 def test_linking_twice_gives_the_same():
     seen, _ = made_up_event(8, 3, 5)
     one, two = link(seen, LinkSettings()), link(seen, LinkSettings())

@@ -1,0 +1,49 @@
+"""`check` on the layouts of public datasets."""
+
+import shutil
+
+import pytest
+from made_up import write_own
+
+from reidkit.datasets import UsageError
+from reidkit.toolkit.check import find_problems
+from reidkit.toolkit.export.export import export
+
+
+@pytest.fixture
+def mars(tmp_path):
+    """A folder laid out like MARS, of six people in training and four in the test set."""
+    export(write_own(tmp_path, "mine", frames=3), tmp_path / "mars", "mars")
+    return tmp_path / "mars"
+
+
+def test_a_clean_folder_like_mars(mars):
+    assert find_problems(mars) == []
+
+
+def test_damage_in_a_folder_like_mars(mars):
+    cut = mars / "bbox_train" / "0002" / "0002C1T0001F002.jpg"
+    cut.write_bytes(cut.read_bytes()[:100])
+    gone = mars / "bbox_test" / "0008" / "0008C2T0001F003.jpg"
+    gone.unlink()
+    for place in range(1, 4):
+        shutil.copy(
+            mars / "bbox_train" / "0001" / f"0001C1T0001F00{place}.jpg",
+            mars / "bbox_test" / "0007" / f"0007C1T0001F00{place}.jpg",
+        )
+    found = {}
+    for problem in find_problems(mars):
+        found.setdefault(problem.check, set()).update(problem.tracklets)
+    assert found == {
+        "crops": {"train/0002C1T0001", "test/0008C2T0001"},
+        "crops of the same bytes": {"train/0001C1T0001", "test/0007C1T0001"},
+        "near-duplicates": {"train/0001C1T0001", "test/0007C1T0001"},
+    }
+
+
+def test_what_is_no_dataset(tmp_path):
+    with pytest.raises(UsageError, match=r"has no dataset\.json"):
+        find_problems(tmp_path)
+    (tmp_path / "bbox_train").mkdir()
+    with pytest.raises(UsageError, match="is no complete MARS"):
+        find_problems(tmp_path)
