@@ -15,11 +15,13 @@ from typing import Protocol, TypedDict
 
 import numpy as np
 import polars as pl
+import supervision as sv
 
 from ..datasets.files import sha256_file
 from ..datasets.mot import read_people
 from ..datasets.prefetch import prefetch
 from ..datasets.progress import progress, say
+from .at_once import in_order
 from .camera_motion import STEP_COLUMNS, MotionFinder, joined, steps_table
 from .camera_path import IDENTITY, CameraPath
 from .detect import TRACK_CONFIDENCE, Detector
@@ -111,15 +113,21 @@ class BoxSource(Protocol):
 
 
 def box_source(
-    source: Source, load_detector: Callable[[], Detector], load_embedder: Callable[[], Embedder] | None = None
+    source: Source,
+    load_detector: Callable[[], Detector],
+    load_embedder: Callable[[], Embedder] | None = None,
+    threads: int = 1,
 ) -> BoxSource:
     """The annotation of a source that has one, the detector for any other.
 
     Args:
         load_detector: called when a detector is needed for the first time.
         load_embedder: called where the tracker looks at people; None: it follows them by their motion alone.
+        threads: that call a model at once, if it can be (`at_once`); they decide nothing.
     """
-    return Detected(load_detector, load_embedder) if source.annotation is None else Annotated(source.annotation)
+    if source.annotation is not None:
+        return Annotated(source.annotation)
+    return Detected(load_detector, load_embedder, threads)
 
 
 def settled(settings: FootageSettings, detector: Detector | None) -> FootageSettings:
@@ -159,10 +167,14 @@ class Detected:
     """People as a detector finds them in every frame and a tracker follows them."""
 
     def __init__(
-        self, load_detector: Callable[[], Detector], load_embedder: Callable[[], Embedder] | None = None
+        self,
+        load_detector: Callable[[], Detector],
+        load_embedder: Callable[[], Embedder] | None = None,
+        threads: int = 1,
     ) -> None:
         self._load = load_detector
         self._load_embedder = load_embedder
+        self._threads = threads
 
     @cached_property
     def detector(self) -> Detector:
@@ -193,7 +205,7 @@ class Detected:
             embedder = self._load_embedder()
             basis = work_key(basis, embedder.sha256)
             folder = home / f"looks-{basis}"
-            looks = looks_of(take, kept, boxes, embedder, settings.segment_seconds, folder)
+            looks = looks_of(take, kept, boxes, embedder, settings.segment_seconds, folder, self._threads)
             counts["boxes_embedded"] = len(looks.features)
         following = FollowSettings(take.fps, confidence=settings.confidence, max_gap=settings.max_gap)
         tracks, followed = track_people(kept, boxes, looks, following)
@@ -209,7 +221,9 @@ class Detected:
         tables, moves, decoded, number = [], [], DecodeCount(), {"boxes": 0, "boxes_duplicate": 0}
         with progress(f"{take.source.key}: detect", total=take.frame_count, unit="frames") as advance:
             for piece in segments(take, settings.segment_seconds):
-                table, moved, done = detect_segment(take.source, piece, detector, folder, advance)
+                table, moved, done = detect_segment(
+                    take.source, piece, detector, folder, advance, threads=self._threads
+                )
                 tables.append(table)
                 moves.append(moved)
                 decoded += DecodeCount(done["expected"], done["read"], done["damaged"])
@@ -278,7 +292,13 @@ def detection_key(take: Take, detector: Detector, settings: FootageSettings) -> 
 
 
 def detect_segment(
-    source: Source, piece: Segment, detector: Detector, folder: Path, advance: Callable[[int], None] | None = None
+    source: Source,
+    piece: Segment,
+    detector: Detector,
+    folder: Path,
+    advance: Callable[[int], None] | None = None,
+    *,
+    threads: int = 1,
 ) -> tuple[pl.DataFrame, pl.DataFrame, DetectionFacts]:
     """The detections of one segment (DETECTION_COLUMNS), the camera's steps in it (`camera_motion.STEP_COLUMNS`), and
     its counts; read back from `folder` if they are there."""
@@ -294,8 +314,12 @@ def detect_segment(
     finder, looked_at, scale = MotionFinder(), [], 1.0
     rows: list[tuple] = []
     duplicates = 0
-    for batch in prefetch(_batches(reader)):
-        for frame, found in zip(batch, detector.detect([f.image for f in batch]), strict=True):
+
+    def detect(batch: list[Frame]) -> tuple[list[Frame], list[sv.Detections]]:
+        return batch, detector.detect([frame.image for frame in batch])
+
+    for batch, people in in_order(detector, detect, prefetch(_batches(reader)), threads):
+        for frame, found in zip(batch, people, strict=True):
             duplicates += found.metadata.get("duplicates", 0)
             # A frame that a decoder gives out late tells nothing of the one before it.
             if not looked_at or frame.index > looked_at[-1]:

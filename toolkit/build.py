@@ -11,7 +11,7 @@ no path of the machine: a build that was killed and run again ends in the same b
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -30,6 +30,7 @@ from ..datasets.processes import run_in_processes
 from ..datasets.progress import say
 from ..datasets.truth import read_truth
 from ..training import weights
+from .at_once import one_thread_a_call
 from .attributes import of_identities, write_attributes
 from .boxes import box_source, settled
 from .detect import Detector
@@ -146,9 +147,10 @@ def build(
     settings.split.decided({source.event for source in found.sources})
     known = read_truth(found.identities).identities if found.identities else {}
     annotated = {source.key: truth_boxes(source.truth) for source in found.sources if source.truth}
-    load_once = cache(partial(load_detector, None))
-    embed_once = cache(partial(load_embedder, None))
-    boxes = [box_source(source, load_once, embed_once) for source in found.sources]
+    load_once = cache(lambda: one_thread_a_call(load_detector(None)))
+    embed_once = cache(lambda: one_thread_a_call(load_embedder(None)))
+    threads = usable_cores()
+    boxes = [box_source(source, load_once, embed_once, threads) for source in found.sources]
     detector, embedder = weights.together(
         lambda: next((one.detector for one in boxes if one.detector), None), embed_once
     )
@@ -165,7 +167,7 @@ def build(
             _extract_in_processes(takes, settings.footage, load_detector, load_embedder, out, workers)
         works = []
         for take, its_boxes in zip(takes, boxes, strict=True):
-            extracted = extract_take(take, its_boxes, settings.footage, out / WORK, out / CROPS)
+            extracted = extract_take(take, its_boxes, settings.footage, out / WORK, out / CROPS, threads)
             works.append(_embed(take, extracted, embedder, out))
         _require_people(works, settings.footage)
 
@@ -293,8 +295,13 @@ def _extract_alone(
     threads: int,
     out: Path,
 ) -> None:
-    boxes = box_source(take.source, partial(load_detector, threads), partial(load_embedder, threads))
-    extract_take(take, boxes, settings, out / WORK, out / CROPS)
+    boxes = box_source(
+        take.source,
+        lambda: one_thread_a_call(load_detector(threads)),
+        lambda: one_thread_a_call(load_embedder(threads)),
+        threads,
+    )
+    extract_take(take, boxes, settings, out / WORK, out / CROPS, threads)
 
 
 def _embed(take: Take, extracted: Extracted, embedder: Embedder, out: Path) -> SourceWork:

@@ -89,7 +89,9 @@ class MotionFinder:
 
     def _look(self) -> None:
         before, last = self.last, picture_of(*self._block[-1])
-        if stands(step_between(before, last), last):
+        across = step_between(before, last)
+        # Where the ends of a block have too little in common to tell, the camera may have swung far.
+        if across is not None and stands(across, last):
             self._steps += [IDENTITY] * len(self._block)
         else:
             for after in (*(picture_of(*one) for one in self._block[:-1]), last):
@@ -134,11 +136,11 @@ def step_between(before: Picture, after: Picture) -> np.ndarray | None:
     return None if _one_shot(before, after) else UNKNOWN
 
 
-def stands(step: np.ndarray | None, picture: Picture) -> bool:
+def stands(step: np.ndarray, picture: Picture) -> bool:
     """Whether a step shifts no corner of the picture by as much as STILL."""
     height, width = picture.grey.shape
     ends = np.array([[0, 0], [width, 0], [0, height], [width, height]], np.float64)
-    return step is None or bool(np.abs(moved(step, ends) - ends).max() < STILL)
+    return bool(np.abs(moved(step, ends) - ends).max() < STILL)
 
 
 def _background(picture: Picture) -> np.ndarray:

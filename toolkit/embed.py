@@ -33,7 +33,7 @@ from ..datasets.tracklet import Frames
 from ..training import weights
 from .crops import crop_quality
 from .looks import Looks
-from .onnx_session import open_session
+from .onnx_session import open_session, with_one_thread
 
 ASSETS = Path(__file__).resolve().parent / "assets"
 SIMULATED = "simulated"
@@ -96,6 +96,7 @@ class OnnxEmbedder:
     """
 
     def __init__(self, path: Path, name: str, threads: int) -> None:
+        self.calls_at_once, self._path = False, path
         self.session = open_session(path, threads)
         inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
         shape = inputs[0].shape if len(inputs) == 1 else []
@@ -108,6 +109,10 @@ class OnnxEmbedder:
         self.batch = shape[0] if isinstance(shape[0], int) else BATCH
         self._fixed = isinstance(shape[0], int)
         self._input, self._output = inputs[0].name, outputs[0].name
+
+    def one_thread_a_call(self) -> "OnnxEmbedder":
+        """The same, for several calls at once (`at_once`); itself on a GPU."""
+        return with_one_thread(self)
 
     def embed(self, images: Sequence[np.ndarray]) -> np.ndarray:
         rows = []

@@ -17,14 +17,15 @@ from pathlib import Path
 
 import polars as pl
 
+from ..datasets.prefetch import prefetch_map
 from ..datasets.progress import progress
 from .boxes import BoxSource, Followed
 from .crops import add_occlusion, choose, crop_quality
-from .cutting import cut_segment
+from .cutting import CropFacts, cut_segment
 from .looks import Looks
 from .settings import FootageSettings
 from .track import BOX, cut_tracks, drop_short
-from .video import DecodeCount, Take, segments
+from .video import DecodeCount, Segment, Take, segments
 from .work import REVISION, source_slug, work_key
 
 
@@ -55,7 +56,9 @@ class Extracted:
     looks: Looks
 
 
-def extract_take(take: Take, boxes: BoxSource, settings: FootageSettings, work: Path, crops: Path) -> Extracted:
+def extract_take(
+    take: Take, boxes: BoxSource, settings: FootageSettings, work: Path, crops: Path, threads: int = 1
+) -> Extracted:
     """Everything from the take's frames to its crops.
 
     Args:
@@ -64,13 +67,14 @@ def extract_take(take: Take, boxes: BoxSource, settings: FootageSettings, work: 
         settings: what decides the outcome.
         work: folder for the durable pieces of work of any number of takes.
         crops: folder for the tar shards of any number of takes.
+        threads: that cut crops of several segments at once; they decide nothing.
     """
     settings = boxes.settle(settings)
     home = Path(work) / source_slug(take.source)
     followed = boxes.follow(take, settings, home)
     tracks, chosen, choosing = _choose(take, followed, settings)
     folder = home / f"crop-{work_key(followed.basis, REVISION, asdict(settings))}"
-    frames, cutting = _cut(take, chosen, settings, folder, Path(crops), read_all=followed.decoded is None)
+    frames, cutting = _cut(take, chosen, settings, folder, Path(crops), threads, read_all=followed.decoded is None)
     tracklets = _tracklets(frames, tracks)
     counts = {
         **followed.counts,
@@ -122,15 +126,23 @@ def _choose(
 
 
 def _cut(
-    take: Take, chosen: pl.DataFrame, settings: FootageSettings, folder: Path, crops: Path, *, read_all: bool
+    take: Take,
+    chosen: pl.DataFrame,
+    settings: FootageSettings,
+    folder: Path,
+    crops: Path,
+    threads: int,
+    *,
+    read_all: bool,
 ) -> tuple[pl.DataFrame, dict[str, int]]:
     """FRAME_COLUMNS of all segments, and counts: with those of the frames where `read_all`."""
     tables, decoded, counts = [], DecodeCount(), {"crops_lost": 0, "crops_duplicate": 0}
     with progress(f"{take.source.key}: crop", total=take.frame_count, unit="frames") as advance:
-        for piece in segments(take, settings.segment_seconds):
-            table, done = cut_segment(
-                take.source, piece, chosen, settings, folder, crops, read_all=read_all, advance=advance
-            )
+
+        def cut(piece: Segment) -> tuple[pl.DataFrame, CropFacts]:
+            return cut_segment(take.source, piece, chosen, settings, folder, crops, read_all=read_all, advance=advance)
+
+        for table, done in prefetch_map(cut, segments(take, settings.segment_seconds), threads):
             tables.append(table)
             decoded += DecodeCount(done["expected"], done["read"], done["damaged"])
             for name in counts:

@@ -1,7 +1,8 @@
 """A model in an .onnx file, ready to run: `open_session(Path("yolox_nano.onnx"), threads=4)`."""
 
+import copy
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ..datasets.cores import usable_cores
 from ..datasets.errors import UsageError
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
 
 # In order of preference: a session takes the first that is there and can run a node.
 PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
+Model = TypeVar("Model")
 ERRORS_ONLY = 3  # of ONNX Runtime's log: warnings about every unused weight tell a user nothing
 
 
@@ -44,3 +46,13 @@ def open_session(
         raise UsageError(
             f"{name} is no ONNX model that can be run ({reason}). Export or fetch the file again."
         ) from None
+
+
+def with_one_thread(model: Model) -> Model:
+    """A copy of a model (with `session`, and `_path` of its file) that gives each call one thread, so that several may
+    be made at once; the model itself where it runs on a GPU."""
+    if model.session.get_providers()[0] != PROVIDERS[-1]:
+        return model
+    single = copy.copy(model)
+    single.session, single.calls_at_once = open_session(model._path, 1), True
+    return single

@@ -35,6 +35,7 @@ class Refined:
     def __init__(self, detector: Detector, flip_test: bool, drop_duplicates: bool) -> None:
         self.detector, self.flip_test, self.drop_duplicates = detector, flip_test, drop_duplicates
         self.name, self.sha256, self.input_size = detector.name, detector.sha256, detector.input_size
+        self.calls_at_once = getattr(detector, "calls_at_once", False)
         # Half a confidence may be less than the detector itself would give out.
         self.confidence = getattr(detector, "confidence", 0.0)
 

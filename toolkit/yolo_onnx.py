@@ -22,7 +22,7 @@ import numpy as np
 import supervision as sv
 
 from ..datasets.errors import UsageError
-from .onnx_session import open_session
+from .onnx_session import open_session, with_one_thread
 
 STRIDES = (8, 16, 32)
 BACKGROUND = 114  # grey of the letterbox, as both families were trained with
@@ -41,6 +41,7 @@ class OnnxDetector:
 
     def __init__(self, path: Path, *, name: str, sha256: str, confidence: float, threads: int) -> None:
         self.name, self.sha256, self.confidence = name, sha256, confidence
+        self.calls_at_once, self._path = False, path
         self.session = open_session(path, threads)
         inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
         meta = self.session.get_modelmeta().custom_metadata_map
@@ -67,6 +68,10 @@ class OnnxDetector:
                 "and Ultralytics [B, 4 + classes, N] or [B, N, 6]."
             )
         self._person = _person_class(meta)
+
+    def one_thread_a_call(self) -> "OnnxDetector":
+        """The same, for several calls at once (`at_once`); itself on a GPU."""
+        return with_one_thread(self)
 
     def detect(self, images: Sequence[np.ndarray]) -> list[sv.Detections]:
         """People in each image (uint8 RGB [H, W, 3]), boxes in its pixels, best first."""

@@ -138,3 +138,11 @@ def test_a_motion_that_leaves_the_background_as_unlike_as_it_was_is_none():
     assert camera_motion._explains(left, before, after)
     assert not camera_motion._explains(left, before, again)
     assert not camera_motion._explains(np.array([[1.0, 0, 0.7], [0, 1, 0]]), before, again)
+
+
+def test_a_swing_so_fast_that_the_ends_of_a_block_share_nothing_is_found():
+    """Even where the floor looks alike everywhere, made tiny."""
+    seen = np.clip(world(9).astype(int) // 8 + np.linspace(0, 200, 900).astype(int)[:, None, None], 0, 255)
+    seen = seen.astype(np.uint8)
+    steps = found([view(seen, 300 + 25 * k, 450)[0] for k in range(25)])
+    assert steps[1:, 0, 2] == pytest.approx(-25, abs=0.5)

@@ -350,3 +350,23 @@ def test_looks_are_kept_and_damaged_ones_made_again_with_the_same_bytes(filmed, 
     assert again.tracks.equals(first.tracks)
     assert again.frames.equals(first.frames)
     assert stored() == whole
+
+
+def test_the_number_of_threads_decides_nothing(filmed, tmp_path):
+    class AtOnce(ByColour):
+        calls_at_once = True
+
+    for threads in (1, 3):
+        boxes = box_source(filmed, AtOnce, threads=threads)
+        home = tmp_path / str(threads)
+        extract_take(probe(filmed), boxes, SETTINGS, home / "work", home / "crops", threads)
+    assert contents(tmp_path / "1") == contents(tmp_path / "3")
+
+
+def test_a_detector_that_fails_in_a_thread_fails_the_take(filmed, tmp_path):
+    class AtOnce(ByColour):
+        calls_at_once = True
+
+    detector = AtOnce(dies_at=3)
+    with pytest.raises(KeyboardInterrupt):
+        extract_take(probe(filmed), box_source(filmed, lambda: detector, threads=2), SETTINGS, tmp_path, tmp_path, 2)

@@ -13,6 +13,7 @@ import polars as pl
 
 from ...datasets.prefetch import prefetch
 from ...datasets.progress import progress
+from ..at_once import in_order
 from ..crops import cut
 from ..embed import Embedder
 from ..looks import Looks
@@ -22,7 +23,7 @@ from ..work import Count, read_piece, write_piece
 from .by_frame import TakenBoxes
 from .chains import chains, need_looks
 
-BATCH = 64  # crops embedded at once
+BATCH = 32  # crops embedded at once
 LOOKS_COLUMNS = {"row": pl.Int64, "looks": pl.Binary}  # row of the segment's detections; float16, as bytes
 
 
@@ -40,12 +41,14 @@ def looks_of(
     embedder: Embedder,
     segment_seconds: float,
     folder: Path,
+    threads: int = 1,
 ) -> Looks:
     """The looks of the rows of `detections`.
 
     Args:
         detections: DETECTION_COLUMNS of the take, by frame. boxes: `by_frame` of them.
         folder: for the durable pieces; named by the caller after all that they depend on.
+        threads: that embed at once.
     """
     needed = np.zeros(len(detections), bool)
     needed[boxes.rows] = need_looks(boxes, chains(boxes))
@@ -57,7 +60,8 @@ def looks_of(
             if piece.stop is not None:
                 inside &= time < piece.stop
             own = np.flatnonzero(inside)
-            table, done = _look_at(take, piece, detections[own], np.flatnonzero(needed[own]), embedder, folder)
+            wanted = np.flatnonzero(needed[own])
+            table, done = _look_at(take, piece, detections[own], wanted, embedder, folder, threads)
             rows.append(own[table["row"].to_numpy()])
             if len(table):
                 parts.append(np.frombuffer(b"".join(table["looks"].to_list()), np.float16).reshape(len(table), -1))
@@ -71,16 +75,26 @@ def looks_of(
 
 
 def _look_at(
-    take: Take, piece: Segment, detections: pl.DataFrame, rows: np.ndarray, embedder: Embedder, folder: Path
+    take: Take,
+    piece: Segment,
+    detections: pl.DataFrame,
+    rows: np.ndarray,
+    embedder: Embedder,
+    folder: Path,
+    threads: int,
 ) -> tuple[pl.DataFrame, LooksFacts]:
     """LOOKS_COLUMNS of one segment; read back from `folder` if they are there."""
     kept = read_piece(folder, piece, LOOKS_COLUMNS, LooksFacts)
     if kept:
         return kept
     found: list[tuple[int, bytes]] = []
-    for batch in prefetch(_batches(take, piece, detections, rows)):
+
+    def embed(batch: list[tuple[int, np.ndarray]]) -> list[tuple[int, bytes]]:
         features = np.ascontiguousarray(embedder.embed([image for _, image in batch]), np.float16)
-        found += [(row, feature.tobytes()) for (row, _), feature in zip(batch, features, strict=True)]
+        return [(row, feature.tobytes()) for (row, _), feature in zip(batch, features, strict=True)]
+
+    for part in in_order(embedder, embed, prefetch(_batches(take, piece, detections, rows)), threads):
+        found += part
     table = pl.DataFrame(found, schema=LOOKS_COLUMNS, orient="row")
     done = LooksFacts(wanted=len(rows), embedded=len(found))
     write_piece(folder, piece, table, done)
