@@ -41,7 +41,7 @@ LEAST_SHARE = 0.35  # of the corners must agree on it
 BETTER = 0.9  # share of the pictures' difference that may remain when the motion is taken out
 MARGIN = 0.1  # share of a person's box by which it is masked out on every side
 ALIKE = 0.7  # correlation of the backgrounds of two tiny pictures from which they are one shot,
-LEAST_CHANGE = 6.0  # and so they are where these differ by fewer grey levels in the mean: a bare wall's are noise
+LEAST_CHANGE = 5.0  # and so they are where half of these differ by fewer grey levels: a bare wall's are noise
 TINY = (32, 18)
 UNKNOWN = np.full((2, 3), np.nan)
 
@@ -191,9 +191,11 @@ def _one_shot(before: Picture, after: Picture) -> bool:
         cv2.resize(picture.grey, TINY, interpolation=cv2.INTER_AREA)[bare].astype(np.float64)
         for picture in (before, after)
     )
-    one, other = one - one.mean(), other - other.mean()
-    if np.abs(one - other).mean() < LEAST_CHANGE:
+    # The median, as a score that is shown on the picture changes by itself.
+    change = other - one
+    if np.median(np.abs(change - np.median(change))) < LEAST_CHANGE:
         return True
+    one, other = one - one.mean(), other - other.mean()
     return bool((one * other).sum() >= ALIKE * np.sqrt((one**2).sum() * (other**2).sum()))
 
 
