@@ -54,7 +54,7 @@ of them. *Our tracks, true ids*: the same of the boxes that tracking and cutting
 """
 
 
-class _TrueBoxes(Detected):
+class TrueBoxes(Detected):
     """A detector that finds exactly the visible people of the annotation, and the tracker behind it."""
 
     def __init__(
@@ -79,7 +79,7 @@ class _TrueBoxes(Detected):
         return replace(followed, basis=self._basis)
 
 
-class _TrueTracks(_TrueBoxes):
+class TrueTracks(TrueBoxes):
     """The visible people of the annotation, a track each; nothing tells the linking who they are."""
 
     def follow(self, take: Take, settings: FootageSettings, home: Path) -> Followed:
@@ -97,8 +97,8 @@ def ladder(title: str, raw: Path, detector: str, embedder: str) -> list[tuple[st
     truth = {take.source.key: truth_boxes(take.source.truth) for take in takes if take.source.truth}
     visible = {key: table.filter(pl.col("visibility") >= VISIBLE) for key, table in truth.items()}
     ways = {
-        "true tracks, our linking": lambda key: _TrueTracks(load, lambda: embed, visible[key], "true-tracks"),
-        "true boxes, our tracking": lambda key: _TrueBoxes(load, lambda: embed, visible[key], "true-boxes"),
+        "true tracks, our linking": lambda key: TrueTracks(load, lambda: embed, visible[key], "true-tracks"),
+        "true boxes, our tracking": lambda key: TrueBoxes(load, lambda: embed, visible[key], "true-boxes"),
         "the build": lambda key: Detected(load, lambda: embed),
     }
     confidence = Detected(load).settle(FootageSettings()).confidence
@@ -106,8 +106,8 @@ def ladder(title: str, raw: Path, detector: str, embedder: str) -> list[tuple[st
     for rung, boxes in ways.items():
         started = time.monotonic()
         with tempfile.TemporaryDirectory() as out:
-            works = [_extract(take, boxes(take.source.key), embed, Path(out)) for take in takes]
-            rows[rung] = _row(title, rung, _linked(works, truth, confidence), time.monotonic() - started)
+            works = [extract(take, boxes(take.source.key), embed, Path(out)) for take in takes]
+            rows[rung] = _row(title, rung, linked(works, truth, confidence), time.monotonic() - started)
     found = {w.take.source.key: w.extracted.detections.drop_nulls("x1") for w in works}
     found = {key: table.filter(pl.col("confidence") >= confidence) for key, table in found.items()}
     rows["our detections, true ids"] = _row(title, "our detections, true ids", _known(works, truth, found))
@@ -117,7 +117,8 @@ def ladder(title: str, raw: Path, detector: str, embedder: str) -> list[tuple[st
     return [rows[rung] for rung in order]
 
 
-def _extract(take: Take, boxes: Detected, embedder: Embedder, out: Path) -> SourceWork:
+def extract(take: Take, boxes: Detected, embedder: Embedder, out: Path) -> SourceWork:
+    """A take's people, from its footage to the embeddings; the work lies under `out`."""
     extracted = extract_take(take, boxes, FootageSettings(), out / "work", out / "crops")
     stored = out / "embed" / f"{source_slug(take.source)}.npz"
     stored.parent.mkdir(parents=True, exist_ok=True)
@@ -126,11 +127,16 @@ def _extract(take: Take, boxes: Detected, embedder: Embedder, out: Path) -> Sour
     )
 
 
-def _linked(works: list[SourceWork], truth: Mapping[str, pl.DataFrame], confidence: float) -> dict:
+def linked(
+    works: list[SourceWork],
+    truth: Mapping[str, pl.DataFrame],
+    confidence: float,
+    settings: EventSettings | None = None,
+) -> dict:
     """The build's scores."""
     tables, tracks, most = [], {}, 0
     for event in dict.fromkeys(work.take.source.event for work in works):
-        proposals = propose([work for work in works if work.take.source.event == event], EventSettings())
+        proposals = propose([work for work in works if work.take.source.event == event], settings or EventSettings())
         table = proposals.tracklets
         tracks |= proposals.tracks
         numbered = pl.when(pl.col("cluster") >= 0).then(pl.col("cluster") + most).otherwise(pl.col("cluster"))

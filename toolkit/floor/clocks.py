@@ -1,10 +1,10 @@
-"""Whether the clocks that feet ask for hold: `checked(tracks, frame, fixed)`.
+"""Whether the clocks that feet ask for hold: `checked(tracks, frame, known)`.
 
 The matches are divided in two halves, each of which is asked for itself. A correction is used where it is told from
 none, and where the halves agree on it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -17,13 +17,16 @@ LEAST = 0.03  # seconds; less is below a frame
 APART = 0.1  # seconds that the halves may differ by, or `TOLD` of their own deviations
 
 
-def checked(tracks: Sequence[FootTrack], frame: Frame, fixed: set[int]) -> dict[int, str]:
-    """Camera -> why its correction isn't used, "" where it is; of the cameras on the floor but the one compared with.
+def checked(
+    tracks: Sequence[FootTrack], frame: Frame, known: Collection[int], movable: Collection[int]
+) -> dict[int, str]:
+    """Camera -> why its correction isn't used, "" where it is; of the movable cameras but the one compared with.
 
     Args:
-        tracks: on the clocks that the frame was found with. fixed: cameras whose homography is known.
+        tracks: on the clocks that the frame was found with. known: cameras whose homography is known.
+        movable: those whose clocks may be corrected.
     """
-    late = [camera for camera in frame.on_floor if camera != frame.home]
+    late = [camera for camera in frame.on_floor if camera != frame.home and camera in movable]
     asked = [camera for camera in late if _told(frame, camera)]
     found = {camera: "" if camera in asked else "no difference can be told" for camera in late}
     if not asked:
@@ -33,7 +36,7 @@ def checked(tracks: Sequence[FootTrack], frame: Frame, fixed: set[int]) -> dict[
     halves = []
     for half in range(2):
         pairs = [replace(p, agrees=p.agrees & (np.arange(len(p.agrees)) % 2 == half)) for p in frame.used]
-        halves.append(refined(feet, pairs, frame.on_floor, fixed, asked)[1:])
+        halves.append(refined(feet, pairs, frame.on_floor, known, asked)[1:])
     (one, one_error), (other, other_error) = halves
     for camera in asked:
         for moment in (0.0, last):

@@ -25,6 +25,7 @@ MOST = 8.0
 SAYS_NOTHING = 0.25  # log-odds below which a pair is left out
 OUTLIERS = np.array([0.05, 0.07, 0.1, 0.15, 0.2, 0.3])
 BETWEEN = np.geomspace(0.08, 1.0, 20)  # metres
+UNKNOWN = (0.3, 0.1)  # metres, and share of outliers
 FREEDOM = 4.0  # degrees of Student's distribution: feet err by far more often than by a normal one
 CAMERA_PAIRS = 2_000_000  # pairs of feet that are looked at in one step
 
@@ -48,7 +49,10 @@ class Distances:
 
 
 def fit_distances(feet: Feet, frame: Frame) -> Distances | None:
-    """The two distributions of an event; None where nobody is ever seen beside anybody."""
+    """The two distributions of an event; None where nobody is ever seen beside anybody.
+
+    On a given floor of cameras without confident matches one person's feet are taken to lie `UNKNOWN` apart.
+    """
     on_floor = places(feet, frame.on_floor)
     apart = []
     for camera in frame.on_floor:
@@ -65,11 +69,11 @@ def fit_distances(feet: Feet, frame: Frame) -> Distances | None:
             steps.append(on_floor[moments.one] - on_floor[moments.other])
             covariances.append(_covariance(feet, frame, moments.one, moments.other))
     step, covariance = np.concatenate(steps), np.concatenate(covariances)
-    if not len(different) or not len(step):
+    if not len(different):
         return None
     spread = float(np.sqrt((different**2).mean() / 2))  # of the normal distribution with this mean square
-    best, found = -np.inf, (0.2, 0.1)
-    for same in BETWEEN:
+    best, found = -np.inf, UNKNOWN
+    for same in BETWEEN if len(step) else ():
         core, anywhere = _densities(step, covariance, same, spread)
         for outliers in OUTLIERS:
             likelihood = float(np.log((1 - outliers) * core + outliers * anywhere).sum())

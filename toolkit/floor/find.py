@@ -16,14 +16,16 @@ from ..linking import Evidence
 from .clocks import checked
 from .evidence import fit_distances, weigh
 from .feet import STEP, Feet, FootTrack, beside, none_of, resample
-from .frame import Frame, common_floor
+from .frame import Frame, common_floor, oriented, settled
 from .homography import agreeing, disagreement
+from .matches import Matches
 from .pairs import LEAST_SHARE, Pair, join, moments_of
 from .settings import FloorSettings
 from .sound import SoundClock, sound_clock
 
 MOST_TRACKLETS = 6_000  # that homographies and clocks are found from; of more, those of stretches spread over the event
 STRETCHES = 24
+NEAR = 3.0  # log-odds of two tracklets that are taken to be one person in refining floor and clocks
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ def find_floor(
     facts = {"used": False, "note": "", "pairs": [_pair_facts(names, pair) for pair in pairs]}
     if heard:
         facts["sound"] = {names[c]: _sound_facts(clock) for c, clock in heard.items()}
+    known = {camera: oriented(matrix, feet.point[feet.camera == camera]) for camera, matrix in known.items()}
     wrong = _contradicted(feet, pairs, known)
     known = {} if wrong else known
     # The first camera with sound is the clock of those whose sound agrees with it.
@@ -89,21 +92,45 @@ def find_floor(
     if frame is None:
         held = "no two cameras have matches that agree on a floor when they are held out"
         return Floor(None, None, facts | {"note": f"{wrong}; {held}" if wrong else held})
-    notes = checked(some, frame, set(known)) if movable else {}
+    frame = replace(frame, used=_matched_again(some, frame) or frame.used)
+    frame = settled(some, frame, known, movable & set(frame.on_floor) - {frame.home})
+    notes = checked(some, frame, known, movable)
     kept = {camera for camera, note in notes.items() if not note}
-    if any(frame.offset[camera] or frame.drift[camera] for camera in notes if notes[camera]):
-        again = common_floor(some, pairs, known, cameras, kept, frame.home)
-        frame = again or frame
+    if any(notes.values()):
+        right = np.isin(np.arange(cameras), sorted(kept))
+        frame = replace(frame, offset=frame.offset * right, drift=frame.drift * right)
+        frame = settled(some, frame, known, kept)
     feet = resample(tracks, frame.offset, frame.drift)
     model = fit_distances(feet, frame)
     clocks = {camera: _total(by_sound.get(camera, (0.0, 0.0)), frame, camera) for camera in frame.on_floor}
-    says = dict.fromkeys(by_sound, "sound") | {c: note or "feet" for c, note in notes.items()}
+    says = {camera: note or "feet" for camera, note in notes.items()} | dict.fromkeys(by_sound, "sound")
     facts |= {"note": wrong, "cameras": _camera_facts(names, frame, known, clocks, says | {frame.home: "reference"})}
     if model is None:
         return Floor(frame, None, facts | {"note": wrong or "nobody is seen beside anybody"}, tracks, clocks)
     evidence = weigh(feet, frame, model)
     facts |= {"used": True, "distances": _rounded(asdict(model)), "pairs_weighed": len(evidence.first)}
     return Floor(frame, evidence, facts, tracks, clocks)
+
+
+def _matched_again(tracks: Sequence[FootTrack], frame: Frame) -> list[Pair]:
+    """For each two cameras on the floor the pairs of tracklets that stand at one place: more than looks alone found."""
+    feet = resample(tracks, frame.offset, frame.drift)
+    model = fit_distances(feet, frame)
+    if model is None:
+        return []
+    evidence = weigh(feet, frame, model)
+    camera = np.array([track.camera for track in tracks])
+    near = evidence.log_odds >= NEAR
+    first, second, odds = evidence.first[near], evidence.second[near], evidence.log_odds[near]
+    turned = camera[first] > camera[second]
+    first, second = np.where(turned, second, first), np.where(turned, first, second)
+    found = []
+    for a, b in itertools.combinations(sorted(frame.on_floor), 2):
+        rows = np.flatnonzero((camera[first] == a) & (camera[second] == b))
+        rows = rows[np.lexsort((second[rows], first[rows]))]
+        matches = Matches(first[rows], second[rows], odds[rows])
+        found.append(Pair(a, b, np.eye(3), 0, matches, np.ones(len(rows), bool), 0, 0, 0.0))
+    return found
 
 
 def _heard(sounds: Sequence[np.ndarray | None], offsets: Sequence[float]) -> dict[int, SoundClock]:

@@ -84,14 +84,24 @@ def common_floor(
     offset[[camera for camera in range(cameras) if camera not in late]] = 0
     feet = resample(tracks, offset, drift)
     on_floor = chained if known else _measured(chained, feet)
-    errors = np.zeros((2, cameras))
+    none = np.zeros(cameras)
+    return settled(tracks, Frame(on_floor, home, offset, drift, none, none, holding), known, late)
+
+
+def settled(tracks: Sequence[FootTrack], frame: Frame, known: Collection[int], late: Collection[int]) -> Frame:
+    """The frame refined on the matches of its pairs, until its clocks stay.
+
+    Args:
+        known: cameras whose homography is kept. late: those whose clock isn't.
+    """
     for _ in range(ROUNDS):
-        feet = resample(tracks, offset, drift)
-        on_floor, change, errors = refined(feet, holding, on_floor, set(known), late)
-        offset, drift = offset + change[0], drift + change[1]
+        feet = resample(tracks, frame.offset, frame.drift)
+        on_floor, change, errors = refined(feet, frame.used, frame.on_floor, known, late)
+        offset, drift = frame.offset + change[0], frame.drift + change[1]
+        frame = Frame(on_floor, frame.home, offset, drift, errors[0], errors[1], frame.used)
         if np.abs(change[0]).max() < 0.01 and np.abs(change[1]).max() < 1e-6:
             break
-    return Frame(on_floor, home, offset, drift, errors[0], errors[1], holding)
+    return frame
 
 
 def _chain(holding: Sequence[Pair], known: Mapping[int, np.ndarray], cameras: int) -> tuple[dict[int, np.ndarray], int]:
@@ -157,10 +167,10 @@ def _measured(chained: Mapping[int, np.ndarray], feet: Feet) -> dict[int, np.nda
     start = np.array([np.log(across), -np.log(SLANT), 0.0, *horizon])
     found = least_squares(residuals, start, loss="soft_l1", f_scale=1.0, max_nfev=60)
     matrix = upgrade(found.x)
-    return {camera: _oriented(matrix @ chain, feet.point[rulers[camera]]) for camera, chain in chained.items()}
+    return {camera: oriented(matrix @ chain, feet.point[rulers[camera]]) for camera, chain in chained.items()}
 
 
-def _oriented(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+def oriented(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     """The homography scaled so that what the camera sees weighs above 0."""
     weight = points @ matrix[2, :2] + matrix[2, 2]
     return matrix * np.sign(weight.sum()) / np.linalg.norm(matrix)
@@ -179,13 +189,17 @@ def _ruler_errors(matrix: np.ndarray, points: np.ndarray, tall: np.ndarray) -> n
 
 
 def refined(
-    feet: Feet, holding: Sequence[Pair], on_floor: Mapping[int, np.ndarray], fixed: set[int], late: Sequence[int]
+    feet: Feet,
+    holding: Sequence[Pair],
+    on_floor: Mapping[int, np.ndarray],
+    known: Collection[int],
+    late: Collection[int],
 ) -> tuple[dict[int, np.ndarray], np.ndarray, np.ndarray]:
     """All homographies and clocks refined together.
 
     Args:
         holding: the pairs of cameras whose agreeing matches are looked at.
-        fixed: cameras whose homography is kept. late: those whose clock isn't.
+        known: cameras whose homography is kept. late: those whose clock isn't.
 
     Returns:
         camera -> homography; [2, cameras] what is to be added to offsets and drifts; [2, cameras] their errors.
@@ -202,10 +216,11 @@ def refined(
     every = len(one)
     some = _spread(np.arange(every), MOST_MOMENTS)
     one, other = one[some], other[some]
-    free = [camera for camera in on_floor if camera not in fixed]
+    free = [camera for camera in on_floor if camera not in known]
     if not len(one) or not (free or late):
         return dict(on_floor), np.zeros((2, cameras)), np.zeros((2, cameras))
     span = float(np.ptp(feet.step)) * STEP if len(feet.step) else 0.0
+    late = sorted(late)
     drifting = late if span >= DRIFT_FROM else []
     time = feet.step * STEP
 
@@ -214,7 +229,7 @@ def refined(
     clocks = np.zeros(len(late) + len(drifting))
     start = np.concatenate([*(values / np.linalg.norm(values) for values in normal), clocks])
     # A known camera says what a metre is.
-    measuring = [] if fixed else free
+    measuring = [] if known else free
     rulers = {camera: _spread(np.flatnonzero(feet.camera == camera), RULERS) for camera in measuring}
     spread = spread_on_floor(feet, one, on_floor) + spread_on_floor(feet, other, on_floor) + np.eye(2) * MODEL**2
     whiten = np.linalg.inv(np.linalg.cholesky(spread))
@@ -247,7 +262,7 @@ def refined(
 
     found = least_squares(residuals, start, loss="soft_l1", f_scale=2.0, max_nfev=25)
     matrices, change = read(found.x)
-    matrices = {c: _oriented(matrix, feet.point[feet.camera == c]) for c, matrix in matrices.items()}
+    matrices = {c: oriented(matrix, feet.point[feet.camera == c]) for c, matrix in matrices.items()}
     errors = np.zeros((2, cameras))
     if late:
         covariance = np.linalg.pinv(found.jac.T @ found.jac)

@@ -153,8 +153,7 @@ def group(seen: Observations, settings: LinkSettings, evidence: Evidence | None 
         anchor[:] = True
     label = _founded(nodes, conflicts, anchor, calibration.threshold, settings.people or 1)
     clusters = _refined(Clusters(nodes, conflicts, label), calibration.threshold, settings.people or 1)
-    # Cameras that share a floor share people: then the floor tells strangers better.
-    if settings.people is None and nodes.pull is None:
+    if settings.people is None:
         clusters = without_strangers(clusters, seen.camera[np.unique(unit, return_index=True)[1]])
     seconds = np.bincount(unit, seen.end - seen.start, conflicts.count)
     clusters = _without_scraps(clusters, seconds, calibration, crowd, known, settings.people or 1)

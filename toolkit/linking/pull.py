@@ -73,6 +73,11 @@ class Pull:
         np.add.at(found, (part.coords[0][inside], cluster[inside]), part.data[inside])
         return np.clip(found, -self.most, self.most)
 
+    def between(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        """[M] of pairs of nodes."""
+        found = np.asarray(self.matrix[one, other]).reshape(-1) if len(one) else np.zeros(0)
+        return np.clip(found, -self.most, self.most)
+
     def touched(self, nodes: np.ndarray) -> np.ndarray:
         """The nodes that pull at one of `nodes`."""
         return np.unique(self.matrix[nodes].indices)

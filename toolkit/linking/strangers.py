@@ -42,7 +42,10 @@ def without_strangers(clusters: Clusters, camera: np.ndarray) -> Clusters:
     one, other = _pairs_within(owner)
     if not np.isfinite(rival).any() or not len(one):
         return clusters
-    height = height_above_strangers(pair_products(looks, one, other), rival, one, other)
+    alike = pair_products(looks, one, other)
+    if clusters.nodes.pull:
+        alike += clusters.nodes.pull.merged(part, len(owner)).between(one, other)
+    height = height_above_strangers(alike, rival, one, other)
     mass = np.bincount(part[inside], clusters.nodes.mass[inside])
     weight = np.minimum(mass[one], mass[other])
     least = np.clip(STEEPEST - SLOPE * (np.average(height, weights=weight) - STRANGE), LOWEST, STEEPEST)

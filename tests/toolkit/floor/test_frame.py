@@ -57,7 +57,7 @@ def test_clocks_with_offset_and_drift(make_event) -> None:
     event = make_event(seconds=120, people=9, offset=(0.0, 0.7, -0.4), drift=(0.0, 1e-3, 0.0))
     frame = common_floor(event.tracks, joined(event, 15), {}, 3, {0, 1, 2})
     assert frame is not None
-    assert checked(event.tracks, frame, set()) == {camera: "" for camera in range(3) if camera != frame.home}
+    assert checked(event.tracks, frame, (), {0, 1, 2}) == {camera: "" for camera in range(3) if camera != frame.home}
     # The corrections undo what is wrong, beside the camera that the others are compared with.
     wrong, drift = np.array([0.0, 0.7, -0.4]), np.array([0.0, 1e-3, 0.0])
     middle = 60.0
@@ -71,7 +71,7 @@ def test_right_clocks_are_left_alone(event) -> None:
     frame = common_floor(event.tracks, joined(event), {}, 3, {0, 1, 2})
     assert frame is not None
     assert np.abs(frame.offset).max() < 0.1
-    assert all(checked(event.tracks, frame, set()).values())
+    assert all(checked(event.tracks, frame, (), {0, 1, 2}).values())
 
 
 def test_cameras_that_nothing_joins_have_no_floor(event) -> None:

@@ -41,6 +41,7 @@ def test_rows_and_those_touched() -> None:
     pull, table = some_pull(np.random.default_rng(2))
     some = np.array([5, 0, 3])
     np.testing.assert_allclose(pull.rows(some).matrix.toarray(), table[np.ix_(some, some)])
+    np.testing.assert_allclose(pull.between(some, some[::-1]), np.clip(table[some, some[::-1]], -2.5, 2.5))
     assert pull.touched(some).tolist() == np.flatnonzero((table[some] != 0).any(0)).tolist()
 
 
