@@ -149,13 +149,9 @@ class Grouping:
             alike = cosine[keep]
         if not len(one):
             return Spread(0.0, 0.3)
-        return spread(alike)
-
-
-def spread(values: np.ndarray) -> Spread:
-    """From the lower half alone: among the upper are those who are one person, kept apart by a mistake."""
-    middle, low = np.quantile(values, [0.5, 0.16])
-    return Spread(float(middle), float(max(middle - low, 1e-3)))
+        # From the lower half alone: among the upper are those who are one person, kept apart by a mistake.
+        low, middle = np.quantile(alike, [0.16, 0.5])
+        return Spread(float(middle), float(max(middle - low, 1e-3)))
 
 
 @dataclass(frozen=True)
@@ -341,7 +337,6 @@ def identity_evidence(
     whole = common | {
         "likeliest": np.log(likeliest + 1e-3) - np.log(1 - likeliest + 1e-3),
         "astray": np.log(astray + 1e-2),
-        "no other": (np.bincount(one, minlength=g.count) == 0).astype(float),
         "elsewhere": np.log(elsewhere + 1e-3),
         "left out": np.log(left + 1e-2),
         "scattered": np.full(g.count, np.log(scattered + 1e-2)),
