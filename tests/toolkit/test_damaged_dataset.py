@@ -92,9 +92,12 @@ def sentences(work, *arguments):
 
 
 def test_a_whole_one(root):
-    shards, queries = check(root)  # the fixture has a shard a camera, and a query less than it could
+    # The fixture has a shard a camera, fewer queries than it could, and two crops a tracklet at the most.
+    shards, queries, train, test = check(root)
     assert "2 shards are in train and test" in shards
     assert "There are 2 queries" in queries
+    assert "3 of 3 tracklets in train have at most 2 crops" in train
+    assert "4 of 4 tracklets in test have at most 2 crops" in test
     assert summary(root)["by_identity"]["3"] == {"east": 1, "north": 1}
 
 
