@@ -1,8 +1,10 @@
 """Reliability diagrams: of those said to be so sure, how many are right (DeGroot and Fienberg 1983).
 
-curve = reliability("tracklets", said, right)
-curve.error, curve.surest                      # expected calibration error; (count, share right) of 0.9 and more
-diagram([curve, …])                            # where an SVG puts them: `parts.html.j2` draws it
+    curve = reliability("tracklets", said, right)
+    curve.error, curve.surest                      # expected calibration error; (count, share right) of 0.9 and more
+    diagram([curve, …])                            # where an SVG puts them: `parts.html.j2` draws it
+
+The curve of figures that can be trusted lies on the diagonal.
 """
 
 from collections.abc import Sequence
