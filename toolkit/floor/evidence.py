@@ -27,7 +27,6 @@ OUTLIERS = np.array([0.05, 0.07, 0.1, 0.15, 0.2, 0.3])
 BETWEEN = np.geomspace(0.08, 1.0, 20)  # metres
 UNKNOWN = (0.3, 0.1)  # metres, and share of outliers
 FREEDOM = 4.0  # degrees of Student's distribution: feet err by far more often than by a normal one
-CAMERA_PAIRS = 2_000_000  # pairs of feet that are looked at in one step
 
 
 @dataclass(frozen=True)

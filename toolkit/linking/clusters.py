@@ -19,6 +19,9 @@ PASSES = 10
 BETTER = 1e-6  # by how much a move must raise the similarity
 CANDIDATES = 4_096  # clusters that a unit is compared with; of more, those with the most footage
 BLOCK = 16_000_000  # similarities held at once
+# Two clusters of one person are kept apart by a few tracklets of others that went astray in them; those of two people
+# are seen together all the time. Up to this share of the smaller one's units may conflict.
+TOLERATED = 0.02
 
 
 class Clusters:
@@ -227,3 +230,17 @@ def attach(clusters: Clusters, threshold: float, margin: float) -> None:
         rest = np.delete(fit, target)
         if fit[target] >= threshold and fit[target] - rest.max(initial=-np.inf) >= margin:
             clusters.move(unit, target)
+
+
+def parts_of(label: np.ndarray, camera: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What each camera saw of each cluster: [n] the part that a unit is in, -1 for units in no cluster; [P] the cluster
+    of each part, rising.
+
+    Args:
+        label: [n] cluster of each unit, below 0 for those in none. camera: [n] numbers from 0.
+    """
+    inside = np.flatnonzero(label >= 0)
+    cameras = int(camera.max(initial=0)) + 1
+    part = np.full(len(label), -1)
+    keys, part[inside] = np.unique(label[inside] * cameras + camera[inside], return_inverse=True)
+    return part, keys // cameras

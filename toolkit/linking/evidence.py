@@ -19,13 +19,11 @@ from scipy.special import ndtri
 from sklearn.neighbors import NearestNeighbors
 
 from .calibration import pair_products
+from .clusters import BLOCK, CANDIDATES, TOLERATED, Clusters, parts_of
 from .constraints import Conflicts
 from .linkage import Nodes
 from .observations import Observations
 
-BLOCK = 16_000_000  # similarities held at once
-MOST = 4_096  # clusters that anything is compared with; of more, those with the most footage
-TOLERATED = 0.02  # share of the smaller part's units that may conflict: such a pair may be one person nevertheless
 LEAST_PART = 0.05  # of an identity's footage: smaller parts make it neither impure nor incomplete
 FEWEST = 30  # pairs of different people that their spread is read off
 ROUNDS = 5  # of dividing a cluster in two
@@ -64,19 +62,13 @@ class Grouping:
     ) -> None:
         """`camera` [n] of each unit."""
         self.nodes, self.conflicts, self.seconds, self.label = nodes, conflicts, seconds, label
-        self.count = int(label.max(initial=-1)) + 1
-        inside = label >= 0
-        self.sums = nodes.sums(label, self.count)
-        self.mass = np.bincount(label[inside], nodes.mass[inside], self.count)
-        self.size = np.bincount(label[inside], minlength=self.count)
+        clusters = Clusters(nodes, conflicts, label)
+        self.count, self.sums, self.mass, self.size = len(clusters), clusters.sums, clusters.mass, clusters.size
         number = np.unique(camera, return_inverse=True)[1]
         self.cameras = int(number.max(initial=-1)) + 1
-        self.part = np.full(len(label), -1)
-        keys, self.part[inside] = np.unique(label[inside] * self.cameras + number[inside], return_inverse=True)
-        self.part_cluster = keys // max(self.cameras, 1)
-        self.part_sums = nodes.sums(self.part, len(keys))
-        self.part_mass = np.bincount(self.part[inside], nodes.mass[inside], len(keys))
-        self.part_size = np.bincount(self.part[inside], minlength=len(keys))
+        self.part, self.part_cluster = parts_of(label, number)
+        parts = Clusters(nodes, conflicts, self.part)
+        self.part_sums, self.part_mass, self.part_size = parts.sums, parts.mass, parts.size
 
     @classmethod
     def of(
@@ -137,6 +129,13 @@ class Grouping:
         return 1 - distance, which
 
     @cached_property
+    def parts(self) -> "Compared":
+        """How well the parts fit."""
+        means = self.part_sums / np.maximum(self.part_mass, 1e-12)[:, None]
+        barred = self.forbidden(self.part, len(self.part_mass), self.part_size)
+        return compare(self, means, self.part_mass, self.part_cluster, barred)
+
+    @cached_property
     def people(self) -> Spread:
         """The cosine of the means of two clusters that are different people."""
         one, other = self.apart.row, self.apart.col
@@ -179,7 +178,7 @@ def compare(g: Grouping, means: np.ndarray, mass: np.ndarray, cluster: np.ndarra
         means: [m, D]. mass: [m]. cluster: [m] that each is in, below 0 for none.
         forbidden: [m, K], see `Grouping.forbidden`.
     """
-    rows, columns = forbidden.tocsr(), np.sort(np.argsort(-g.mass, kind="stable")[:MOST])
+    rows, columns = forbidden.tocsr(), np.sort(np.argsort(-g.mass, kind="stable")[:CANDIDATES])
     place = np.full(g.count, -1)
     place[columns] = np.arange(len(columns))
     inside = cluster >= 0
@@ -237,10 +236,9 @@ def unit_evidence(g: Grouping, crowd: int) -> tuple[dict[str, np.ndarray], np.nd
     """
     units = g.forbidden(np.arange(len(g.label)), len(g.label), np.ones(len(g.label)))
     one = compare(g, g.nodes.means, g.nodes.mass, g.label, units)
-    parts = compare_parts(g)
     part = np.maximum(g.part, 0)
     safe = np.maximum(g.label, 0)
-    table = _fit(one, "unit") | {f"part {k}": v[part] for k, v in _fit(parts, "").items()} if g.count else {}
+    table = _fit(one, "unit") | {f"part {k}": v[part] for k, v in _fit(g.parts, "").items()} if g.count else {}
     share = np.clip(g.nodes.mass / g.mass[safe], 1e-4, 1 - 1e-4)
     part_share = np.clip(g.part_mass[part] / g.mass[safe], 1e-4, 1 - 1e-4)
     same = one.own[np.isfinite(one.own)]
@@ -255,12 +253,6 @@ def unit_evidence(g: Grouping, crowd: int) -> tuple[dict[str, np.ndarray], np.nd
         "split": np.log(max(g.count, 1) / max(crowd, 1)) * np.ones(len(g.label)),
     }
     return table, one.target
-
-
-def compare_parts(g: Grouping) -> Compared:
-    means = g.part_sums / np.maximum(g.part_mass, 1e-12)[:, None]
-    barred = g.forbidden(g.part, len(g.part_mass), g.part_size)
-    return compare(g, means, g.part_mass, g.part_cluster, barred)
 
 
 def _fit(c: Compared, name: str) -> dict[str, np.ndarray]:
@@ -295,7 +287,7 @@ def identity_evidence(
     beside, outside = (target >= 0) & inside, (target >= 0) & ~inside
     elsewhere = np.bincount(target[beside], (wrong * g.seconds)[beside], g.count) / footage
     left = np.bincount(target[outside], (wrong * g.seconds)[outside], g.count) / footage
-    parts = compare_parts(g)
+    parts = g.parts
     share = g.part_mass / g.mass[g.part_cluster]
     counts = (share >= LEAST_PART) & np.isfinite(parts.own)
     own, other = parts.different.above(np.nan_to_num(parts.own)), parts.different.above(np.maximum(parts.other, -1e3))

@@ -20,19 +20,16 @@ from msgspec import Meta
 
 from ...datasets.fields import check_fields
 from .calibration import Calibration, calibrate
-from .clusters import UNDECIDED, Clusters, attach, refine
+from .clusters import TOLERATED, UNDECIDED, Clusters, attach, refine
 from .confidence import judge
 from .constraints import Conflicts, unit_conflicts, units_of
 from .evidence import Grouping
 from .linkage import Nodes, merge_alike, merge_in_windows
-from .observations import LEAST_WEIGHT, Evidence, Observations, camera_centred, people_at_once
+from .observations import Evidence, Observations, camera_centred, people_at_once
 from .pull import Pull, worth
 from .strangers import without_strangers
 
 ROUNDS = 4  # of refining clusters and merging them again
-# Two clusters of one person are kept apart by a few tracklets of others that went astray in them; those of two people
-# are seen together all the time. Up to this share of the smaller one's units may conflict; they are then expelled.
-TOLERATED = 0.02
 # A cluster with less than this share of a typical person's footage may be one by chance.
 SCRAP = 0.05
 # Less footage than this, in seconds and as a share of a typical person's, founds nobody: its tracklets join whom they
@@ -138,8 +135,7 @@ def group(seen: Observations, settings: LinkSettings, evidence: Evidence | None 
     crowd = max(people_at_once(seen).values())
     calibration = calibrate(features, seen, settings.overlap, crowd)
 
-    weight = np.maximum(seen.weight, LEAST_WEIGHT) * np.sqrt(np.clip(seen.end - seen.start, 0.1, 4.0))
-    nodes = Nodes(features, weight, (seen.start + seen.end) / 2)
+    nodes = Nodes(features, seen.mass, (seen.start + seen.end) / 2)
     if evidence is not None and len(evidence.first):
         pull = Pull.from_log_odds(len(unit), evidence.first, evidence.second, evidence.log_odds, worth(calibration))
         nodes = replace(nodes, pull=pull)

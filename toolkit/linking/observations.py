@@ -33,6 +33,11 @@ class Observations:
     must: np.ndarray
     annotated: np.ndarray
 
+    @property
+    def mass(self) -> np.ndarray:
+        """[N] how much each tracklet's embedding counts: more of a long tracklet, as far as its embedding is better."""
+        return np.maximum(self.weight, LEAST_WEIGHT) * np.sqrt(np.clip(self.end - self.start, 0.1, 4.0))
+
 
 @dataclass(frozen=True)
 class Evidence:

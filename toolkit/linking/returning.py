@@ -13,7 +13,7 @@ import numpy as np
 
 from .calibration import pair_products
 from .constraints import seen_together
-from .observations import LEAST_WEIGHT, Observations, camera_centred
+from .observations import Observations, camera_centred
 from .strangers import height_above_strangers
 
 # Of the log-odds that a pair at some height is one person: fitted by logistic regression to the pairs that linking made
@@ -59,9 +59,8 @@ def portraits(seen: Observations, cluster: np.ndarray, overlap: float) -> Portra
     numbers, who = np.unique(cluster[inside], return_inverse=True)
     if not len(inside):
         return Portraits(numbers, np.zeros((0, seen.features.shape[1])), np.zeros(0))
-    weight = np.maximum(seen.weight, LEAST_WEIGHT) * np.sqrt(np.clip(seen.end - seen.start, 0.1, 4.0))
     looks = np.zeros((len(numbers), seen.features.shape[1]))
-    np.add.at(looks, who, camera_centred(seen)[inside] * weight[inside, None])
+    np.add.at(looks, who, camera_centred(seen)[inside] * seen.mass[inside, None])
     looks /= np.maximum(np.linalg.norm(looks, axis=1, keepdims=True), 1e-12)
     place = np.full(len(cluster), -1)
     place[inside] = who

@@ -12,7 +12,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from .calibration import pair_products
-from .clusters import Clusters
+from .clusters import Clusters, parts_of
 
 # A link's height is 0 where its two parts are no more alike than either is like the most similar stranger beside it,
 # and 1 where they look the same. Where cameras share nobody, the mean height of an event's links stays below STRANGE,
@@ -31,11 +31,7 @@ def without_strangers(clusters: Clusters, camera: np.ndarray) -> Clusters:
     Args:
         camera: [n] of each unit.
     """
-    inside = np.flatnonzero(clusters.label >= 0)
-    keys = clusters.label[inside] * (int(camera.max(initial=0)) + 1) + camera[inside]
-    part = np.full(len(clusters.label), -1)
-    _, first, part[inside] = np.unique(keys, return_index=True, return_inverse=True)
-    owner = clusters.label[inside[first]]
+    part, owner = parts_of(clusters.label, camera)
     looks = clusters.nodes.sums(part, len(owner))
     looks /= np.maximum(np.linalg.norm(looks, axis=1, keepdims=True), 1e-12)
     rival = _most_similar_beside(clusters, part, camera, looks)
@@ -46,12 +42,13 @@ def without_strangers(clusters: Clusters, camera: np.ndarray) -> Clusters:
     if clusters.nodes.pull:
         alike += clusters.nodes.pull.merged(part, len(owner)).between(one, other)
     height = height_above_strangers(alike, rival, one, other)
+    inside = part >= 0
     mass = np.bincount(part[inside], clusters.nodes.mass[inside])
     weight = np.minimum(mass[one], mass[other])
     least = np.clip(STEEPEST - SLOPE * (np.average(height, weights=weight) - STRANGE), LOWEST, STEEPEST)
     kept = (height >= least) | (weight < SMALL * np.average(mass, weights=mass))
     edges = coo_array((np.ones(kept.sum()), (one[kept], other[kept])), shape=(len(owner), len(owner)))
-    return clusters.relabelled(np.where(part >= 0, connected_components(edges, directed=False)[1][part], -1))
+    return clusters.relabelled(np.where(inside, connected_components(edges, directed=False)[1][part], -1))
 
 
 def height_above_strangers(alike: np.ndarray, rival: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ import pytest
 
 from reidkit.toolkit.linking import evidence as module
 from reidkit.toolkit.linking.constraints import Conflicts
-from reidkit.toolkit.linking.evidence import Grouping, compare, compare_parts, halves, pair_evidence
+from reidkit.toolkit.linking.evidence import Grouping, compare, halves, pair_evidence
 from reidkit.toolkit.linking.linkage import Nodes
 
 
@@ -62,7 +62,7 @@ def test_different_people_are_read_off_the_conflicts():
 
 def test_a_part_is_what_one_camera_saw_of_a_cluster():
     g = grouping(2)
-    found = compare_parts(g)
+    found = g.parts
     for part in range(len(g.part_mass)):
         rows = np.flatnonzero(g.part == part)
         assert (g.label[rows] == g.part_cluster[part]).all()
