@@ -1,4 +1,5 @@
-"""TF-CLIP's memory of identities: one prototype each, from CLIP's projected class token over all training frames.
+"""TF-CLIP's memory of identities: one prototype each, from CLIP's projected class token over all training frames; and
+how a model with such a memory is trained.
 
     memory = identity_memory(features, labels, num_classes, frames=8)      # [Y, 512]
     follow(memory, videos, labels, momentum=0.8)
@@ -7,11 +8,39 @@ TF-CLIP freezes its memory; `follow` is ours, for a tower that trains from scrat
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ..datasets.sampling import dense_clips
+from ..training.recipe import Composition, EpochOf, ErasedFill, Share, TrainChunks, Warmup
+from .clip import ClipRecipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryRecipe(ClipRecipe):
+    """TF-CLIP's batches, augmentation and schedule: Adam 5e-6, x0.1 at 30, 50 and 70 of 80 epochs, 4 x 4 clips."""
+
+    memory_momentum: Share = 1.0  # 1: frozen, as TF-CLIP's; below, the batch's rows follow their clips
+
+    identities: int = 4
+    tracklets: int = 4
+    epoch_of: EpochOf = "tracklets"
+    composition: Composition = "different"
+    train_chunks: TrainChunks = "filled"
+    pad: int = 0
+    erase_area: tuple[float, float] = (0.02, 0.2)
+    erase_fill: ErasedFill = "colour"
+    lr: float = 5e-6
+    bias_lr_factor: float = 2.0
+    weight_decay: float = 1e-4
+    epochs: int = 80
+    milestones: tuple[int, ...] = (30, 50, 70)
+    warmup: Warmup = "stair"
+    warmup_epochs: int = 10
+    id_weight: float = 0.25
+    pretrained: str = "openai"
 
 
 def identity_memory(features: Sequence[Tensor], labels: Sequence[int], num_classes: int, frames: int) -> Tensor:

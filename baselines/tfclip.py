@@ -21,12 +21,11 @@ from ..datasets import ReidDataset
 from ..datasets.clips import ClipSpec
 from ..training.losses import smoothed_cross_entropy
 from ..training.model import FrameExtractor, ModelInfo, TrainingOutput
-from ..training.recipe import Composition, Count, EpochOf, ErasedFill, Share, TrainChunks, Warmup, Weight
+from ..training.recipe import Count, Weight
 from .clip import (
     TINY_SETTINGS,
     Attention,
     Block,
-    ClipRecipe,
     LayerNorm,
     QuickGELU,
     check_heads,
@@ -34,19 +33,18 @@ from .clip import (
     new_part_factor,
     start_cameras,
 )
-from .clip_memory import follow, identity_memory
+from .clip_memory import MemoryRecipe, follow, identity_memory
 from .necks import BnNeck, hold_bias
 from .renaming import rename
 
 
 @dataclass(frozen=True, kw_only=True)
-class TfclipRecipe(ClipRecipe):
+class TfclipRecipe(MemoryRecipe):
     """The authors' configuration: Adam 5e-6, x0.1 at 30, 50 and 70 of 80 epochs, 4 identities x 4 clips of 8 frames."""
 
     clip: ClipSpec = ClipSpec()  # as their loaders normalise, whatever their configuration says
     camera_weight: Weight = 1.0  # of the camera embedding in the class token; 0 builds the model without it
     memory: bool = True  # cross-entropy of the video against the memory
-    memory_momentum: Share = 1.0  # 1: frozen, as published; see clip_memory.follow
     ssp: bool = True
     ssp_layers: Count = 2
     ssp_heads: Count = 8
@@ -54,24 +52,6 @@ class TfclipRecipe(ClipRecipe):
     tmd: bool = True
     tmd_heads: Count = 12
     tmd_classifier_lr_factor: Weight = 10.0
-
-    identities: int = 4
-    tracklets: int = 4
-    epoch_of: EpochOf = "tracklets"
-    composition: Composition = "different"
-    train_chunks: TrainChunks = "filled"
-    pad: int = 0
-    erase_area: tuple[float, float] = (0.02, 0.2)
-    erase_fill: ErasedFill = "colour"
-    lr: float = 5e-6
-    bias_lr_factor: float = 2.0
-    weight_decay: float = 1e-4
-    epochs: int = 80
-    milestones: tuple[int, ...] = (30, 50, 70)
-    warmup: Warmup = "stair"
-    warmup_epochs: int = 10
-    id_weight: float = 0.25
-    pretrained: str = "openai"
 
 
 RECIPES = {

@@ -17,24 +17,14 @@ import torch
 from msgspec import Meta
 from torch import Tensor, nn
 
-from ..baselines.clip import TINY_SETTINGS, ClipRecipe, check_heads, encode_text, load_clip, new_part_factor, tokenize
-from ..baselines.clip_memory import follow, identity_memory
+from ..baselines.clip import TINY_SETTINGS, check_heads, encode_text, load_clip, new_part_factor, tokenize
+from ..baselines.clip_memory import MemoryRecipe, follow, identity_memory
 from ..baselines.necks import BnNeck
 from ..datasets import ReidDataset
 from ..datasets.progress import say
 from ..training.losses import smoothed_cross_entropy
 from ..training.model import FrameExtractor, ModelInfo, TrainingOutput
-from ..training.recipe import (
-    Composition,
-    Count,
-    EpochOf,
-    ErasedFill,
-    Share,
-    Temperature,
-    TrainChunks,
-    Warmup,
-    Weight,
-)
+from ..training.recipe import Count, Temperature, Weight
 from .captions import CaptionBank, EncodedCaption, captions_by_identity, encode_clip, encode_words
 from .memory import thin
 from .refinement import CaptionGuidedRefinement
@@ -42,7 +32,7 @@ from .tfe import TokenExtraction
 
 
 @dataclass(frozen=True, kw_only=True)
-class CgclipRecipe(ClipRecipe):
+class CgclipRecipe(MemoryRecipe):
     """TF-CLIP's batches, augmentation and schedule (Adam 5e-6, x0.1 at 30, 50 and 70 of 80 epochs) and our choices."""
 
     # TFE
@@ -65,31 +55,12 @@ class CgclipRecipe(ClipRecipe):
     # memory
     memory_only: bool = False  # neither TFE's feature nor CMR nor captions: CLIP-Memory and the two CLIP features
     memory_weight: Weight = 1.0
-    memory_momentum: Share = 1.0  # 1: frozen; below, the batch's rows follow their clips
     memory_frames: Annotated[int, Meta(ge=0, le=100_000)] = (
         0  # frames of a tracklet that the first memory is made of; 0: all
     )
     # rates of the parts that no weights are there for, as factors of lr
     new_lr_factor: Weight = 10.0
     gate_lr_factor: Weight = 1000.0  # Adam moves a scalar by lr a step at most; g has to come from 0 to about 1
-
-    identities: int = 4
-    tracklets: int = 4
-    epoch_of: EpochOf = "tracklets"
-    composition: Composition = "different"
-    train_chunks: TrainChunks = "filled"
-    pad: int = 0
-    erase_area: tuple[float, float] = (0.02, 0.2)
-    erase_fill: ErasedFill = "colour"
-    lr: float = 5e-6
-    bias_lr_factor: float = 2.0
-    weight_decay: float = 1e-4
-    epochs: int = 80
-    milestones: tuple[int, ...] = (30, 50, 70)
-    warmup: Warmup = "stair"
-    warmup_epochs: int = 10
-    id_weight: float = 0.25
-    pretrained: str = "openai"
 
 
 RECIPES = {
