@@ -55,6 +55,7 @@ def inspect(dataset: Path, sheet: Path | None, html: Path | None, croissant: Pat
         ]
         columns = ("identity", "and", "of event", "and of", "probability")
         show(columns, same, title="may be one person in two events", right=("identity", "and", "probability"))
+    print_doubts(facts["doubtful"])
     for note in facts["notes"]:
         tell(note)
     for page in pages:

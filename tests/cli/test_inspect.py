@@ -9,6 +9,7 @@ from coloured import load_colour_detector, load_colour_embedder, write_footage
 from command_line import call
 from made_up import write_own
 
+from reidkit.datasets.format import IDENTITIES
 from reidkit.toolkit.build import BuildSettings, build
 
 HOSTILE = ["[/oops]", "[left]", "\x1b[31mred", "first\nsecond", "plain"]
@@ -47,6 +48,21 @@ def test_inspect_prints_the_scores_of_the_final_identities(built, capsys):
         "final identities by camera",
     ):
         assert line in text
+
+
+def test_inspect_names_the_identities_to_look_at_first(built, tmp_path, capsys):
+    shutil.copytree(built, tmp_path / "unsure")
+    path = tmp_path / "unsure" / IDENTITIES
+    unsure = pl.col("identity") == 3
+    rows = pl.read_parquet(path).with_columns(
+        pure=pl.when(unsure).then(0.61).otherwise(0.99), whole=pl.when(unsure).then(0.52).otherwise(0.99)
+    )
+    rows.write_parquet(path)
+    _, text, _ = call(capsys, "inspect", tmp_path / "unsure")
+    table = text.partition("least sure identities")[2]
+    assert "0.61" in table and "0.52" in table and "0.99" not in table
+    rows.with_columns(pure=pl.lit(0.99), whole=pl.lit(0.99)).write_parquet(path)
+    assert "least sure" not in call(capsys, "inspect", tmp_path / "unsure")[1]
 
 
 def test_inspect_writes_the_card_and_the_metadata(built, tmp_path, capsys):
