@@ -60,7 +60,9 @@ def test_inspect_names_the_identities_to_look_at_first(built, tmp_path, capsys):
     rows.write_parquet(path)
     _, text, _ = call(capsys, "inspect", tmp_path / "unsure")
     table = text.partition("least sure identities")[2]
-    assert "0.61" in table and "0.52" in table and "0.99" not in table
+    assert "0.61" in table
+    assert "0.52" in table
+    assert "0.99" not in table
     rows.with_columns(pure=pl.lit(0.99), whole=pl.lit(0.99)).write_parquet(path)
     assert "least sure" not in call(capsys, "inspect", tmp_path / "unsure")[1]
 
