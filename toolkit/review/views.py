@@ -240,6 +240,7 @@ class Views:
             "kind": one.kind,
             "identities": list(one.identities),
             "tracklets": list(one.tracklets),
+            "about": self._tracklets(self.session.review.pieces[id_] for id_ in one.tracklets),
             "probability": round(one.probability, 4),
             "text": one.text,
         }
