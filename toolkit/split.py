@@ -23,6 +23,7 @@ from scipy.sparse.csgraph import connected_components
 from ..datasets import ReidkitError, UsageError
 from ..datasets.fields import check_fields
 from ..datasets.manifest import SamePerson
+from ..datasets.queries import queries
 
 By = Literal["auto", "event", "identity", "test"]
 MOST_EVENTS_TRIED = 16  # events, or groups of them; up to here every division is looked at
@@ -170,17 +171,6 @@ def train_identities(people: pl.DataFrame, settings: SplitSettings) -> list[int]
         count = round((1 - settings.test_share) * len(identities))
         chosen += rng.permutation(identities)[:count].tolist()
     return sorted(chosen)
-
-
-def queries(people: pl.DataFrame) -> list[str]:
-    """The ids of the best tracklet of each (identity, camera) whose identity another camera saw too."""
-    seen = people.with_columns(cameras=pl.col("camera").n_unique().over("event", "identity"))
-    best = (
-        seen.filter(pl.col("cameras") > 1)
-        .sort(["quality", "frames", "id"], descending=[True, True, False])
-        .unique(["identity", "event", "camera"], keep="first", maintain_order=True)
-    )
-    return sorted(best["id"].to_list())
 
 
 def leakage(table: pl.DataFrame) -> dict[str, list]:

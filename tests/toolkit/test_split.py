@@ -5,7 +5,8 @@ import pytest
 
 from reidkit.datasets import ReidkitError, UsageError
 from reidkit.datasets.manifest import SamePerson
-from reidkit.toolkit.split import SplitSettings, across, assign, leakage, queries
+from reidkit.datasets.queries import queries
+from reidkit.toolkit.split import SplitSettings, across, assign, leakage
 
 
 def table(rows):
