@@ -186,9 +186,7 @@ class Cgclip(nn.Module):
             UsageError: the recipe names a captioner of which the dataset has nothing.
         """
         recipe, mode = self.recipe, self.training
-        texts = captions_by_identity(
-            dataset, recipe.captions, recipe.captions_per_identity, recipe.captions_without
-        )
+        texts = captions_by_identity(dataset, recipe.captions, recipe.captions_per_identity, recipe.captions_without)
         self.eval()
         tracklets = [thin(tracklet, recipe.memory_frames) for tracklet in dataset.train]
         frames = extract(tracklets, lambda images, cameras: self.image(images).projected[:, 0])

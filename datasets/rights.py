@@ -98,12 +98,12 @@ class Rights:
     def of_nobody(self, event: str, standings: Mapping[tuple[str, int], Standing]) -> Standing:
         """What holds for junk and distractors of an event: the strictest of its people's, as they may show anybody."""
         of_people = [one.consent for (where, _), one in standings.items() if where == event]
-        consent = _strictest([*of_people, self.consent.get(event, "unknown")])
+        consent = _strictest([*of_people, self.consent.get(event, "unknown" if not of_people else "given")])
         return Standing(consent, self.licence.get(event, ""))
 
     def _standing(self, event: str, identity: int, origins: set[int], *, alone: bool) -> Standing:
         own = place(event, identity)
-        others = [] if alone and own in {*self.consent, *self.licence} else [place(event, n) for n in sorted(origins)]
+        others = [] if alone and own in self.keys else [place(event, n) for n in sorted(origins)]
         keys = dict.fromkeys((own, *others))
         said = [self.consent[key] for key in keys if key in self.consent]
         licences = dict.fromkeys(self.licence[key] for key in keys if key in self.licence)
@@ -133,13 +133,15 @@ def counted(standings: Iterable[Standing]) -> dict[str, dict[str, int]]:
     listed = list(standings)
     consents = Counter(one.consent for one in listed)
     licences = Counter(one.licence or "not said" for one in listed)
-    return {"consent": {name: consents[name] for name in reversed(STRICTEST) if consents[name]}, "licence": dict(licences)}
+    by_consent = {name: consents[name] for name in reversed(STRICTEST) if consents[name]}
+    return {"consent": by_consent, "licence": dict(licences)}
 
 
-def refuse_unknown(rights: Rights, tracklets: pl.DataFrame, where: str) -> None:
-    """Raises UsageError where a key names nobody of the table: a mistyped refusal must not pass for none."""
-    people = tracklets.filter(kind="person").select("event", "identity").unique().iter_rows()
-    wrong = rights.unknown(tracklets["event"].unique().to_list(), people)
+def refuse_unknown(rights: Rights, tables: Iterable[pl.DataFrame], where: str) -> None:
+    """Raises UsageError where a key names nobody of the tables: a mistyped refusal must not pass for none."""
+    both = pl.concat([table.select("event", "identity", "kind") for table in tables])
+    people = both.filter(kind="person").select("event", "identity").unique().iter_rows()
+    wrong = rights.unknown(both["event"].unique().to_list(), people)
     if wrong:
         raise UsageError(
             f"Consent or licence of '{printable(wrong[0])}' ({where}) is of nobody here. A key is EVENT or "

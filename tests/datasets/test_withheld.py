@@ -46,7 +46,7 @@ PHRASINGS = [
     ("red shoes, short black hair", "red shoes"),
     ("a clean-shaven player with a shaved head, knee-high white socks", "a player with knee-high white socks"),
     ("A stocky, bearded goalkeeper with green gloves.", "A goalkeeper with green gloves."),
-    ("wearing a white t-shirt, with hair down to her shoulders, and black shorts", "wearing a white t-shirt, with black shorts"),
+    ("a white t-shirt, with hair down to her shoulders, and black shorts", "a white t-shirt, with black shorts"),
     ("two braids, pink top", "pink top"),
     ("The player wears number 5. Her skin is pale. Blue socks.", "The player wears number 5. Blue socks."),
     ("has brown hair that is short and messy, a red shirt", "a red shirt"),
