@@ -97,20 +97,20 @@ class Rights:
 
     def of_nobody(self, event: str, standings: Mapping[tuple[str, int], Standing]) -> Standing:
         """What holds for junk and distractors of an event: the strictest of its people's, as they may show anybody."""
-        of_people = [one.consent for (where, _), one in standings.items() if where == event]
-        consent = _strictest([*of_people, self.consent.get(event, "unknown" if not of_people else "given")])
+        of_people: list[Consent] = [one.consent for (where, _), one in standings.items() if where == event]
+        unsaid: Consent = "given" if of_people else "unknown"  # then its people alone decide
+        of_people.append(self.consent.get(event, unsaid))
+        consent = _strictest(of_people)
         return Standing(consent, self.licence.get(event, ""))
 
     def _standing(self, event: str, identity: int, origins: set[int], *, alone: bool) -> Standing:
         own = place(event, identity)
         others = [] if alone and own in self.keys else [place(event, n) for n in sorted(origins)]
         keys = dict.fromkeys((own, *others))
-        said = [self.consent[key] for key in keys if key in self.consent]
+        said: list[Consent] = [self.consent[key] for key in keys if key in self.consent]
         licences = dict.fromkeys(self.licence[key] for key in keys if key in self.licence)
-        return Standing(
-            _strictest(said) if said else self.consent.get(event, "unknown"),
-            " and ".join(licences) or self.licence.get(event, ""),
-        )
+        consent: Consent = _strictest(said) if said else self.consent.get(event, "unknown")
+        return Standing(consent, " and ".join(licences) or self.licence.get(event, ""))
 
 
 def place(event: str, identity: int) -> str:

@@ -106,6 +106,7 @@ def summary(root: Path) -> dict:
     for identity, camera, number in people.iter_rows():
         by_identity.setdefault(str(identity), {})[camera] = number
     manifest = dataset.manifest
+    assert manifest is not None  # of our own format
     rights, people = standings(root, manifest, reviewed_tables(root)[0])
     return {
         "name": dataset.name,

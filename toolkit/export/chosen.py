@@ -1,7 +1,9 @@
 """What of a dataset goes into an export: whose consent is there, and what captions may say.
 
-content, left_out = by_consent(content, "given")
-content, removed = without_topics(content, ("hair", "skin"))
+    content, left_out = by_consent(content, "given")
+    content, removed = without_topics(content, ("hair", "skin"))
+
+Both are for `export.export`, before a format is asked whether it can hold the content.
 """
 
 import csv
