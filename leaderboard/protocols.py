@@ -8,7 +8,7 @@ is ignored, distractors stay and count against, and ties are broken by gallery o
 clothes also remove what is worn otherwise.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ..datasets import UsageError
@@ -48,17 +48,17 @@ class EvaluationProtocol:
 _ILIDS = {"queries_in_gallery": False, "splits": 10, "headline": ("R1", "R5")}
 
 
-def _with_clothes(name: str, text: str, plain: bool = True, **fields: bool) -> list[EvaluationProtocol]:
-    """A protocol, and those of same and of changed clothes beside it; `plain` False: these two alone."""
-    return [
-        *([EvaluationProtocol(name, 1, f"{text}.", **fields)] if plain else []),
-        EvaluationProtocol(
-            f"{name}-same-clothes", 1, f"{text}; matches in the query's outfit alone.", clothes="same", **fields
-        ),
-        EvaluationProtocol(
-            f"{name}-clothes-changing", 1, f"{text}; matches in another outfit alone.", clothes="changed", **fields
-        ),
-    ]
+def _with_clothes(name: str, text: str, queries_in_gallery: bool = False) -> tuple[EvaluationProtocol, ...]:
+    """A protocol, and those of same and of changed clothes behind it."""
+    plain = EvaluationProtocol(name, 1, f"{text}.", queries_in_gallery)
+    same, changed = (
+        replace(plain, name=f"{name}-{form}", explanation=f"{text}; matches in {worn} alone.", clothes=clothes)
+        for form, worn, clothes in (
+            ("same-clothes", "the query's outfit", "same"),
+            ("clothes-changing", "another outfit", "changed"),
+        )
+    )
+    return plain, same, changed
 
 
 PROTOCOLS: dict[str, EvaluationProtocol] = {
@@ -129,21 +129,19 @@ PROTOCOLS: dict[str, EvaluationProtocol] = {
         *_with_clothes(
             "mevid",
             "MEVID without its queries in the gallery, and a query without a match skipped; step AP",
-            queries_in_gallery=False,
         ),
         *_with_clothes(
             "ccvid",
             "CCVID with its own query and gallery lists, a query without a match skipped; step AP",
-            queries_in_gallery=False,
         ),
         EvaluationProtocol(
             "video-reid",
             2,  # 1 took identity 0 for nobody
             "The MARS rule on any dataset: one query an (identity, camera) with a match elsewhere, queries kept.",
         ),
-        *_with_clothes(
-            "video-reid", "The MARS rule on any dataset whose tracklets have outfits, queries kept", plain=False
-        ),
+        *_with_clothes("video-reid", "The MARS rule on any dataset whose tracklets have outfits, queries kept", True)[
+            1:
+        ],
         EvaluationProtocol(
             "single-camera-views",
             2,  # 1 took identity 0 for nobody
