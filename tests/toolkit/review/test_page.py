@@ -255,7 +255,7 @@ def test_keyboard_alone(opened, dataset):
     opened.keyboard.press("Escape")
     opened.keyboard.press("i")
     opened.keyboard.press("Home")
-    see(opened, ".row[aria-selected=true]")
+    see(opened, "#time-tracks", text="7 tracks")
     opened.keyboard.press("l")
     for key in ("ArrowRight", "ArrowDown", "ArrowRight", "Enter"):
         opened.keyboard.press(key)
