@@ -14,6 +14,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -51,13 +52,13 @@ from ..crops import write_shard
 from ..folder import LEFT, LOCK, MARK, WORK, WRITTEN, is_own, note_own
 from ..manifest import counts, write_manifest
 from ..sheets import write_sheets
-from ..split import leak_note
 from . import swap
 from .log import Less, without_pieces
 from .whom import Whom, find
 
 SHEET, FLOOR = "contact-sheet.jpg", "floor.jpg"  # as `build` names them
 GENERATED = b'<meta name="generator" content="reidkit">'
+_PAIR = re.compile(r"\b(\d+) and (\d+)\b")  # as a build's notes list who may be one person
 OURS = {
     *(MANIFEST, TRACKLETS, FRAMES, IDENTITIES, CAPTIONS, DECISIONS, ATTRIBUTES, RIGHTS, FORGOTTEN),
     *(captions.LOCK, decisions.LOCK),
@@ -308,9 +309,7 @@ def _manifest(root: Path, manifest: Manifest, less: Less, keys: Sequence[str], p
     content = json.loads(read_bytes(root / MANIFEST, FIX))
     there = set(less.tracklets.filter(kind="person")["identity"].to_list())
     same = [one for one in manifest.same_person if there.issuperset(one.identities)]
-    before = leak_note(less.tracklets, manifest.same_person)
-    notes = [note for note in manifest.notes if note != before]
-    after = leak_note(less.tracklets, same)
+    gone = [one.identities for one in manifest.same_person if not there.issuperset(one.identities)]
     losses = dict(manifest.losses)
     for name, number in people.items():
         losses[name] = losses.get(name, 0) + number
@@ -319,10 +318,19 @@ def _manifest(root: Path, manifest: Manifest, less: Less, keys: Sequence[str], p
         "counts": counts(less.tracklets),
         "losses": losses,
         "same_person": [asdict(one) for one in same],
-        "notes": [*notes, *([after] if after else [])],
+        "notes": [left for note in manifest.notes if (left := _without_pairs(note, gone))],
         "rights": asdict(rights),
     }
     return {name: value for name, value in content.items() if name not in ("format", "files", "fingerprint")}
+
+
+def _without_pairs(note: str, gone: Sequence[tuple[int, int]]) -> str:
+    """A note that lists pairs of identities without those that go; "" where no pair is left."""
+    pairs = [(match, (int(match[1]), int(match[2]))) for match in _PAIR.finditer(note)]
+    kept = [match[0] for match, pair in pairs if pair not in gone]
+    if len(kept) == len(pairs):
+        return note
+    return note[: pairs[0][0].start()] + ", ".join(kept) + note[pairs[-1][0].end() :] if kept else ""
 
 
 def _write_log(root: Path, new: Path, whom: Whom, why: str) -> None:
@@ -349,7 +357,9 @@ def _to_remove(root: Path, new: Path, replace: Sequence[str]) -> list[str]:
     shards = {*root.glob(f"{CROPS}/*.tar"), *(root / name for name in frame_table(root)["shard"].unique().to_list())}
     gone = [path for path in sorted(shards) if not (new / path.relative_to(root)).exists()]
     work = [path for path in sorted((root / WORK).glob("*")) if path.name not in (MARK, WRITTEN, LOCK)]
-    sheets = [path for path in sorted(root.glob(f"{Path(SHEET).stem}*{Path(SHEET).suffix}")) if path.name not in replace]
+    sheets = [
+        path for path in sorted(root.glob(f"{Path(SHEET).stem}*{Path(SHEET).suffix}")) if path.name not in replace
+    ]
     cards = [path for path in sorted(root.glob("*.htm*")) if path.is_file() and GENERATED in path.read_bytes()]
     left = [path for folder in (root, root / CROPS) for path in sorted(folder.glob(".*")) if LEFT.fullmatch(path.name)]
     floor = [root / FLOOR] if (root / FLOOR).exists() else []

@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ...datasets.files import lies_below, sync_folder, write_json
 from ...datasets.errors import UsageError
+from ...datasets.files import lies_below, sync_folder, write_json
 from ...datasets.format import FORGETTING, MANIFEST
 from ...datasets.schema import read_json
 

@@ -1,7 +1,7 @@
 """Which tracklets show a person: those of the identity, and tracklets of nobody that lie on it.
 
-    whom = find(root, [7])
-    whom.pieces, whom.crops, whom.beside
+whom = find(root, [7])
+whom.pieces, whom.crops, whom.beside
 """
 
 from collections.abc import Collection, Sequence
