@@ -28,15 +28,7 @@ from command import reidkit
 from machine import describe
 
 RESULTS = Path(__file__).resolve().parent / "results" / "builder.md"
-KEYS = {
-    "midf1": "mIDF1",
-    "idf1": "IDF1",
-    "hota": "HOTA",
-    "people_kept": "people kept",
-    "people_kept_precision": "precision",
-    "seconds_kept": "seconds kept",
-    "link_precision": "link precision",
-    "link_recall": "link recall",
+KEYS = ladder.SHOWN | {
     "bcubed_precision": "B³ precision",
     "bcubed_recall": "B³ recall",
     "detection_recall": "det. recall",
