@@ -28,7 +28,7 @@ from command import reidkit
 from machine import describe
 
 RESULTS = Path(__file__).resolve().parent / "results" / "builder.md"
-KEYS = ladder.SHOWN | {
+KEYS = {"midf1": "mIDF1"} | ladder.SHOWN | {
     "bcubed_precision": "B³ precision",
     "bcubed_recall": "B³ recall",
     "detection_recall": "det. recall",

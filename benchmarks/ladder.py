@@ -33,9 +33,9 @@ from reidkit.toolkit.video import DecodeCount, Take, probe
 from reidkit.toolkit.work import source_slug
 
 SHOWN = {
-    "midf1": "mIDF1",
     "idf1": "IDF1",
     "hota": "HOTA",
+    "midf1": "mIDF1",
     "people_kept": "people kept",
     "people_kept_precision": "precision",
     "seconds_kept": "seconds kept",
