@@ -1,7 +1,9 @@
 """Which tracklets show a person: those of the identity, and tracklets of nobody that lie on it.
 
-whom = find(root, [7])
-whom.pieces, whom.crops, whom.beside
+    whom = find(root, [7])
+    whom.pieces, whom.crops, whom.beside
+
+Where somebody was between two crops is taken to lie evenly between their boxes.
 """
 
 from collections.abc import Collection, Sequence
