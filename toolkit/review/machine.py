@@ -52,9 +52,10 @@ class Machine:
         if change.by == MACHINE:
             return
         with self._news:
-            self._views.thinking = True
-            self._waiting.append(change)
-            self._news.notify()
+            if not self._stopping:
+                self._views.thinking = True
+                self._waiting.append(change)
+                self._news.notify()
 
     def _run(self) -> None:
         try:
@@ -63,7 +64,8 @@ class Machine:
             what = f"{type(error).__name__}: {error}"
             say(f"Nothing is judged and linked anew any more, only what you decide counts ({what}).")
         finally:
-            self._views.thinking = False
+            with self._news:
+                self._stopping, self._views.thinking = True, False
 
     def _think(self) -> None:
         embeddings = embeddings_of(self._session.material)

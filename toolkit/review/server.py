@@ -159,17 +159,18 @@ class Pages:
                 waiting.put_nowait(change)
             self.session.watchers.append(watch)
         closing = asyncio.create_task(self.closing.wait())
+        news = asyncio.create_task(waiting.get())
         try:
             yield b": here\n\n"
             while not closing.done():
-                news = asyncio.create_task(waiting.get())
                 await asyncio.wait((news, closing), timeout=ALIVE, return_when=asyncio.FIRST_COMPLETED)
                 if news.done():
-                    yield b"data: " + msgspec.json.encode(news.result()) + b"\n\n"
+                    change, news = news.result(), asyncio.create_task(waiting.get())
+                    yield b"data: " + msgspec.json.encode(change) + b"\n\n"
                 else:
-                    news.cancel()
                     yield b": here\n\n"
         finally:
+            news.cancel()
             closing.cancel()
             self.session.watchers.remove(watch)
 
