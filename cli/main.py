@@ -17,6 +17,7 @@ COMMANDS = {
     "build-dataset": (".build:build_dataset", "Raw footage to a re-ID dataset."),
     "inspect": (".inspect:inspect", "What a dataset holds; its contact sheet."),
     "check": (".inspect:check", "Verify a dataset's files, splits and fingerprint."),
+    "split": (".split:split", "Divide a dataset into train and test again, or into folds."),
     "export": (".export:export", "A dataset in the formats of others: MARS, Market, MOT, CVAT, …"),
     "import": (".export:import_", "Tracks or identities corrected elsewhere, as review decisions."),
     "caption": (".caption:caption", "Write captions for a dataset's people."),

@@ -17,8 +17,9 @@ from .errors import UsageError, choices
 from .format import MANIFEST
 from .ilids import SPLITS, in_windows, read_ilids
 from .lsvid import read_lsvid
+from .manifest import read_manifest
 from .mars import read_mars
-from .own import read_dataset
+from .own import folds_of, read_dataset
 from .progress import say
 from .tracklet import ReidDataset
 
@@ -28,8 +29,8 @@ BENCHES: dict[str, Reader] = {
     "mars": lambda root, split: read_mars(root),
     "ilids-vid": lambda root, split: read_ilids(root, split),
     "ls-vid": lambda root, split: read_lsvid(root),
-    "sports-vreid": lambda root, split: read_dataset(root),
-    "dance-vreid": lambda root, split: read_dataset(root),
+    "sports-vreid": read_dataset,
+    "dance-vreid": read_dataset,
 }
 # Other readings of a bench's files: allowed by name, never part of `all`. Name -> (bench of the card, reader, and what
 # is made of the dataset after its counts were held against the card's).
@@ -79,13 +80,17 @@ def how_to_get(name: str) -> str:
 
 
 def bench_splits(name: str, root: Path | None = None) -> int:
-    """How many splits a bench's result is the mean of: ten for `ilids-vid`, one elsewhere.
+    """How many splits a bench's result is the mean of: ten for `ilids-vid`, a dataset's folds in our format, else one.
 
     Raises:
-        UsageError: neither a bench nor a folder.
+        UsageError: neither a bench nor a folder, or a dataset that can't be read.
     """
-    if not _is_path(name):
-        _known(name)
+    if _is_path(name):
+        return folds_of(read_manifest(name))
+    _known(name)
+    folder = bench_root(name, root) if name in BUILT else None
+    if folder is not None:
+        return folds_of(read_manifest(folder))
     return SPLITS if name == "ilids-vid" else 1
 
 
@@ -98,11 +103,9 @@ def load_bench(name: str, data_root: Path | None = None, split: int = 0) -> Reid
         UsageError: unknown name, absent bench (with what to do), a split that it doesn't have, or incomplete files.
     """
     if _is_path(name):
-        if split:
-            raise UsageError(f"'{name}' has no split {split}; a dataset in our format has split 0 only.")
-        return read_dataset(name)
+        return read_dataset(name, split)
     _known(name)
-    if split and bench_splits(name) == 1:
+    if split and bench_splits(name, data_root) == 1:
         raise UsageError(f"'{name}' has no split {split}; only ilids-vid has splits 0 to {SPLITS - 1}.")
     folder = bench_root(name, data_root)
     if folder is None:

@@ -47,6 +47,10 @@ TRACKLET_SCHEMA: dict[str, Column] = {
     "truth": Column(pl.Int64, nullable=True),  # the true identity, where ground truth is there
 }
 
+FOLD = "fold"
+# Of a dataset that is divided into folds: whose test set a tracklet is in; null: in every fold's.
+FOLD_SCHEMA: dict[str, Column] = {FOLD: Column(pl.Int64, nullable=True, low=0)}
+
 FRAME_SCHEMA: dict[str, Column] = {
     "tracklet": Column(pl.String),
     "frame": Column(pl.Int64, low=0),  # index in the source, from 0
@@ -76,4 +80,5 @@ IDENTITY_SCHEMA: dict[str, Column] = {
 # What a writer casts to.
 TRACKLET_COLUMNS = {name: column.dtype for name, column in TRACKLET_SCHEMA.items()}
 IDENTITY_COLUMNS = {name: column.dtype for name, column in IDENTITY_SCHEMA.items()}
+FOLD_COLUMNS = {name: column.dtype for name, column in FOLD_SCHEMA.items()}
 FRAME_COLUMNS = {name: column.dtype for name, column in FRAME_SCHEMA.items()}

@@ -3,6 +3,7 @@
 Example:
 
     dataset = read_dataset("demo/sports")
+    dataset = read_dataset("matches", fold=2)                       # of a dataset that is divided into folds
     tracklets, frames = tracklet_table(root), frame_table(root)     # its tables alone, checked
 """
 
@@ -15,17 +16,21 @@ import polars as pl
 from .captions import read_captions, texts_by_identity
 from .errors import UsageError
 from .files import lies_below
-from .format import CAPTIONS, FRAME_SCHEMA, FRAMES, ROLES, TRACKLET_SCHEMA, TRACKLETS
+from .format import CAPTIONS, FOLD, FOLD_SCHEMA, FRAME_SCHEMA, FRAMES, ROLES, TRACKLET_SCHEMA, TRACKLETS
 from .identities import identity_table
 from .manifest import FIX, Manifest, read_manifest
 from .progress import say
 from .schema import read_parquet
+from .sides import in_fold
 from .text import printable
 from .tracklet import DISTRACTOR, JUNK, Frames, ReidDataset, Tracklet
 
 
-def read_dataset(path: Path | str) -> ReidDataset:
+def read_dataset(path: Path | str, fold: int = 0) -> ReidDataset:
     """The dataset in folder `path`.
+
+    Args:
+        fold: which of its folds tests, from 0; of a dataset without folds there is fold 0 only.
 
     Cameras and events become indices into their sorted names (`cameras`, `events`). Training holds the persons of role
     train; the gallery every test tracklet, queries, junk and distractors among them. The captions of an identity are
@@ -33,19 +38,23 @@ def read_dataset(path: Path | str) -> ReidDataset:
 
     Raises:
         UsageError: no such folder, no manifest (the build didn't finish), another format version, a manifest or a table
-            that can't be read, doesn't fit its schema or contradicts another, a crop shard that is absent or cut, or
-            a line of captions.jsonl that is no caption.
+            that can't be read, doesn't fit its schema or contradicts another, a crop shard that is absent or cut, a
+            line of captions.jsonl that is no caption, or a fold that isn't there.
     """
-    return read_tables(Path(path), read_manifest(path))
+    return read_tables(Path(path), read_manifest(path), fold)
 
 
-def read_tables(root: Path, manifest: Manifest) -> ReidDataset:
+def read_tables(root: Path, manifest: Manifest, fold: int = 0) -> ReidDataset:
     """`read_dataset` with the manifest given: what a builder has before it writes the manifest.
 
     Raises:
         UsageError: as `read_dataset`, of the tables, the shards and the captions.
     """
-    tracklets = tracklet_table(root)
+    folds = folds_of(manifest)
+    if not 0 <= fold < folds:
+        there = f"its folds are 0 to {folds - 1}" if folds > 1 else "it is not divided into folds and has split 0 only"
+        raise UsageError(f"'{root}' has no split {fold}; {there}.")
+    tracklets = in_fold(tracklet_table(root), fold)
     identity_table(root)  # nothing of it is kept, but a damaged one is refused with the rest
     frames = _frames_by_tracklet(root, tracklets)
     captions = _captions(root, tracklets)
@@ -87,13 +96,18 @@ def read_tables(root: Path, manifest: Manifest) -> ReidDataset:
     )
 
 
+def folds_of(manifest: Manifest) -> int:
+    """How many divisions a dataset has: its folds, or 1."""
+    return (manifest.split and manifest.split.folds) or 1
+
+
 def tracklet_table(root: Path) -> pl.DataFrame:
     """tracklets.parquet of the dataset folder `root`, in the columns of `format.TRACKLET_SCHEMA` and any others.
 
     Raises:
         UsageError: it is absent, or a row contradicts the schema, another row, or itself; the tracklet is named.
     """
-    table = read_parquet(root / TRACKLETS, TRACKLET_SCHEMA, FIX)
+    table = read_parquet(root / TRACKLETS, TRACKLET_SCHEMA, FIX, optional=FOLD_SCHEMA)
     if table["id"].n_unique() != len(table):
         twice = Counter(table["id"].to_list()).most_common(1)[0][0]
         raise UsageError(f"Tracklet '{printable(twice)}' is in '{root / TRACKLETS}' more than once. {FIX}")
@@ -115,6 +129,13 @@ def tracklet_table(root: Path) -> pl.DataFrame:
             f"Tracklet '{printable(id_)}' of '{root}' has kind {what}, split {side} and role {played}; role train goes "
             f"with split train, and a query is a person. {FIX}"
         )
+    if FOLD in table.columns:
+        tests = (pl.col(FOLD) == 0).fill_null(True)
+        for id_, part in table.filter(tests != (pl.col("split") == "test")).select("id", FOLD).head(1).iter_rows():
+            raise UsageError(
+                f"Tracklet '{printable(id_)}' of '{root}' is in fold {part} and on the other side; the sides are those "
+                f"of fold 0. {FIX}"
+            )
     return table
 
 

@@ -17,6 +17,8 @@ from ..datasets.files import atomic_path, sha256_file, write_json
 from ..datasets.format import (
     ATTRIBUTES,
     CROPS,
+    FOLD,
+    FOLD_COLUMNS,
     FORMAT_VERSION,
     FRAME_COLUMNS,
     FRAMES,
@@ -46,6 +48,8 @@ def write_tables(out: Path, tracklets: pl.DataFrame, frames: pl.DataFrame, ident
     )
     for name, table, columns in tables:
         with atomic_path(out / name) as temporary:
+            if FOLD in table.columns:
+                columns = columns | FOLD_COLUMNS
             cast = [pl.col(column).cast(dtype) for column, dtype in columns.items()]
             table.select(cast).write_parquet(temporary, compression="zstd")
 

@@ -25,9 +25,9 @@ import polars as pl
 
 from ...datasets.errors import UsageError
 from ...datasets.own import frame_table, tracklet_table
+from ...datasets.queries import queries
 from ...datasets.text import printable
 from ...datasets.tracklet import JUNK
-from ..split import queries
 from .decisions import Decision, in_force, read_decisions
 
 
