@@ -5,6 +5,7 @@ Example:
     dataset = read_dataset("demo/sports")
     dataset = read_dataset("matches", fold=2)                       # of a dataset that is divided into folds
     tracklets, frames = tracklet_table(root), frame_table(root)     # its tables alone, checked
+    tracklets, frames = reviewed_tables(root)                       # the same with the review's decisions applied
 """
 
 import os
@@ -14,12 +15,14 @@ from pathlib import Path
 import polars as pl
 
 from .captions import read_captions, texts_by_identity
+from .decisions import read_decisions
 from .errors import UsageError
 from .files import lies_below
 from .format import CAPTIONS, FOLD, FOLD_SCHEMA, FRAME_SCHEMA, FRAMES, ROLES, TRACKLET_SCHEMA, TRACKLETS
 from .identities import identity_table
 from .manifest import FIX, Manifest, read_manifest
 from .progress import say
+from .replay import replay
 from .schema import read_parquet
 from .sides import in_fold
 from .text import printable
@@ -159,6 +162,15 @@ def frame_table(root: Path) -> pl.DataFrame:
                 f"'{path}' has {path.stat().st_size} bytes and its index needs {end}: the file was cut. {FIX}"
             )
     return frames
+
+
+def reviewed_tables(root: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """tracklets.parquet and frames.parquet of the dataset folder `root` with its review's decisions applied.
+
+    Raises:
+        UsageError: a table or the log can't be read, or a decision doesn't apply to this build.
+    """
+    return replay(tracklet_table(root), frame_table(root), read_decisions(root))
 
 
 def _frames_by_tracklet(root: Path, tracklets: pl.DataFrame) -> dict[str, Frames]:

@@ -64,6 +64,15 @@ def one_side(table: pl.DataFrame, nobody: Iterable[str] = ()) -> pl.DataFrame:
     return table.with_columns(split=pl.when(is_test).then(pl.lit("test")).otherwise(pl.lit("train")))
 
 
+def settled(table: pl.DataFrame) -> pl.DataFrame:
+    """The table as it is where nobody is on both sides; else as `one_side` makes it, with its roles.
+
+    A division that was made after a review may part what the review had parted, and its undo joins.
+    """
+    sided = one_side(table)
+    return table if sided["split"].equals(table["split"]) else with_roles(sided)
+
+
 def components(names: Iterable[Name], standing: Iterable[tuple[Hashable, Name]]) -> list[list[Name]]:
     """The names in groups that hang together over those who stand in several of them, in order of their first name.
 

@@ -14,16 +14,16 @@ from typing import Any
 
 import polars as pl
 
+from ..datasets.decisions import open_decisions, read_decisions
 from ..datasets.errors import UsageError, choices
 from ..datasets.files import atomic_path, sha256_file, sync_folder, write_json
 from ..datasets.format import FOLD, FOLD_COLUMNS, MANIFEST, TRACKLET_COLUMNS, TRACKLETS
 from ..datasets.manifest import FIX, Division, Manifest, SamePerson, as_manifest, read_manifest
 from ..datasets.own import frame_table, read_tables, tracklet_table
+from ..datasets.replay import replay
 from ..datasets.schema import read_json
 from ..datasets.sides import with_roles
 from .manifest import counts
-from .review.decisions import open_decisions, read_decisions
-from .review.replay import replay
 from .split import TEST, By, Divided, Kept, SplitSettings, assign, division_facts, kept_parts, split_notes
 
 ASIDE = f".{MANIFEST}.aside"

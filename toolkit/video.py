@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import av
 import cv2
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from ..datasets.errors import UsageError
 from ..datasets.files import sha256_file
@@ -165,6 +166,7 @@ class FrameReader:
         self.first, self.last = self.index.span(start, stop)
         missing = self.index.missing if stop is None else 0
         self.count = DecodeCount(expected=self.last - self.first + missing)
+        self._reformatter = VideoReformatter()
 
     def __iter__(self) -> Iterator[Frame]:
         self.count = DecodeCount(expected=self.count.expected)
@@ -232,7 +234,8 @@ class FrameReader:
         # `size` is about the upright frame; the decoder's frame may lie on its side.
         size = self.size[::-1] if self.size and turns % 2 else self.size
         fitted = fit(width, height, size)
-        image = decoded.reformat(*fitted, format="rgb24", interpolation="AREA").to_ndarray()
+        # One for all frames keeps what it has set up for their size, and a small picture is not worth a second thread.
+        image = self._reformatter.reformat(decoded, *fitted, "rgb24", interpolation="AREA", threads=1).to_ndarray()
         if turns:
             image = np.ascontiguousarray(np.rot90(image, turns))
             width, height = (height, width) if turns % 2 else (width, height)

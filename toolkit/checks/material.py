@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import polars as pl
 
+from ...datasets.decisions import Decision, read_decisions
 from ...datasets.errors import ReidkitError
 from ...datasets.files import lies_below
 from ...datasets.format import FRAME_SCHEMA, FRAMES, MANIFEST
@@ -26,11 +27,10 @@ from ...datasets.manifest import FIX, Manifest, read_manifest
 from ...datasets.mars import read_mars
 from ...datasets.own import tracklet_table
 from ...datasets.progress import progress
+from ...datasets.replay import broken, replay
 from ...datasets.schema import read_parquet
 from ...datasets.text import printable
 from ...datasets.tracklet import ReidDataset
-from ..review.decisions import Decision, read_decisions
-from ..review.replay import broken, replay
 
 T = TypeVar("T")
 

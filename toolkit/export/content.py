@@ -17,10 +17,9 @@ import polars as pl
 from ...datasets.captions import read_captions, texts_by_identity
 from ...datasets.errors import UsageError
 from ...datasets.manifest import Manifest, SourceFacts
-from ...datasets.own import read_dataset
+from ...datasets.own import read_dataset, reviewed_tables
 from ...datasets.text import printable
 from ...datasets.tracklet import DISTRACTOR, JUNK
-from ..review.replay import reviewed_tables
 
 _JPEG = b"\xff\xd8"
 

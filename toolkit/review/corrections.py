@@ -20,14 +20,14 @@ import polars as pl
 from scipy.optimize import linear_sum_assignment
 from supervision import box_iou_batch
 
+from ...datasets.decisions import Decision, Draft, numbered, open_decisions, read_decisions
 from ...datasets.errors import UsageError
 from ...datasets.own import frame_table, tracklet_table
+from ...datasets.replay import replay
 from ...datasets.text import printable
 from ..matching import match
 from ..split import leakage
 from .corrected import Corners, Corrected, Place, Somebody, read_corrected, read_identities
-from .decisions import Decision, Draft, numbered, open_decisions, read_decisions
-from .replay import replay
 
 MAJORITY = 0.5  # share of a tracklet's crops that corrected boxes must lie on
 SHORTEST = 3  # crops; a change that doesn't last as long is none

@@ -8,12 +8,12 @@ import polars as pl
 import pytest
 
 from reidkit.datasets import UsageError
+from reidkit.datasets.decisions import read_decisions
 from reidkit.datasets.mot import Line, read_lines, write_lines
-from reidkit.datasets.own import frame_table, tracklet_table
+from reidkit.datasets.own import frame_table, reviewed_tables, tracklet_table
+from reidkit.datasets.replay import names_of
 from reidkit.toolkit.export.export import export
 from reidkit.toolkit.review.corrections import import_corrections
-from reidkit.toolkit.review.decisions import read_decisions
-from reidkit.toolkit.review.replay import names_of, reviewed_tables
 
 # id, identity, kind, camera, event, role; identity 5 was split in two by the builder, 6 is two people
 ROWS = (

@@ -11,7 +11,12 @@ A line is a decision, numbered from 1. What a decision means, `replay.py` says:
     {"number": 3, "do": "split", "tracklets": ["e"], "frame": 120}    e ends there, and e~120 begins
     {"number": 4, "do": "junk", "tracklets": ["f"]}
     {"number": 5, "do": "identity", "tracklets": ["g"], "identity": 7, "name": "Anna"}
-    {"number": 6, "do": "undo", "decision": 5}                        undoing an undo does it again
+    {"number": 6, "do": "distractor", "tracklets": ["h"]}             a passer-by
+    {"number": 7, "do": "different", "tracklets": ["a", "g"]}         their identities are different people
+    {"number": 8, "do": "confirm", "tracklets": ["a", "b"]}           all of their identity, which is one whole person
+    {"number": 9, "do": "caption", "tracklets": ["a"], "text": "red shoes"}
+    {"number": 10, "do": "merge", "tracklets": ["c", "g"], "after": 8, "by": "machine"}   counts as long as 8 does
+    {"number": 11, "do": "undo", "decision": 5}                       undoing an undo does it again
 """
 
 import json
@@ -25,16 +30,16 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from ...datasets.errors import ReidkitError, UsageError
-from ...datasets.files import sync_folder
-from ...datasets.format import DECISIONS
-from ...datasets.locks import exclusive
-from ...datasets.schema import decode_json, read_bytes
+from .errors import ReidkitError, UsageError
+from .files import sync_folder
+from .format import DECISIONS
+from .locks import exclusive
+from .schema import decode_json, read_bytes
 
 LOCK = ".decisions.lock"
 FIX = "Mend that line by hand, or take the file away: the identities are then those that the build proposed."
 
-Do = Literal["merge", "split", "junk", "identity", "undo"]
+Do = Literal["merge", "split", "junk", "distractor", "identity", "different", "confirm", "caption", "undo"]
 Number = Annotated[int, Meta(ge=1, le=1 << 53)]
 
 
@@ -42,10 +47,11 @@ class Draft(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is decided, before it has a number.
 
     Attributes:
-        tracklets: whom it is about, at least one; two or more of a merge, one of a split at a frame; none of an undo.
+        tracklets: whom it is about, each once; how many, `fault` says.
         frame: a split's; the tracklet's crops from this frame of the source on become a tracklet of their own.
         identity: an identity's: the number that the tracklets get, 0 or more.
         name: an identity's: the person's name, or a shirt number; "" where nobody said.
+        text: a caption's: what it says.
         decision: an undo's: the number of the decision that counts no longer.
     """
 
@@ -54,13 +60,16 @@ class Draft(msgspec.Struct, frozen=True, omit_defaults=True):
     frame: Annotated[int, Meta(ge=0, le=1 << 53)] | None = None
     identity: Annotated[int, Meta(ge=0, le=1 << 53)] | None = None
     name: Annotated[str, Meta(max_length=200)] = ""
+    text: Annotated[str, Meta(max_length=10_000)] = ""
     decision: Number | None = None
 
     def fault(self) -> str:
         """What is missing or too much; "" where the fields fit the kind of decision."""
-        wanted = {"merge": 2, "undo": 0}.get(self.do, 1)
+        wanted = {"merge": 2, "different": 2, "undo": 0}.get(self.do, 1)
         if len(self.tracklets) < wanted or len(set(self.tracklets)) != len(self.tracklets):
             return f"a {self.do} names {wanted} tracklets or more, each once"
+        if bool(self.text.strip()) != (self.do == "caption") or (self.do == "caption" and len(self.tracklets) != 1):
+            return "a text goes with the caption of one tracklet, which needs it"
         if self.frame is not None and (self.do != "split" or len(self.tracklets) != 1):
             return "a frame goes with the split of one tracklet"
         if (self.identity is not None) != (self.do == "identity") or (self.name and self.do != "identity"):
@@ -76,10 +85,12 @@ class Decision(Draft, frozen=True, omit_defaults=True, kw_only=True, forbid_unkn
     Attributes:
         number: from 1, one more than the line before.
         by: who decided; "" where that isn't known.
+        after: of what the machine made of a decision: the number of that decision. It counts as long as that one does.
         at: when, ISO 8601 in UTC; it decides nothing.
     """
 
     number: Number
+    after: Number | None = None
     by: Annotated[str, Meta(max_length=200)] = ""
     at: Annotated[str, Meta(max_length=40)] = ""
 
@@ -103,8 +114,10 @@ def read_decisions(root: Path) -> tuple[Decision, ...]:
         fault = decision.fault()
         if decision.number != number:
             fault = f"it has number {decision.number}, and {number} is due"
-        elif decision.decision is not None and decision.decision >= number:
-            fault = f"it undoes decision {decision.decision}, which comes later"
+        elif max(decision.decision or 0, decision.after or 0) >= number:
+            fault = f"it names decision {max(decision.decision or 0, decision.after or 0)}, which isn't before it"
+        elif decision.do == "undo" and decision.after is not None:
+            fault = "an undo comes after no decision"
         if fault:
             raise UsageError(f"{where} can't be used: {fault}. {FIX}")
         out.append(decision)
@@ -112,28 +125,34 @@ def read_decisions(root: Path) -> tuple[Decision, ...]:
 
 
 def in_force(decisions: Sequence[Decision]) -> list[Decision]:
-    """The decisions that count, in order: without undone ones, and without the undos themselves."""
+    """The decisions that count, in order: without undone ones, what the machine made of these, and the undos."""
     undone: set[int] = set()
     for decision in reversed(decisions):  # an undo that was undone itself undoes nothing
         if decision.decision is not None and decision.number not in undone:
             undone.add(decision.decision)
+    for decision in decisions:
+        if decision.after in undone:
+            undone.add(decision.number)
     return [decision for decision in decisions if decision.do != "undo" and decision.number not in undone]
 
 
-def numbered(drafts: Iterable[Draft], first: int, *, by: str = "", at: str = "") -> list[Decision]:
+def numbered(
+    drafts: Iterable[Draft], first: int, *, by: str = "", at: str = "", after: int | None = None
+) -> list[Decision]:
     """Drafts as the decisions that follow each other from number `first` on.
 
     Raises:
-        UsageError: a draft whose fields don't fit its kind, or one that undoes what isn't there.
+        UsageError: a draft whose fields don't fit its kind, or one that undoes, or comes after, what isn't there.
     """
     made = []
     for number, draft in enumerate(drafts, start=first):
         fault = draft.fault()
-        if not fault and draft.decision is not None and draft.decision >= number:
-            fault = f"there is no decision {draft.decision} before number {number}"
+        for before in (draft.decision, after):
+            if not fault and before is not None and before >= number:
+                fault = f"there is no decision {before} before number {number}"
         if fault:
             raise UsageError(f"A decision '{draft.do}' can't be written: {fault}.")
-        made.append(Decision(number=number, by=by, at=at, **msgspec.structs.asdict(draft)))
+        made.append(Decision(number=number, by=by, at=at, after=after, **msgspec.structs.asdict(draft)))
     return made
 
 
@@ -143,18 +162,19 @@ class DecisionLog:
     def __init__(self, path: Path, count: int) -> None:
         self._path, self._count = path, count
 
-    def append(self, *drafts: Draft, by: str = "", at: str | None = None) -> list[Decision]:
+    def append(self, *drafts: Draft, by: str = "", at: str | None = None, after: int | None = None) -> list[Decision]:
         """Writes the drafts as lines, all in one go, and returns when they are durable.
 
         Args:
             at: the time to be written; None: now.
+            after: the decision that the machine made these of; None: a person decides.
 
         Raises:
-            UsageError: a draft whose fields don't fit its kind, or one that undoes what isn't there.
+            UsageError: a draft whose fields don't fit its kind, or one that undoes, or comes after, what isn't there.
             ReidkitError: they can't be written.
         """
         at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if at is None else at
-        made = numbered(drafts, self._count + 1, by=by, at=at)
+        made = numbered(drafts, self._count + 1, by=by, at=at, after=after)
         if not made:
             return []
         data = b"".join(msgspec.json.encode(decision) + b"\n" for decision in made)

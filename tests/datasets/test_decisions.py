@@ -7,9 +7,10 @@ import polars as pl
 import pytest
 
 from reidkit.datasets import UsageError
-from reidkit.datasets.own import frame_table, tracklet_table
-from reidkit.toolkit.review.decisions import Draft, in_force, open_decisions, read_decisions
-from reidkit.toolkit.review.replay import broken, names_of, replay, reviewed_tables
+from reidkit.datasets.captions import Caption
+from reidkit.datasets.decisions import Draft, in_force, numbered, open_decisions, read_decisions
+from reidkit.datasets.own import frame_table, reviewed_tables, tracklet_table
+from reidkit.datasets.replay import broken, follow, names_of, replay, replay_captions
 
 
 @pytest.fixture
@@ -51,6 +52,10 @@ def test_lines_are_as_documented(root):
         (Draft("split", ("e",)), {"e": 9}),
         (Draft("split", ("e", "g")), {"e": 9, "g": 9}),
         (Draft("junk", ("d",)), {"d": -1}),
+        (Draft("distractor", ("d", "h")), {"d": 0, "h": 0}),
+        (Draft("different", ("d", "f", "a")), {}),
+        (Draft("confirm", ("d", "e")), {}),
+        (Draft("caption", ("d",), text="red shoes"), {}),
         (Draft("identity", ("h", "i"), identity=6), {"h": 6, "i": 6}),
         (Draft("split", ("e",), frame=3), {"e~3": 9}),
         (Draft("split", ("h",), frame=3), {"h~3": -1}),
@@ -146,7 +151,12 @@ LINE = '{"number": 1, "do": "junk", "tracklets": ["a"]}'
         ('{"number": 1, "do": "identity", "tracklets": ["a"]}', "needs the number"),
         ('{"number": 1, "do": "junk", "tracklets": ["a"], "frame": 3}', "a frame goes with the split"),
         ('{"number": 1, "do": "junk", "tracklets": ["a"], "x": 3}', "unknown field `x`"),
-        (f'{LINE}\n{{"number": 2, "do": "undo", "decision": 2}}', "which comes later"),
+        ('{"number": 1, "do": "different", "tracklets": ["a"]}', "a different names 2 tracklets or more"),
+        ('{"number": 1, "do": "caption", "tracklets": ["a"], "text": " "}', "a text goes with the caption"),
+        ('{"number": 1, "do": "junk", "tracklets": ["a"], "text": "x"}', "a text goes with the caption"),
+        ('{"number": 1, "do": "junk", "tracklets": ["a"], "after": 1}', "which isn't before it"),
+        (f'{LINE}\n{{"number": 2, "do": "undo", "decision": 2}}', "which isn't before it"),
+        (f'{LINE}\n{{"number": 2, "do": "undo", "decision": 1, "after": 1}}', "an undo comes after no decision"),
         (f"no line\n{LINE}", "JSON is malformed"),
     ],
 )
@@ -178,3 +188,81 @@ def test_decisions_that_no_longer_apply_are_named(root):
     assert "no crops on both sides of frame 99" in sentences[1]
     with pytest.raises(UsageError, match="Decision 1"):
         reviewed_tables(root)
+
+
+def test_what_the_machine_made_of_a_decision_counts_as_long_as_that_does(root):
+    with open_decisions(root) as log:
+        log.append(Draft("split", ("e",)))
+        log.append(Draft("merge", ("e", "f")), Draft("junk", ("d",)), by="machine", after=1)
+        with pytest.raises(UsageError, match="no decision 4 before number 4"):
+            log.append(Draft("junk", ("a",)), by="machine", after=4)
+    assert who(root) == BEFORE | {"e": 6, "d": -1}
+    decide(root, Draft("undo", decision=1))
+    assert who(root) == BEFORE
+    decide(root, Draft("undo", decision=4))
+    assert who(root) == BEFORE | {"e": 6, "d": -1}
+    decide(root, Draft("undo", decision=2))  # one of the consequences alone
+    assert who(root) == BEFORE | {"e": 9, "d": -1}
+
+
+def test_a_confirmation_lasts_until_somebody_leaves_or_joins(root):
+    tables = tracklet_table(root), frame_table(root)
+
+    def confirmed(*drafts):
+        review, faults = follow(*tables, numbered(drafts, 1))
+        return faults or review.confirmed
+
+    sure = Draft("confirm", ("d", "e"))
+    assert confirmed(sure) == {5}
+    assert confirmed(
+        sure, Draft("junk", ("f",)), Draft("merge", ("d", "e")), Draft("identity", ("d",), identity=5)
+    ) == {5}
+    for later in (
+        Draft("junk", ("d",)),
+        Draft("merge", ("d", "f")),
+        Draft("split", ("e",)),
+        Draft("split", ("e",), frame=2),
+        Draft("identity", ("h",), identity=5),
+    ):
+        assert confirmed(sure, later) == set()
+    assert "not all of one identity" in confirmed(Draft("confirm", ("d",)))[0]
+    assert "not all of one identity" in confirmed(Draft("confirm", ("d", "e", "f")))[0]
+
+
+def test_what_decisions_say_of_who_can_be_one_person(root):
+    drafts = (Draft("merge", ("a", "c")), Draft("split", ("b", "c")), Draft("different", ("a", "b")))
+    review, faults = follow(tracklet_table(root), frame_table(root), numbered(drafts, 1))
+    assert not faults
+    assert review.together == [("a", "c"), ("b", "c")]
+    assert review.apart == [(("b", "c"), ("a",)), (("a",), ("b",))]
+    for wrong, reason in ((("a", "d", "e"), "of one identity"), (("a", "h"), "'h' is no person's")):
+        assert reason in broken(tracklet_table(root), frame_table(root), numbered([Draft("different", wrong)], 1))[0]
+
+
+def test_captions_are_replaced_or_their_doubts_accepted():
+    captions = [Caption("a", "a hat", "local", doubts=("repetition",)), Caption("a", "no hat"), Caption("b", "gloves")]
+    texts = [("a", "a bag"), ("c", "a coat"), ("a", "a hat")]
+    log = numbered((Draft("caption", (id_,), text=text) for id_, text in texts), 1)
+    assert replay_captions(captions, log[:2]) == [
+        Caption("b", "gloves"),
+        Caption("a", "a bag", "review"),
+        Caption("c", "a coat", "review"),
+    ]
+    assert replay_captions(captions, log) == [
+        Caption("a", "a hat", "local"),
+        *captions[1:],
+        Caption("c", "a coat", "review"),
+    ]
+    assert replay_captions(captions, []) == captions
+
+
+def test_many_parts_of_one_tracklet(write_own, tmp_path):
+    root = write_own(tmp_path / "long", frames=60)
+    decide(root, Draft("split", ("e",), frame=30), *(Draft("split", ("e",), frame=n) for n in range(29, 0, -1)))
+    decide(root, *(Draft("split", ("e~30",), frame=n) for n in range(59, 30, -1)))
+    tracklets, crops = reviewed_tables(root)
+    parts = crops.filter(pl.col("tracklet").str.starts_with("e"))
+    names = ["e", *(f"e~{n}" for n in range(1, 31)), *(f"e~30~{n}" for n in range(31, 60))]
+    assert parts["tracklet"].to_list() == names
+    assert tracklets.filter(pl.col("id").str.starts_with("e"))["id"].to_list() == names
+    assert set(tracklets.filter(pl.col("id").str.starts_with("e"))["frames"]) == {1}
