@@ -267,6 +267,9 @@ def tables(tracklets: pl.DataFrame, frames: pl.DataFrame, review: Review) -> tup
             start=pl.when(pl.col("id").is_in(begins)).then("first").otherwise("start"),
             end=pl.when(pl.col("id").is_in(ends)).then("last").otherwise("end"),
         )
+    # Whom somebody confirmed the build need not be sure of.
+    sure = pl.when(kind="person").then(pl.col("identity").is_in(list(review.confirmed))).otherwise(False)
+    joined = joined.with_columns(confidence=pl.when(sure).then(pl.lit(1.0, pl.Float32)).otherwise("confidence"))
     were = dict(tracklets.select("id", "kind").iter_rows())
     sided = one_side(joined, [piece.id for piece in pieces if were[piece.origin] != "person"])
     return with_roles(sided).select(tracklets.columns), frames
