@@ -56,6 +56,7 @@ def inspect(dataset: Path, sheet: Path | None, html: Path | None, croissant: Pat
         show(columns, same, title="may be one person in two events", right=("identity", "and", "probability"))
     print_doubts(facts["doubtful"])
     print_review(facts["review"])
+    print_rights(facts["rights"])
     for note in facts["notes"]:
         tell(note)
     for page in pages:
@@ -143,6 +144,12 @@ def print_review(review: dict | None) -> None:
         f"Review: {review['decisions']} decisions count ({', '.join(parts)}); confirmed are "
         f"{review['identities_confirmed']} identities, {review['tracklets_confirmed']:.0%} of the tracklets."
     )
+
+
+def print_rights(rights: dict | None) -> None:
+    """How many people each consent and each licence holds for; nothing where nobody said."""
+    for what, numbers in (rights or {}).items():
+        tell(f"{what.capitalize()}: {', '.join(f'{number} {name}' for name, number in numbers.items())}")
 
 
 SCORES = (

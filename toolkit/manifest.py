@@ -29,7 +29,8 @@ from ..datasets.format import (
     TRACKLETS,
 )
 from ..datasets.manifest import as_manifest
-from ..datasets.own import read_dataset, read_tables, reviewed_identities, reviewed_tables
+from ..datasets.own import read_dataset, read_tables, reviewed_identities, reviewed_tables, standings
+from ..datasets.rights import counted
 from .folder import is_own
 from .review.figures import review_figures
 
@@ -112,6 +113,7 @@ def summary(root: Path) -> dict:
         by_identity.setdefault(str(identity), {})[camera] = number
     manifest = dataset.manifest
     assert manifest is not None  # of our own format
+    rights, people = standings(root, manifest, table)
     return {
         "name": dataset.name,
         "protocol": dataset.protocol,
@@ -127,6 +129,7 @@ def summary(root: Path) -> dict:
         "scores": manifest.scores,
         "by_source": {f"{s.event}/{s.camera}": s.scores for s in manifest.sources if s.scores},
         "same_person": [asdict(one) for one in manifest.same_person],
+        "rights": counted(people.values()) if rights else None,
         "notes": list(manifest.notes),
     }
 

@@ -25,7 +25,7 @@ def awake(recipe):
     return model
 
 
-@pytest.mark.parametrize("name", ["ap3d", "ap3d_nl"])
+@pytest.mark.parametrize("name", ["ap3d", pytest.param("ap3d_nl", marks=pytest.mark.slow)])
 def test_parity_with_the_authors_code(parity, golden_folder, name):
     golden = parity.Golden(name, golden_folder(name), 0)
     differences = golden.compare(parity.compute(golden))

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 FOLDER = Path(__file__).resolve().parents[1] / "golden_step"
-QUICK, SLOW = ("clipreid",), ("tfclip", "vslaclip", "ap3d", "psta", "stmn", "sinet")
 
 
-@pytest.mark.parametrize("name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
+@pytest.mark.slow  # test_small_steps.py has their small twins
+@pytest.mark.parametrize("name", ["clipreid", "tfclip", "vslaclip", "ap3d", "psta", "stmn", "sinet"])
 def test_a_step_is_the_authors(step_parity, name):
     compared = step_parity.compare(step_parity.Step(name, FOLDER / name, 0))
     assert compared.faults == []

@@ -27,6 +27,7 @@ def awake(recipe=SMALL):
     return model
 
 
+@pytest.mark.slow
 def test_parity_with_the_authors_code(parity, golden_folder):
     golden = parity.Golden("stmn", golden_folder("stmn"), 0, lengths=(6,))
     differences = golden.compare(parity.compute(golden))

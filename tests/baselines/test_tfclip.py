@@ -30,6 +30,7 @@ def filled(recipe=TINY):
     return model
 
 
+@pytest.mark.slow
 def test_parity_with_the_authors_code(parity, golden_folder):
     golden = parity.Golden("tfclip", golden_folder("tfclip"), 0, lengths=(8,))
     differences = golden.compare(parity.compute(golden))

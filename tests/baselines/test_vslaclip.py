@@ -31,6 +31,7 @@ def filled(recipe=TINY):
     return model
 
 
+@pytest.mark.slow
 def test_parity_with_the_authors_code(parity, golden_folder):
     golden = parity.Golden("vslaclip", golden_folder("vslaclip"), 0, lengths=(8,), variants=False)
     differences = golden.compare(parity.compute(golden))
