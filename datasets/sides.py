@@ -88,8 +88,11 @@ def components(names: Iterable[Name], standing: Iterable[tuple[Hashable, Name]])
     pairs = np.array([[first.setdefault(who, place[name]), place[name]] for who, name in standing], np.int64)
     pairs = pairs.reshape(-1, 2)
     edges = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(names), len(names)))
-    count, group = connected_components(edges, directed=False)
-    return [[name for name, number in zip(names, group, strict=True) if number == k] for k in range(count)]
+    count, group = connected_components(edges, directed=False) if names else (0, [])
+    found: list[list[Name]] = [[] for _ in range(count)]
+    for name, number in zip(names, group, strict=True):
+        found[number].append(name)
+    return found
 
 
 def validation_identities(train: Iterable[Tracklet], share: float, seed: int) -> frozenset[int]:

@@ -120,7 +120,7 @@ def test_a_kill_is_mended_by_the_same_command(root, monkeypatch, number):
     ("wish", "sentence"),
     [
         (Wish(test=("cop",)), "Unknown event 'cop'.*Did you mean 'cup'"),
-        (Wish(test=("cup",), folds=2), "An event can't be told to test in folds"),
+        (Wish(test=("cup",), folds=2), "Events can test where one division goes by event"),
         (Wish(folds=9), "4 events, which can't make 9 folds"),
         (Wish(test_share=2.0), "test_share"),
         (Wish(by="test", folds=2), "A test set only has no folds"),
