@@ -213,13 +213,13 @@ class Review:
 def replay(
     tracklets: pl.DataFrame, frames: pl.DataFrame, decisions: Sequence[Decision]
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The tables after the decisions. Without decisions they are returned as they are, with nobody on both sides.
+    """The tables after the decisions; without any they are returned as they are.
 
     Raises:
         UsageError: a decision that doesn't apply; it is named.
     """
     if not in_force(decisions):
-        return settled(tracklets), frames
+        return settled(tracklets) if decisions else tracklets, frames
     review, faults = follow(tracklets, frames, decisions)
     if faults:
         raise UsageError(f"{faults[0]} Undo it, or review the build that it was made on.")
