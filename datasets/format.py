@@ -48,8 +48,12 @@ TRACKLET_SCHEMA: dict[str, Column] = {
 }
 
 FOLD = "fold"
-# Of a dataset that is divided into folds: whose test set a tracklet is in; null: in every fold's.
-FOLD_SCHEMA: dict[str, Column] = {FOLD: Column(pl.Int64, nullable=True, low=0)}
+# Columns that a table may lack. A writer adds one where it knows something.
+TRACKLET_OPTIONAL: dict[str, Column] = {
+    "outfit": Column(pl.String, nullable=True),  # what the person wears, a name among those of its identity
+    # Of a dataset that is divided into folds: whose test set the tracklet is in; null: in every fold's.
+    FOLD: Column(pl.Int64, nullable=True, low=0),
+}
 
 FRAME_SCHEMA: dict[str, Column] = {
     "tracklet": Column(pl.String),
@@ -80,5 +84,4 @@ IDENTITY_SCHEMA: dict[str, Column] = {
 # What a writer casts to.
 TRACKLET_COLUMNS = {name: column.dtype for name, column in TRACKLET_SCHEMA.items()}
 IDENTITY_COLUMNS = {name: column.dtype for name, column in IDENTITY_SCHEMA.items()}
-FOLD_COLUMNS = {name: column.dtype for name, column in FOLD_SCHEMA.items()}
 FRAME_COLUMNS = {name: column.dtype for name, column in FRAME_SCHEMA.items()}

@@ -22,11 +22,11 @@ from .files import lies_below
 from .format import (
     CAPTIONS,
     FOLD,
-    FOLD_SCHEMA,
     FRAME_SCHEMA,
     FRAMES,
     IDENTITY_COLUMNS,
     ROLES,
+    TRACKLET_OPTIONAL,
     TRACKLET_SCHEMA,
     TRACKLETS,
 )
@@ -103,6 +103,7 @@ def _read(root: Path, manifest: Manifest, fold: int, decisions: Sequence[Decisio
             start=row["start"] or 0.0,
             end=row["end"] or 0.0,
             captions=captions.get(row["identity"], ()) if row["kind"] == "person" else (),
+            outfit=row.get("outfit") or "",
         )
         parts[row["role"]].append(tracklet)
         if row["role"] == "query":
@@ -133,7 +134,7 @@ def tracklet_table(root: Path) -> pl.DataFrame:
     Raises:
         UsageError: it is absent, or a row contradicts the schema, another row, or itself; the tracklet is named.
     """
-    table = read_parquet(root / TRACKLETS, TRACKLET_SCHEMA, FIX, optional=FOLD_SCHEMA)
+    table = read_parquet(root / TRACKLETS, TRACKLET_SCHEMA, FIX, TRACKLET_OPTIONAL)
     if table["id"].n_unique() != len(table):
         twice = Counter(table["id"].to_list()).most_common(1)[0][0]
         raise UsageError(f"Tracklet '{printable(twice)}' is in '{root / TRACKLETS}' more than once. {FIX}")

@@ -17,8 +17,6 @@ from ..datasets.files import atomic_path, sha256_file, write_json
 from ..datasets.format import (
     ATTRIBUTES,
     CROPS,
-    FOLD,
-    FOLD_COLUMNS,
     FORMAT_VERSION,
     FRAME_COLUMNS,
     FRAMES,
@@ -26,6 +24,7 @@ from ..datasets.format import (
     IDENTITY_COLUMNS,
     MANIFEST,
     TRACKLET_COLUMNS,
+    TRACKLET_OPTIONAL,
     TRACKLETS,
 )
 from ..datasets.manifest import as_manifest
@@ -42,15 +41,14 @@ _SHARD = re.compile(r".+--.+--\d{4,}\.tar")
 
 def write_tables(out: Path, tracklets: pl.DataFrame, frames: pl.DataFrame, identities: pl.DataFrame) -> None:
     """The dataset's tables in the columns of the format; the same tables make the same bytes."""
+    known = {name: column.dtype for name, column in TRACKLET_OPTIONAL.items() if name in tracklets.columns}
     tables = (
-        (TRACKLETS, tracklets, TRACKLET_COLUMNS),
+        (TRACKLETS, tracklets, TRACKLET_COLUMNS | known),
         (FRAMES, frames, FRAME_COLUMNS),
         (IDENTITIES, identities, IDENTITY_COLUMNS),
     )
     for name, table, columns in tables:
         with atomic_path(out / name) as temporary:
-            if FOLD in table.columns:
-                columns = columns | FOLD_COLUMNS
             cast = [pl.col(column).cast(dtype) for column, dtype in columns.items()]
             table.select(cast).write_parquet(temporary, compression="zstd")
 

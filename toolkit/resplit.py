@@ -17,7 +17,7 @@ import polars as pl
 from ..datasets.decisions import open_decisions, read_decisions
 from ..datasets.errors import UsageError, choices
 from ..datasets.files import atomic_path, sha256_file, sync_folder, write_json
-from ..datasets.format import FOLD, FOLD_COLUMNS, MANIFEST, TRACKLET_COLUMNS, TRACKLETS
+from ..datasets.format import FOLD, MANIFEST, TRACKLET_COLUMNS, TRACKLETS
 from ..datasets.manifest import FIX, Division, Manifest, SamePerson, as_manifest, read_manifest
 from ..datasets.own import frame_table, read_tables, tracklet_table
 from ..datasets.replay import replay
@@ -147,9 +147,7 @@ def _write(
     sides = divided.table.with_columns(own.alias("id")).group_by("id").agg(columns)
     bare = proposed.drop("split", "role", *([FOLD] if FOLD in proposed.columns else []))
     table = with_roles(bare.join(sides, on="id", how="left", maintain_order="left"))
-    types = TRACKLET_COLUMNS | (FOLD_COLUMNS if FOLD in table.columns else {})
-    others = [name for name in proposed.columns if name not in (*TRACKLET_COLUMNS, FOLD)]
-    table = table.select([*(pl.col(name).cast(dtype) for name, dtype in types.items()), *others])
+    table = table.select(*TRACKLET_COLUMNS, pl.exclude(*TRACKLET_COLUMNS))
     old = Divided(proposed, manifest.split.by if manifest.split else "")  # type: ignore[arg-type]
     outdated = set(split_notes(old, manifest.same_person))
 
