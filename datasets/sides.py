@@ -1,8 +1,10 @@
 """On which side of the division a tracklet is: in a fold, and after a review; and who of the training set validates.
 
-table = in_fold(tracklets, 2)           # the third of the folds is the test set
-table = one_side(table, proposed)       # whom a review joined is on one side
-who = validation_identities(dataset.train, share=0.1, seed=0)
+    table = in_fold(tracklets, 2)           # the third of the folds is the test set
+    table = one_side(table, nobody)         # whom a review joined is on one side
+    who = validation_identities(dataset.train, share=0.1, seed=0)
+
+Who divides, and how, is the builder's business.
 """
 
 import hashlib
