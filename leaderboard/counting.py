@@ -41,6 +41,10 @@ class Source(Protocol):
         """float32 [q1 - q0, g1 - g0]: an array, or a tensor where `device` is not "cpu"."""
         ...
 
+    def plain(self, distance: float) -> float:
+        """One of these distances in the metric's own units."""
+        ...
+
 
 @dataclass(frozen=True)
 class Ragged:

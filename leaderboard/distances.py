@@ -105,6 +105,10 @@ class FeatureDistances:
         x, y = torch.from_numpy(x).to(self.device), torch.from_numpy(y).to(self.device)
         return self._finish(x @ y.T, None if squares is None else torch.from_numpy(squares).to(self.device)).float()
 
+    def plain(self, distance: float) -> float:
+        """One of these distances in the metric's own units: 1 - cos, or the Euclidean distance."""
+        return distance if self.metric == "cosine" else float(np.sqrt(max(distance, 0.0)) * self.scale)
+
 
 def _squares(x: np.ndarray) -> np.ndarray:
     return np.square(x).sum(axis=1)
@@ -134,3 +138,7 @@ class GivenDistances:
     def block(self, q0: int, q1: int, g0: int, g1: int) -> np.ndarray:
         """A view: whoever asks for it must not write to it."""
         return self.matrix[q0:q1, g0:g1]
+
+    def plain(self, distance: float) -> float:
+        """A distance of the matrix, as it is."""
+        return distance

@@ -82,11 +82,11 @@ def test_resume_after_a_kill_equals_the_run_that_was_not_killed(made_up, tmp_pat
             raise Killed
         return real_epoch(*arguments)
 
-    def dying_save(folder, model, optimiser, epoch):
+    def dying_save(folder, model, optimiser, epoch, best=None):
         saves.append(epoch)
         if epoch == 3 and kill_in == "log":  # the log has the epoch, the checkpoint has not
             raise Killed
-        real_save(folder, model, optimiser, epoch)
+        real_save(folder, model, optimiser, epoch, best)
         if epoch == 3 and kill_in == "save":
             raise Killed
 
