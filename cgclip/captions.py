@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from ..datasets import ReidDataset, UsageError
 from ..datasets.captions import Caption, read_captions, texts_by_identity
 from ..datasets.format import CAPTIONS
+from ..datasets.withheld import Topic, without_all
 from ..training.losses import supervised_contrast
 
 Source = Literal["none", "template", "attributes", "mllm", "any"]
@@ -36,11 +37,16 @@ class EncodedCaption:
     feature: Tensor
 
 
-def captions_by_identity(dataset: ReidDataset, source: Source, limit: int = 4) -> dict[int, tuple[str, ...]]:
+def captions_by_identity(
+    dataset: ReidDataset, source: Source, limit: int = 4, topics: Sequence[Topic] = ()
+) -> dict[int, tuple[str, ...]]:
     """Up to `limit` different captions of each training identity, those without doubts first.
 
     `any` takes what the tracklets carry. A named source takes the lines that its captioners wrote to the dataset's
     captions.jsonl, in the order in which `any` has them, so that rows of an ablation differ by their source alone.
+
+    Args:
+        topics: phrases about them are left out (`datasets.withheld`).
 
     Returns:
         Training identity -> its captions; identities without any are left out.
@@ -54,9 +60,11 @@ def captions_by_identity(dataset: ReidDataset, source: Source, limit: int = 4) -
         texts: dict[int, dict[str, None]] = {}
         for tracklet in dataset.train:
             texts.setdefault(tracklet.identity, {}).update(dict.fromkeys(text for text in tracklet.captions if text))
-        return {identity: tuple(known)[:limit] for identity, known in texts.items() if known}
-    chosen = texts_by_identity(_written_by(dataset, source), {t.id: t.identity for t in dataset.train})
-    return {identity: known[:limit] for identity, known in chosen.items()}
+        chosen = {identity: tuple(known) for identity, known in texts.items()}
+    else:
+        chosen = texts_by_identity(_written_by(dataset, source), {t.id: t.identity for t in dataset.train})
+    told = {identity: without_all(known, topics)[0][:limit] for identity, known in chosen.items()}
+    return {identity: known for identity, known in told.items() if known}
 
 
 def _written_by(dataset: ReidDataset, source: str) -> list[Caption]:

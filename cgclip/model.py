@@ -22,6 +22,7 @@ from ..baselines.clip_memory import MemoryRecipe, follow, identity_memory
 from ..baselines.necks import BnNeck
 from ..datasets import ReidDataset
 from ..datasets.progress import say
+from ..datasets.withheld import Topic
 from ..training.losses import smoothed_cross_entropy
 from ..training.model import FrameExtractor, ModelInfo, TrainingOutput
 from ..training.recipe import Count, Temperature, Weight
@@ -46,6 +47,7 @@ class CgclipRecipe(MemoryRecipe):
     cmr_heads: Count = 8
     # captions
     captions: Literal["none", "template", "attributes", "mllm", "any"] = "any"
+    captions_without: tuple[Topic, ...] = ()  # topics that they are not to speak of
     captions_swapped: bool = False  # a control: every identity is told by the captions of another
     caption_encoder: Literal["auto", "clip", "words"] = "auto"  # auto: clip with pretrained weights, otherwise words
     captions_per_identity: Count = 4
@@ -184,7 +186,7 @@ class Cgclip(nn.Module):
             UsageError: the recipe names a captioner of which the dataset has nothing.
         """
         recipe, mode = self.recipe, self.training
-        texts = captions_by_identity(dataset, recipe.captions, recipe.captions_per_identity)
+        texts = captions_by_identity(dataset, recipe.captions, recipe.captions_per_identity, recipe.captions_without)
         self.eval()
         tracklets = [thin(tracklet, recipe.memory_frames) for tracklet in dataset.train]
         frames = extract(tracklets, lambda images, cameras: self.image(images).projected[:, 0])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from .options import JSON
+from .options import JSON, WITHOUT, topics_in
 from .terminal import print_json
 
 PRICE = click.FloatRange(0, 1e6)
@@ -41,18 +41,28 @@ CAPTIONERS = ("template", "attributes", "endpoint", "transformers")
 @click.option("--batch", type=click.IntRange(1), default=8, show_default=True, help="transformers: tracklets a batch.")
 @click.option("--device", default="", help="transformers, attributes: cpu, cuda … [default: what is there].")
 @click.option("--download", is_flag=True, help="transformers: fetch the model if it is not in the cache.")
+@WITHOUT
 @JSON
-def caption(dataset: Path, captioner: str, price: tuple[float, float] | None, as_json: bool, **options: object) -> None:
+def caption(
+    dataset: Path,
+    captioner: str,
+    price: tuple[float, float] | None,
+    withheld: str,
+    as_json: bool,
+    **options: object,
+) -> None:
     """Write captions for the people of a dataset, into its captions.jsonl.
 
     What is there already is kept: a run that was stopped is continued by the same command and asks nothing twice.
-    Exit code 3 where some tracklets got none.
+    With --without, phrases on these topics are taken out of the captions that are there, too, and of new ones. Exit
+    code 3 where some tracklets got none.
     """
     from ..datasets import LossError, UsageError
     from ..datasets.own import read_dataset
     from ..toolkit.captioning.captioners import clip_tokens, make_captioner
     from ..toolkit.captioning.run import run
 
+    topics = topics_in(withheld)
     data = read_dataset(dataset)
     chosen = make_captioner(
         captioner, dataset, **{k: options[k] for k in options if k not in ("split", "per_identity", "pictures")}
@@ -65,6 +75,7 @@ def caption(dataset: Path, captioner: str, price: tuple[float, float] | None, as
         per_identity=int(options["per_identity"]),
         pictures=0 if captioner == "template" else int(options["pictures"]),
         count_tokens=count_tokens,
+        topics=topics,
     )
     cost = None
     if price:
@@ -77,6 +88,8 @@ def caption(dataset: Path, captioner: str, price: tuple[float, float] | None, as
             f"{len(summary.failures)} without an answer; {summary.seconds:.1f} s, "
             f"{summary.tokens_in} tokens in, {summary.tokens_out} out" + (f", ${cost:.2f}" if cost is not None else "")
         )
+        if topics:
+            click.echo(f"{summary.withheld} phrases on {', '.join(topics)} taken out.")
     if summary.failures and not summary.written + summary.kept:
         raise UsageError(f"No tracklet got a caption; the first reason: {summary.failures[0][1]}.")
     if summary.failures:

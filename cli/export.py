@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 
 from ..datasets.errors import UsageError
-from .options import JSON
+from .options import JSON, WITHOUT, topics_in
 from .terminal import print_json, tell
 
+CONSENTS = ("not-refused", "given", "all")
 FORMATS = ("mars", "mevid", "market", "mot", "cvat", "webdataset", "parquet-images")
 
 
@@ -17,15 +18,20 @@ FORMATS = ("mars", "mevid", "market", "mot", "cvat", "webdataset", "parquet-imag
 @click.argument("dataset", type=click.Path(path_type=Path))
 @click.option("-o", "--output", "out", required=True, type=click.Path(path_type=Path), help="A new or empty folder.")
 @click.option("--format", "format_", required=True, type=click.Choice(FORMATS), help="Whose layout it takes.")
+@click.option(
+    "--consent", type=click.Choice(CONSENTS), default=CONSENTS[0], show_default=True, help="Whose tracklets go along."
+)
+@WITHOUT
 @JSON
-def export(dataset: Path, out: Path, format_: str, as_json: bool) -> None:
+def export(dataset: Path, out: Path, format_: str, consent: str, withheld: str, as_json: bool) -> None:
     """A dataset in another format.
 
     What the format can't hold is refused with the reason and the nearest format that can. Crops keep their bytes.
+    Who refused consent is left out.
     """
     from ..toolkit.export.export import export as write
 
-    done = write(dataset, out, format_)
+    done = write(dataset, out, format_, consent=consent, topics=topics_in(withheld))  # type: ignore[arg-type]
     if as_json:
         print_json({"path": str(out), **dataclasses.asdict(done)})
         return
@@ -33,6 +39,8 @@ def export(dataset: Path, out: Path, format_: str, as_json: bool) -> None:
     tell(f"{out}: {counts['identities']} identities, {counts['tracklets']} tracklets, {counts['crops']} crops.")
     for name, number in done.left_out.items():
         tell(f"Left out, as {done.format} has no place for them: {number} {name}.")
+    for name, number in done.withheld.items():
+        tell(f"Left out for people's sake: {number} {name}.")
 
 
 @click.command("import")

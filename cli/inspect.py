@@ -56,6 +56,7 @@ def inspect(dataset: Path, sheet: Path | None, html: Path | None, croissant: Pat
         columns = ("identity", "and", "of event", "and of", "probability")
         show(columns, same, title="may be one person in two events", right=("identity", "and", "probability"))
     print_doubts(facts["doubtful"])
+    print_rights(facts["rights"])
     for note in facts["notes"]:
         tell(note)
     for page in pages:
@@ -131,6 +132,12 @@ def print_doubts(doubtful: list[dict]) -> None:
     if rows:
         right = ("pure", "whole", "or one with")
         show(("identity", "event", *right), rows, title="least sure identities: look at these first", right=right)
+
+
+def print_rights(rights: dict | None) -> None:
+    """How many people each consent and each licence holds for; nothing where nobody said."""
+    for what, numbers in (rights or {}).items():
+        tell(f"{what.capitalize()}: {', '.join(f'{number} {name}' for name, number in numbers.items())}")
 
 
 SCORES = (

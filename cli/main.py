@@ -15,6 +15,7 @@ COMMANDS = {
     "demo": (".demo:demo", "The whole path on simulated footage, in minutes."),
     "simulate": (".simulate:simulate", "Render multi-camera footage with ground truth."),
     "build-dataset": (".build:build_dataset", "Raw footage to a re-ID dataset."),
+    "review": (".review:review", "A page in the browser to correct who is who."),
     "inspect": (".inspect:inspect", "What a dataset holds; its contact sheet."),
     "check": (".inspect:check", "Verify a dataset's files, splits and fingerprint."),
     "export": (".export:export", "A dataset in the formats of others: MARS, Market, MOT, CVAT, …"),

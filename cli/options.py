@@ -5,6 +5,8 @@ from pathlib import Path
 import click
 
 from ..datasets import UsageError
+from ..datasets.errors import choices
+from ..datasets.withheld import TOPICS, Topic
 
 SIZE = click.option("--size", default="full", show_default=True, help="Recipe by size: full or tiny.")
 SET = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a recipe key; repeatable.")
@@ -14,6 +16,13 @@ DATA = click.option("--data", type=click.Path(path_type=Path), help="Benches' fo
 RESULTS = click.option("--results", type=click.Path(path_type=Path), default="results", show_default=True)
 WORKERS = click.option("--workers", type=int, help="Decoding threads. [default: one a core, 8 at most]")
 JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+WITHOUT = click.option(
+    "--without",
+    "withheld",
+    default="",
+    metavar="TOPICS",
+    help=f"Leave out of captions what they say of {', '.join(TOPICS)}; several with commas, or all.",
+)
 WEIGHTS = click.option(
     "--weights", required=True, type=click.Path(path_type=Path), help="A run's folder, or a .safetensors or .pth file."
 )
@@ -34,3 +43,21 @@ def names_in(names: str, known: list[str]) -> list[str]:
     if not listed:
         raise UsageError(f"'{names}' names nothing. Known: {', '.join(known)}, or all.")
     return list(dict.fromkeys(listed))
+
+
+def topics_in(names: str) -> tuple[Topic, ...]:
+    """The topics that `--without` names; none where it names nothing.
+
+    Raises:
+        UsageError: an unknown one.
+
+    >>> topics_in("hair, skin"), topics_in("")
+    (('hair', 'skin'), ())
+    """
+    if not names:
+        return ()
+    listed = names_in(names, list(TOPICS))
+    for name in listed:
+        if name not in TOPICS:
+            raise UsageError(choices(name, TOPICS, "topic"))
+    return tuple(topic for name in listed for topic in TOPICS if topic == name)

@@ -131,6 +131,23 @@ class CaptionFile:
             write_atomic(self._path, b"".join(line + b"\n" for line in lines))
         return captions
 
+    def reword(self, text_of: Callable[[Caption], str]) -> tuple[int, int]:
+        """Gives every caption the text that `text_of` says, and takes those away of which none is left.
+
+        Only lines whose text changes are written anew; the file appears as a whole or not at all.
+
+        Returns:
+            How many were reworded, and how many taken away.
+        """
+        read = [(caption, line, text_of(caption)) for caption, line in _read(self._path)]
+        kept = [
+            line if text == old.text else _encode(json.loads(line) | {"text": text}) for old, line, text in read if text
+        ]
+        gone, changed = len(read) - len(kept), sum(text not in ("", old.text) for old, _, text in read)
+        if gone or changed:
+            write_atomic(self._path, b"".join(line + b"\n" for line in kept))
+        return changed, gone
+
 
 @contextmanager
 def open_captions(root: Path) -> Iterator[CaptionFile]:

@@ -1,4 +1,4 @@
-"""How many processors this process may use: `usable_cores()`."""
+"""How many processors this process may use, `usable_cores()`, and how many threads it shall, `threads()`."""
 
 import os
 
@@ -10,3 +10,9 @@ def usable_cores() -> int:
     """
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def threads() -> int:
+    """OMP_NUM_THREADS where it is set, otherwise the cores this process may use."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, int(wanted)) if wanted.isdecimal() else usable_cores()

@@ -43,7 +43,7 @@ Do = Literal["merge", "split", "junk", "distractor", "identity", "different", "c
 Number = Annotated[int, Meta(ge=1, le=1 << 53)]
 
 
-class Draft(msgspec.Struct, frozen=True, omit_defaults=True):
+class Draft(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """What is decided, before it has a number.
 
     Attributes:
@@ -79,7 +79,7 @@ class Draft(msgspec.Struct, frozen=True, omit_defaults=True):
         return ""
 
 
-class Decision(Draft, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown_fields=True):
+class Decision(Draft, frozen=True, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
     """One line.
 
     Attributes:

@@ -18,6 +18,7 @@ from .errors import UsageError
 from .files import lies_below
 from .format import FORMAT_VERSION, MANIFEST
 from .names import check_name
+from .rights import Rights
 from .schema import decode_json, read_bytes
 
 FIX = "Copy the whole folder again, or build the dataset again."
@@ -97,6 +98,7 @@ class Manifest:
             the final identities, `raw_idf1` and `raw_hota` those of the tracklets before they were cut and linked.
         same_person: who may stand in two events, likeliest first.
         notes: sentences for whoever uses the dataset.
+        rights: consent and licence as the build was told them; `rights.toml` may say more (`rights.read_rights`).
         files: name below the dataset's folder -> sha256.
         build: stands for all that decided the build; "" for a dataset that was not built by reidkit.
     """
@@ -111,6 +113,7 @@ class Manifest:
     sources: tuple[SourceFacts, ...] = ()
     same_person: tuple[SamePerson, ...] = ()
     notes: tuple[str, ...] = ()
+    rights: Rights = Rights()
     files: dict[str, Sha256] = field(default_factory=dict)
     fingerprint: str | None = None
     build: str = ""

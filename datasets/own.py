@@ -22,6 +22,7 @@ from .identities import identity_table
 from .manifest import FIX, Manifest, read_manifest
 from .progress import say
 from .replay import replay
+from .rights import Rights, Standing, read_rights, refuse_unknown
 from .schema import read_parquet
 from .text import printable
 from .tracklet import DISTRACTOR, JUNK, Frames, ReidDataset, Tracklet
@@ -119,6 +120,21 @@ def tracklet_table(root: Path) -> pl.DataFrame:
             f"with split train, and a query is a person. {FIX}"
         )
     return table
+
+
+def standings(root: Path, manifest: Manifest, reviewed: pl.DataFrame) -> tuple[Rights, dict[tuple[str, int], Standing]]:
+    """What is said of consent and licence in the dataset folder `root`, and what holds for each (event, identity).
+
+    Args:
+        reviewed: the tracklets of `reviewed_tables`.
+
+    Raises:
+        UsageError: rights.toml can't be read, or a key of it or of the manifest names nobody.
+    """
+    rights = read_rights(root, manifest.rights)
+    proposed = tracklet_table(root)
+    refuse_unknown(rights, (proposed, reviewed), str(root))
+    return rights, rights.standings(proposed, reviewed)
 
 
 def frame_table(root: Path) -> pl.DataFrame:

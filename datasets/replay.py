@@ -9,7 +9,7 @@
 The proposals (tracklets.parquet as it was built) and the log give the identities: the same two make the same tables,
 row by row, whoever replays them and however often it was interrupted.
 
-- merge: all identities of the tracklets become one, that of the lowest number.
+- merge: all identities of the tracklets become one, that of the lowest number, which takes over a name.
 - split: the tracklets leave their identity, together, for a new one. At a frame: the crops from there on become a
   tracklet `<id>~<frame>` of a new identity.
 - junk: the tracklets are nobody's; distractor: a passer-by's.
@@ -26,7 +26,8 @@ queries are chosen again.
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from operator import itemgetter
 
@@ -65,6 +66,7 @@ class Review:
         together: groups of tracklets, each of one person, as decisions say.
         apart: groups of groups: no tracklet of one is the person of a tracklet of another, as decisions say.
         settled: tracklets about which a decision says whether they are a person's, or whose.
+        texts: tracklet -> the caption that was written last.
     """
 
     def __init__(self, tracklets: pl.DataFrame, frames: pl.DataFrame) -> None:
@@ -79,6 +81,7 @@ class Review:
         self.together: list[tuple[str, ...]] = []
         self.apart: list[tuple[tuple[str, ...], ...]] = []
         self.settled: set[str] = set()
+        self.texts: dict[str, str] = {}
         self._frames: dict[str, list[int]] = dict(frames.group_by("tracklet").agg("frame").iter_rows())
         self._largest = max(self.members, default=0)
 
@@ -110,9 +113,20 @@ class Review:
                 return self._differ(chosen)
             case "confirm":
                 return self._confirm(chosen)
-        if decision.do != "caption":
-            self.settled.update(ids)
+            case "caption":
+                self.texts[ids[0]] = decision.text
+                return ""
+        self.settled.update(ids)
         return ""
+
+    def copy(self) -> "Review":
+        """Another one in the same state."""
+        other = copy(self)
+        other.pieces, other.names, other.texts = dict(self.pieces), dict(self.names), dict(self.texts)
+        other.members = defaultdict(set, {identity: set(ids) for identity, ids in self.members.items()})
+        other.confirmed, other.settled = set(self.confirmed), set(self.settled)
+        other.together, other.apart = list(self.together), list(self.apart)
+        return other
 
     def _set(self, ids: Iterable[str], identity: int, kind: str) -> None:
         for id_ in ids:
@@ -142,6 +156,9 @@ class Review:
     def _merge(self, chosen: Sequence[Piece], number: int) -> None:
         identities = sorted({piece.identity for piece in chosen if piece.kind == "person"})
         one = identities[0] if identities else self._new(number)
+        name = next((self.names[i] for i in identities if i in self.names), None)
+        if name:
+            self.names[one] = name
         for other in identities[1:]:
             self._set(sorted(self.members[other]), one, "person")
         self._set([piece.id for piece in chosen], one, "person")
@@ -219,8 +236,12 @@ def names_of(tracklets: pl.DataFrame, frames: pl.DataFrame, decisions: Sequence[
 
 
 def replay_captions(captions: Iterable[Caption], decisions: Sequence[Decision]) -> list[Caption]:
-    """The captions after the decisions, in their order, those of tracklets that had none at the end."""
-    texts = {d.tracklets[0]: d.text for d in in_force(decisions) if d.do == "caption"}
+    """The captions after the decisions, in their order, those that a reviewer wrote at the end."""
+    return with_texts(captions, {d.tracklets[0]: d.text for d in in_force(decisions) if d.do == "caption"})
+
+
+def with_texts(captions: Iterable[Caption], texts: Mapping[str, str]) -> list[Caption]:
+    """The same with a reviewer's texts of tracklets (`Review.texts`)."""
     captions = list(captions)
     accepted = {c.tracklet for c in captions if texts.get(c.tracklet) == c.text}
     out = []

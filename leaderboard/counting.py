@@ -1,25 +1,30 @@
 """Ranks by counting: how many gallery entries are nearer than each true match. Their order is never needed.
 
-    ranks, nearest = rank_matches(source, matches, removed)
+    found = rank_matches(source, matches, removed)
+    found.ranks, found.nearest
 
 An entry is nearer than match m when its distance is smaller, or equal and it stands earlier in the gallery (a stable
-sort's order). So up to m's own column `<=` counts, behind it `<`; many entries in one instruction (`count_loops`).
-A query with very many matches has each entry looked up among them instead. Nothing is copied, and blocks of any size
-give the same counts.
+sort's order). Tiles of distances come with a bound of their error (`bounds`), so that most entries are nearer or
+farther for certain; the rest is decided by exact distances. Blocks, threads and devices of any kind give the same
+ranks.
+The loops are `count_loops` on a processor and `count_torch` on a torch device.
 """
 
-import os
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided, sliding_window_view
 
-from ..datasets.cores import usable_cores
+from ..datasets.cores import threads
+from .bounds import Side, above, below, exact_part
 
 BLOCK_QUERIES, BLOCK_COLUMNS = 1024, 12288
+QUERIES_AT_ONCE = 16384  # whose rows are on the grid together; the gallery is put there once for each such part
 SORT_FROM = 192  # matches a query, from which a search in their sorted list costs less than a pass each
+STRIP = 512  # columns counted together: they stay in a core's first cache
 TOP = 10
 
 
@@ -33,12 +38,24 @@ class Source(Protocol):
         """Queries, entries."""
         ...
 
-    def pairs(self, queries: np.ndarray, entries: np.ndarray) -> np.ndarray:
-        """float32 [n]: the distance of each (query, entry) pair."""
+    def queries(self, q0: int, q1: int) -> Side:
+        """The queries from q0 to q1."""
         ...
 
-    def block(self, q0: int, q1: int, g0: int, g1: int) -> Any:
-        """float32 [q1 - q0, g1 - g0]: an array, or a tensor where `device` is not "cpu"."""
+    def entries(self, columns: np.ndarray) -> Side:
+        """Those entries."""
+        ...
+
+    def tile(self, queries: Side, entries: Side, out: np.ndarray | None = None) -> np.ndarray:
+        """float32 [q, g]; in `out` or as a view."""
+        ...
+
+    def between(self, x: Side, y: Side, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+        """float32 [n]: the exact distances of rows i of queries x to rows j of entries y."""
+        ...
+
+    def block(self, q0: int, q1: int, g0: int, g1: int) -> np.ndarray:
+        """float32 [q1 - q0, g1 - g0]: the exact distances, on the processor."""
         ...
 
     def plain(self, distance: float) -> float:
@@ -58,101 +75,180 @@ class Ragged:
         """Columns of each query, [Q]."""
         return np.diff(self.start)
 
+    @property
+    def owners(self) -> np.ndarray:
+        """The query of each column."""
+        return np.repeat(np.arange(len(self.start) - 1), self.counts)
 
-def threads() -> int:
-    """OMP_NUM_THREADS where it is set, otherwise the cores this process may use."""
-    wanted = os.environ.get("OMP_NUM_THREADS", "")
-    return max(1, int(wanted)) if wanted.isdecimal() else usable_cores()
+
+@dataclass(frozen=True)
+class Found:
+    """What ranking found.
+
+    Attributes:
+        ranks: int64, from 1, beside the matches' columns.
+        within: the same among the entries of the match's own group alone.
+        nearest: int64 [Q, top], columns; -1 where the gallery is too short.
+    """
+
+    ranks: np.ndarray
+    within: np.ndarray
+    nearest: np.ndarray
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some of the queries and what is being found for them; `count_loops` and `count_torch` add to it.
+
+    Attributes:
+        queries: their rows.
+        start: the matches of query i are `start[i]:start[i + 1]`, by distance and then by column.
+        limits: float32, the matches' exact distances.
+        maybe, sure: float32; an entry with a lower bound above `maybe` is farther, with an upper below `sure` nearer.
+        columns, groups: where each match stands in the gallery, and its group.
+        removed: removed entries, as places in the order in which columns are counted, ascending.
+        nearer, within: int64, entries found before each match, among all and among those of its group.
+        best, nearest: float32 and int64 [q, top].
+    """
+
+    queries: Side
+    start: np.ndarray
+    limits: np.ndarray
+    maybe: np.ndarray
+    sure: np.ndarray
+    columns: np.ndarray
+    groups: np.ndarray
+    removed: Ragged
+    nearer: np.ndarray
+    within: np.ndarray
+    best: np.ndarray
+    nearest: np.ndarray
 
 
 def rank_matches(
     source: Source,
     matches: Ragged,
     removed: Ragged,
+    groups: np.ndarray | None = None,
     *,
     top: int = TOP,
     block_queries: int = BLOCK_QUERIES,
     block_columns: int = BLOCK_COLUMNS,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> Found:
     """Ranks of all true matches, and the nearest entries of every query.
 
     Args:
         matches: the true matches of every query, none of them removed.
         removed: entries that don't take part for that query.
+        groups: int [G], of each entry, such as its camera; None: all are of one.
         top: how many of the nearest entries to return; 0 for none.
         block_queries, block_columns: the distances held at once. The figures don't depend on them.
-
-    Returns:
-        ranks int64, from 1, beside `matches.columns`; nearest int64 [Q, top], -1 where the gallery is too short.
     """
     queries, width = source.shape
-    limits = source.pairs(np.repeat(np.arange(queries), matches.counts), matches.columns)
-    nearer = np.zeros(len(limits), np.int64)
+    groups = np.zeros(width, np.int64) if groups is None else np.unique(groups, return_inverse=True)[1]
+    order = np.argsort(groups, kind="stable")  # neighbours are then of one group
+    place = np.empty(width, np.int64)
+    place[order] = np.arange(width)
+    removed = _ascending(Ragged(removed.start, place[removed.columns]))
+    ranks, within = np.empty(len(matches.columns), np.int64), np.empty(len(matches.columns), np.int64)
     nearest = np.full((queries, top), -1)
-    on_device = source.device != "cpu"
-    workers = 1 if on_device else threads()
-    with ThreadPoolExecutor(workers) as pool:
-        for q0 in range(0, queries, block_queries):
-            q1 = min(q0 + block_queries, queries)
-            best = np.full((q1 - q0, top), np.inf, np.float32)
-            for g0 in range(0, width, block_columns):
-                block = source.block(q0, q1, g0, min(g0 + block_columns, width))
-                if on_device:
-                    _count_on_device(block, q0, g0, matches, limits, removed, nearer, best, nearest)
-                else:
-                    _count(pool, workers, block, q0, g0, matches, limits, removed, nearer, best, nearest)
-    return nearer + 1, nearest
+    count = _count_here if source.device == "cpu" else _count_on_device
+    whole = source.entries(order) if width <= block_columns else None
+    for q0 in range(0, queries, QUERIES_AT_ONCE):
+        asked = source.queries(q0, min(q0 + QUERIES_AT_ONCE, queries))
+        part, by_distance = _part(source, asked, whole, q0, matches, groups, removed, nearest)
+        for g0 in range(0, width, block_columns):
+            columns = order[g0 : g0 + block_columns]
+            met = source.entries(columns) if whole is None else whole
+            count(source, part, met, groups[columns], g0, block_queries)
+        ranks[by_distance], within[by_distance] = part.nearer + 1, part.within + 1
+    return Found(ranks, within, nearest)
 
 
-def _count(pool, workers, block, q0, g0, matches, limits, removed, nearer, best, nearest) -> None:
+def _part(source, asked, whole, q0, matches, groups, removed, nearest) -> tuple[Part, np.ndarray]:
+    """The queries from q0 on, and which of `matches` each of theirs is."""
+    q1 = q0 + len(asked)
+    start, gone = matches.start[q0 : q1 + 1], removed.start[q0 : q1 + 1]
+    columns, owner = matches.columns[start[0] : start[-1]], np.repeat(np.arange(q1 - q0), np.diff(start))
+    limits = _limits(source, asked, whole, owner, columns)
+    order = np.lexsort((columns, limits, owner))
+    columns, limits = columns[order], limits[order]
+    bounds = limits.astype(np.float64), np.repeat(asked.offset, np.diff(start))
+    part = Part(
+        asked,
+        start - start[0],
+        limits,
+        above(*bounds).astype(np.float32),
+        below(*bounds).astype(np.float32),
+        columns,
+        groups[columns],
+        Ragged(gone - gone[0], removed.columns[gone[0] : gone[-1]]),
+        np.zeros(len(columns), np.int64),
+        np.zeros(len(columns), np.int64),
+        np.full((q1 - q0, nearest.shape[1]), np.inf, np.float32),
+        nearest[q0:q1],
+    )
+    return part, order + start[0]
+
+
+def _limits(source: Source, asked: Side, whole: Side | None, owner: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """float32 [n]: exact distances of rows `owner` of `asked` to `columns`; `whole` are all entries, where they fit."""
+    limits = np.empty(len(columns), np.float32)
+    wanted = np.unique(columns) if whole is None else whole.which
+    for first in range(0, len(wanted), BLOCK_COLUMNS if whole is None else len(wanted)):
+        met = whole or source.entries(wanted[first : first + BLOCK_COLUMNS])
+        order = np.argsort(met.which)
+        place = order[np.minimum(np.searchsorted(met.which, columns, sorter=order), len(order) - 1)]
+        here = met.which[place] == columns
+        limits[here] = source.between(asked, met, owner[here], place[here])
+    return limits
+
+
+def _ascending(ragged: Ragged) -> Ragged:
+    return Ragged(ragged.start, ragged.columns[np.lexsort((ragged.columns, ragged.owners))])
+
+
+def _strips(groups: np.ndarray) -> np.ndarray:
+    """int64 [S, 3]: start and end of strips of columns of one group, and the group.
+
+    >>> _strips(np.array([4, 4, 7])).tolist()
+    [[0, 2, 4], [2, 3, 7]]
+    """
+    edges = np.flatnonzero(np.diff(groups, prepend=-1, append=-1))
+    cuts = np.concatenate([np.arange(a, b, STRIP) for a, b in itertools.pairwise(edges)])
+    return np.stack([cuts, np.append(cuts[1:], len(groups)), groups[cuts]], axis=1)
+
+
+def _count_here(source: Source, part: Part, met: Side, groups: np.ndarray, g0: int, block_queries: int) -> None:
     from .count_loops import count_rows
 
-    rows, width = block.shape
-    step, rest = divmod(block.strides[0], block.itemsize)
-    if block.strides[1] != block.itemsize or rest or step < width:
-        block, step = np.ascontiguousarray(block), width
-    flat = as_strided(block, ((rows - 1) * step + width,), (block.itemsize,), writeable=False)
-    lists = matches.start, matches.columns, limits, removed.start, removed.columns
-    bounds = np.linspace(0, rows, min(4 * workers, rows) + 1).astype(np.int64)
-    tasks = [
-        pool.submit(count_rows, flat, step, width, q0, g0, part, *lists, SORT_FROM, nearer, best, nearest)
-        for part in sliding_window_view(bounds, 2)
-    ]
-    for task in tasks:
-        task.result()
+    workers, width, strips = threads(), len(met), _strips(groups)
+    mine = exact_part(part.queries)
+    other = (*exact_part(met), met.extra, met.offset.astype(np.float32))
+    lists = part.start, part.limits, part.maybe, part.sure, part.columns, part.groups
+    gone = part.removed.start, part.removed.columns - g0
+    found = part.nearer, part.within, part.best, part.nearest
+    room = np.empty((min(block_queries, len(part.queries)), width), np.float32)
+    with ThreadPoolExecutor(workers) as pool:
+        for first in range(0, len(part.queries), block_queries):
+            rows = slice(first, min(first + block_queries, len(part.queries)))
+            block = source.tile(part.queries.rows(rows), met, room[: rows.stop - first])
+            step, rest = divmod(block.strides[0], block.itemsize)
+            if block.strides[1] != block.itemsize or rest or step < width:
+                block, step = np.ascontiguousarray(block), width
+            flat = as_strided(block, ((len(block) - 1) * step + width,), (block.itemsize,), writeable=False)
+            bounds = np.linspace(0, len(block), min(4 * workers, len(block)) + 1).astype(np.int64)
+            tasks = [
+                pool.submit(
+                    count_rows, flat, step, share, first, strips, mine, other, met.which, lists, gone, SORT_FROM, found
+                )
+                for share in sliding_window_view(bounds, 2)
+            ]
+            for task in tasks:
+                task.result()
 
 
-def _count_on_device(block, q0, g0, matches, limits, removed, nearer, best, nearest, pairs_at_once: int = 2048) -> None:
-    """The same counts in torch, on whatever device the block lies."""
-    import torch
+def _count_on_device(*arguments) -> None:
+    from .count_torch import count
 
-    device, (rows, width) = block.device, block.shape
-
-    def here(values: np.ndarray):
-        return torch.from_numpy(np.ascontiguousarray(values)).to(device)
-
-    def flat(ragged: Ragged) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        first, last = ragged.start[q0], ragged.start[q0 + rows]
-        owner = np.repeat(np.arange(rows), ragged.counts[q0 : q0 + rows])
-        return np.arange(int(first), int(last)), owner, ragged.columns[first:last] - g0
-
-    _, owner, columns = flat(removed)
-    inside = (columns >= 0) & (columns < width)
-    block[here(owner[inside]), here(columns[inside])] = float("inf")
-    if best.shape[1]:
-        order = torch.sort(block, dim=1, stable=True)
-        values = np.concatenate([best, order.values[:, : best.shape[1]].cpu().numpy()], axis=1)
-        columns = np.concatenate(
-            [nearest[q0 : q0 + rows], order.indices[:, : best.shape[1]].cpu().numpy() + g0], axis=1
-        )
-        chosen = np.argsort(values, axis=1, kind="stable")[:, : best.shape[1]]  # ties: earlier blocks stand first
-        best[:] = np.take_along_axis(values, chosen, axis=1)
-        nearest[q0 : q0 + rows] = np.where(np.isfinite(best), np.take_along_axis(columns, chosen, axis=1), -1)
-    at, owner, columns = flat(matches)
-    position = torch.arange(width, device=device)
-    for start in range(0, len(at), pairs_at_once):
-        part = slice(start, start + pairs_at_once)
-        bounds = here(limits[at[part]])[:, None]
-        values = block[here(owner[part])]
-        ties = (values == bounds) & (position < here(columns[part])[:, None])
-        nearer[at[part]] += ((values < bounds) | ties).sum(dim=1).cpu().numpy()
+    count(*arguments)

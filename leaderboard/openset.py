@@ -140,9 +140,7 @@ def _keys(
         q1 = min(q0 + block_queries, queries)
         for g0 in range(0, width, block_columns):
             g1 = min(g0 + block_columns, width)
-            block = source.block(q0, q1, g0, g1)
-            values = block if isinstance(block, np.ndarray) else block.cpu().numpy()
-            yield _key(values), _inside(matches, q0, q1, g0, g1), _inside(removed, q0, q1, g0, g1)
+            yield _key(source.block(q0, q1, g0, g1)), _inside(matches, q0, q1, g0, g1), _inside(removed, q0, q1, g0, g1)
 
 
 def _inside(columns: Ragged, q0: int, q1: int, g0: int, g1: int) -> tuple[np.ndarray, np.ndarray]:

@@ -13,7 +13,7 @@ import numpy as np
 from ..datasets import UsageError
 from ..datasets.devices import pick_device
 from . import protocols
-from .counting import TOP, Ragged, Source, rank_matches
+from .counting import TOP, Found, Ragged, Source, rank_matches
 from .distances import FeatureDistances, GivenDistances
 from .inputs import checked, people
 from .openset import OpenSet, open_set
@@ -157,14 +157,15 @@ def score_distances(
             f"No query has a true match in the gallery of protocol '{rule.name}'. Check pids, camids and is_query: "
             "a match has the query's pid and another camid."
         )
-    ranks, nearest = rank_matches(source, matches, removed, top=top, **blocks)
-    ap, first, inp = figures(ranks, matches, rule.average_precision)
+    cameras = camids[gallery_rows]
+    found = rank_matches(source, matches, removed, cameras if camera_pairs else None, top=top, **blocks)
+    ap, first, inp = figures(found.ranks, matches, rule.average_precision)
     good = matches.counts > 0
     per_query = tuple(
         QueryScore(int(query_rows[i]), 100 * float(ap[i]), int(first[i]), tuple(gallery_rows[t[t >= 0]].tolist()))
-        for i, t in zip(np.flatnonzero(good), nearest[good], strict=True)
+        for i, t in zip(np.flatnonzero(good), found.nearest[good], strict=True)
     )
-    by_camera = _camera_pairs(source, pids, camids, query_rows, gallery_rows, rule, blocks) if camera_pairs else ()
+    by_camera = _camera_pairs(found, matches, camids[query_rows], cameras, rule) if camera_pairs else ()
     return Scores(
         mAP=100 * float(ap[good].mean()),
         cmc={k: 100 * float((first[good] <= k).mean()) for k in CMC_RANKS},
@@ -233,21 +234,21 @@ def figures(ranks: np.ndarray, matches: Ragged, rule: str) -> tuple[np.ndarray, 
     return ap, first, inp
 
 
-def _camera_pairs(source, pids, camids, query_rows, gallery_rows, rule, blocks) -> tuple[PairScore, ...]:
+def _camera_pairs(
+    found: Found, matches: Ragged, query_cameras: np.ndarray, cameras: np.ndarray, rule: EvaluationProtocol
+) -> tuple[PairScore, ...]:
+    """Scores of each query's matches of one camera, by their ranks within that camera."""
+    owner, camera = matches.owners, cameras[matches.columns]
+    order = np.lexsort((camera, owner))
+    owner, camera = owner[order], camera[order]
+    start = np.flatnonzero(np.diff(owner, prepend=-1) | (np.diff(camera, prepend=camera[:1]) != 0))
+    parts = Ragged(np.append(start, len(owner)), matches.columns[order])
+    ap, first, _ = figures(found.within[order], parts, rule.average_precision)
+    both = np.stack([query_cameras[owner[start]], camera[start]], axis=1)
+    kinds, which = np.unique(both, axis=0, return_inverse=True)
     pairs = []
-    gallery_cameras, query_cameras = camids[gallery_rows], camids[query_rows]
-    for camera in np.unique(gallery_cameras):
-        entries = np.flatnonzero(gallery_cameras == camera)
-        known = np.isin(pids[query_rows], pids[gallery_rows[entries]]) & (query_cameras != camera)
-        queries = np.flatnonzero(known)
-        matches, removed = match_lists(pids, camids, query_rows[queries], gallery_rows[entries])
-        if not len(matches.columns):
-            continue
-        ranks, _ = rank_matches(source.only(queries, entries), matches, removed, top=0, **blocks)
-        ap, first, _ = figures(ranks, matches, rule.average_precision)
-        for other in np.unique(query_cameras[queries]):
-            mine = (query_cameras[queries] == other) & (matches.counts > 0)
-            if mine.any():
-                r1 = 100 * float((first[mine] == 1).mean())
-                pairs.append(PairScore(int(other), int(camera), 100 * float(ap[mine].mean()), r1, int(mine.sum())))
-    return tuple(sorted(pairs, key=lambda p: (p.query_camera, p.gallery_camera)))
+    for number, (asked, met) in enumerate(kinds.tolist()):
+        mine = which.ravel() == number
+        r1 = 100 * float((first[mine] == 1).mean())
+        pairs.append(PairScore(asked, met, 100 * float(ap[mine].mean()), r1, int(mine.sum())))
+    return tuple(pairs)

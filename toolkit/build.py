@@ -23,11 +23,12 @@ from ..datasets import JUNK, LossError, ReidkitError, UsageError
 from ..datasets.cores import usable_cores
 from ..datasets.fields import check_fields
 from ..datasets.files import sha256_file
-from ..datasets.format import CROPS, FRAMES, TRACKLETS
+from ..datasets.format import CROPS, DECISIONS, FRAMES, TRACKLETS
 from ..datasets.manifest import SamePerson
 from ..datasets.names import check_name
 from ..datasets.processes import run_in_processes
 from ..datasets.progress import say
+from ..datasets.rights import Rights
 from ..datasets.truth import read_truth
 from ..training import weights
 from .at_once import one_thread_a_call
@@ -46,6 +47,7 @@ from .mcbyte import require_masks
 from .pieces import SourceWork
 from .settings import EventSettings, FootageSettings
 from .sheets import write_sheets
+from .source_settings import CONFIG
 from .split import SplitSettings, across, assign
 from .track import MCBYTE
 from .truth import Figures, score_build, truth_boxes
@@ -210,11 +212,13 @@ def build(
                 "settings": _settings_facts(settings, detector, embedder),
                 "sources": [_source_facts(work, scored.by_source) for work in works],
                 "same_person": [asdict(one) for one in same],
+                "rights": asdict(found.rights),
                 "notes": [
                     *found.notes,
                     *_empty_notes(works),
                     *_split_notes(tracklets, by, single, same),
                     *_own_notes(own),
+                    *_rights_notes(found.rights, tracklets, reviewed=(out / DECISIONS).exists()),
                 ],
                 "build": key,
             },
@@ -438,6 +442,13 @@ def _split_notes(tracklets: pl.DataFrame, by: str, single: bool, same: Sequence[
 
 def _own_notes(own: bool) -> list[str]:
     return [] if own else ["attributes.csv is not of this build and was kept: its identities may be those of another."]
+
+
+def _rights_notes(rights: Rights, tracklets: pl.DataFrame, *, reviewed: bool) -> list[str]:
+    """Of a review's identities the build knows nothing; whoever reads the dataset then refuses unknown ones."""
+    people = tracklets.filter(pl.col("cluster") >= 0).select("event", "identity").unique().iter_rows()
+    unknown = [] if reviewed else rights.unknown(tracklets["event"].unique().to_list(), people)
+    return [f"{CONFIG} speaks of {', '.join(unknown)}, and there is no such identity."] if unknown else []
 
 
 def _source_facts(work: SourceWork, scores: Mapping[str, Figures]) -> dict:

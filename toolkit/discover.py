@@ -26,6 +26,7 @@ from pathlib import Path
 from ..datasets.errors import UsageError, choices
 from ..datasets.format import MANIFEST
 from ..datasets.mot import read_seqinfo
+from ..datasets.rights import Rights
 from ..datasets.text import printable
 from ..datasets.truth import TRUTH
 from .source_settings import CONFIG, SourceSettings, read_source_settings
@@ -45,12 +46,14 @@ class Discovery:
     Attributes:
         single_camera: the views of an event are clips of one moving camera, not cameras that film at the same time.
         identities: `truth.json` (`datasets.truth`), where it is there.
+        rights: consent and licence, of events that are there.
         notes: sentences about what was left out or assumed.
     """
 
     sources: tuple[Source, ...]
     single_camera: bool = False
     identities: Path | None = None
+    rights: Rights = Rights()
     notes: tuple[str, ...] = ()
 
 
@@ -89,12 +92,19 @@ def discover(raw: Path | str) -> Discovery:
         )
     sources = _name(found, settings, raw / CONFIG, notes)
     _check(sources)
+    events = {source.event for source in sources}
+    for key in settings.rights.unknown(events):
+        raise UsageError(
+            f"'{raw / CONFIG}', [consent] or [licence]: {choices(key, events, 'event')} An identity of one is "
+            "EVENT/NUMBER."
+        )
     sequences = any(source.annotation for source in sources)
     identities = raw / TRUTH
     return Discovery(
         sources=tuple(sorted(sources, key=lambda s: (s.event, s.camera))),
         single_camera=sequences if settings.single_camera is None else settings.single_camera,
         identities=identities if identities.is_file() else None,
+        rights=settings.rights,
         notes=tuple(notes),
     )
 

@@ -28,7 +28,8 @@ from ..datasets.format import (
 )
 from ..datasets.identities import identity_table
 from ..datasets.manifest import as_manifest
-from ..datasets.own import read_dataset, read_tables, tracklet_table
+from ..datasets.own import read_dataset, read_tables, reviewed_tables, standings, tracklet_table
+from ..datasets.rights import counted
 from .folder import is_own
 
 SURE = 0.9  # identities of which both figures are higher need no look
@@ -105,6 +106,8 @@ def summary(root: Path) -> dict:
     for identity, camera, number in people.iter_rows():
         by_identity.setdefault(str(identity), {})[camera] = number
     manifest = dataset.manifest
+    assert manifest is not None  # of our own format
+    rights, people = standings(root, manifest, reviewed_tables(root)[0])
     return {
         "name": dataset.name,
         "protocol": dataset.protocol,
@@ -118,6 +121,7 @@ def summary(root: Path) -> dict:
         "scores": manifest.scores,
         "by_source": {f"{s.event}/{s.camera}": s.scores for s in manifest.sources if s.scores},
         "same_person": [asdict(one) for one in manifest.same_person],
+        "rights": counted(people.values()) if rights else None,
         "notes": list(manifest.notes),
     }
 

@@ -18,6 +18,10 @@
     left = [[0, 0, 320, 180]]
     [floor]                             # CAMERA -> where its floor lies; found from the people where it isn't given
     left = {points = [[102, 310, 0, 0], [540, 300, 9, 0], [400, 180, 9, 6], [190, 185, 0, 6]]}
+    [consent]                           # EVENT or EVENT/IDENTITY -> given, unknown or refused (`datasets.rights`)
+    "final/7" = "refused"
+    [licence]                           # EVENT or EVENT/IDENTITY -> under which licence its pictures may be used
+    final = "CC-BY-NC-4.0"
 """
 
 from dataclasses import dataclass, field
@@ -30,6 +34,7 @@ from msgspec import Meta
 from ..datasets.errors import UsageError, choices
 from ..datasets.mot import Rate
 from ..datasets.names import check_name
+from ..datasets.rights import Consent, Licence, Rights
 from ..datasets.schema import read_toml
 from ..datasets.text import printable
 from .floor.known import FORM, GivenFloor, floor_of
@@ -47,7 +52,10 @@ _TABLES: dict[str, tuple[object, str]] = {
     "frame_rates": (Rate, "frames a second, from 0.1 to 1000"),
     "ignore": (tuple[tuple[Number, Number, Number, Number], ...], "[[x1, y1, x2, y2], …] with x1 < x2 and y1 < y2"),
     "floor": (GivenFloor, FORM),
+    "consent": (Consent, '"given", "unknown" or "refused"'),
+    "licence": (Licence, '"licence"'),
 }
+_RIGHTS = ("consent", "licence")
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,7 @@ class SourceSettings:
         cameras, events: name of a file or folder -> name.
         offsets: seconds to add. frame_rates: frames a second of images. ignore: boxes in pixels.
         floor: homography [3][3] from pixels to metres.
+        consent, licence: EVENT or EVENT/IDENTITY -> what holds there.
     """
 
     single_camera: bool | None = None
@@ -68,10 +77,17 @@ class SourceSettings:
     frame_rates: dict[str, float] = field(default_factory=dict)
     ignore: dict[str, tuple[Box, ...]] = field(default_factory=dict)
     floor: dict[str, tuple[tuple[float, ...], ...]] = field(default_factory=dict)
+    consent: dict[str, Consent] = field(default_factory=dict)
+    licence: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def rights(self) -> Rights:
+        """Consent and licence."""
+        return Rights(self.consent, self.licence)
 
     def keys(self) -> set[tuple[str, str]]:
-        """Every (table, key)."""
-        return {(table, key) for table in _TABLES for key in getattr(self, table)}
+        """Every (table, key) of the tables that speak of sources."""
+        return {(table, key) for table in _TABLES if table not in _RIGHTS for key in getattr(self, table)}
 
 
 def read_source_settings(path: Path) -> SourceSettings:

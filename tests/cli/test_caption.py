@@ -97,3 +97,13 @@ def test_a_key_is_sent_and_never_shown(folder, serve, monkeypatch):
     assert isinstance(result.exception, UsageError)
     assert "refused the key" in str(result.exception)
     assert "secret-key" not in str(result.exception) + result.output
+
+
+def test_topics_left_out_through_the_command(folder):
+    (folder / "attributes.csv").write_text("identity,shoes,hair\n1,red,long\n2,blue,short\n3,green,curly\n")
+    result = CliRunner().invoke(caption, [str(folder), "--without", "hair", "--json"])
+    assert json.loads(result.stdout)["withheld"] == 6
+    assert not any("hair" in c.text for c in read_captions(folder))
+    result = CliRunner().invoke(caption, [str(folder), "--without", "hat"])
+    assert isinstance(result.exception, UsageError)
+    assert "hair" in str(result.exception)

@@ -2,6 +2,8 @@
 
 import math
 
+import pytest
+
 
 def slow_scores(distances, pids, cams, query_rows, gallery_rows, trapezoid=False, distractors=frozenset()):
     """`distances[i][j]` of query i to gallery entry j -> (list of (row, AP, ranks, ranking), skipped).
@@ -28,3 +30,20 @@ def slow_scores(distances, pids, cams, query_rows, gallery_rows, trapezoid=False
             terms.append(term)
         found.append((q, math.fsum(terms) / len(terms), ranks, [gallery_rows[j] for j in kept]))
     return found, skipped
+
+
+def agree(scores, distances, pids, cams, query_rows, gallery_rows, trapezoid=False, distractors=frozenset(), top=10):
+    """Whether `scores` are those of the slow twin on these distances."""
+    found, skipped = slow_scores(distances.tolist(), pids, cams, query_rows, gallery_rows, trapezoid, distractors)
+    assert scores.skipped == len(skipped)
+    assert list(scores.skipped_rows) == skipped
+    assert scores.queries == len(found)
+    for ours, (row, ap, ranks, order) in zip(scores.per_query, found, strict=True):
+        assert ours.index == row
+        assert ours.rank == ranks[0]
+        assert ours.ap == pytest.approx(100 * ap, abs=1e-10)
+        assert list(ours.top) == order[:top]
+    assert scores.mAP == pytest.approx(100 * math.fsum(f[1] for f in found) / len(found), abs=1e-10)
+    for k in (1, 5, 10, 20):
+        assert scores.cmc[k] == pytest.approx(100 * sum(f[2][0] <= k for f in found) / len(found), abs=1e-10)
+    assert scores.mINP == pytest.approx(100 * math.fsum(len(f[2]) / f[2][-1] for f in found) / len(found), abs=1e-10)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from reidkit.datasets.errors import UsageError
+from reidkit.datasets.rights import Rights
 from reidkit.toolkit.discover import discover
 
 
@@ -112,6 +113,11 @@ def test_toml_names_everything(tmp_path):
         still = 50
         [ignore]
         left = [[0, 0, 32, 18.5]]
+        [consent]
+        show = "given"
+        "final/7" = "refused"
+        [licence]
+        final = "CC-BY-4.0"
         """
     )
     found = discover(raw)
@@ -123,6 +129,7 @@ def test_toml_names_everything(tmp_path):
     assert by_key["final/left"].ignore == ((0.0, 0.0, 32.0, 18.5),)
     assert not found.single_camera
     assert found.notes == ()
+    assert found.rights == Rights({"show": "given", "final/7": "refused"}, {"final": "CC-BY-4.0"})
 
 
 @pytest.mark.parametrize(
@@ -140,6 +147,10 @@ def test_toml_names_everything(tmp_path):
         ("[ignore]\ncam1 = 3", "x1 < x2"),
         ("[ignore]\ncam1 = [[10, 0, 5, 5]]", "x1 < x2"),
         ("[ignore]\ncam1 = [1, 2, 3, 4]", "x1 < x2"),
+        ("[consent]\na = 'yes'", '"given", "unknown" or "refused"'),
+        ("[consent]\nb = 'given'", "Unknown event 'b'. Known: a"),
+        ("[licence]\n'a/x' = 'MIT'", "Unknown event 'a/x'"),
+        ("[licence]\na = ''", '"licence"'),
         ("single_camera = 'yes'", "true or false"),
         ("[frame_rates]\ncam1 = 25", "Unknown source"),  # a video knows its own
         ("[cameras]\ncam1 = 'cam2'", "Two cameras"),

@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -11,6 +11,7 @@ from ...datasets import ReidDataset, Tracklet
 from ...datasets.captions import Caption, CaptionFile, open_captions
 from ...datasets.own import frame_table, tracklet_table
 from ...datasets.progress import progress
+from ...datasets.withheld import Topic, without
 from .captioner import Answer, Captioner, Request
 from .check import check, contradictions, count_words
 from .pictures import best_images
@@ -18,12 +19,19 @@ from .pictures import best_images
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run did. `failures` are (tracklet, reason); tokens are those of the answers of this run."""
+    """What a run did.
+
+    Attributes:
+        withheld: phrases about topics to leave out that were taken out of new captions and of those that were there.
+        failures: (tracklet, reason).
+        tokens_in, tokens_out: of the answers of this run.
+    """
 
     wanted: int
     written: int
     kept: int
     doubtful: int
+    withheld: int
     failures: tuple[tuple[str, str], ...]
     tokens_in: int
     tokens_out: int
@@ -70,6 +78,7 @@ def run(
     per_identity: int = 4,
     pictures: int = 4,
     count_tokens: Callable[[str], int] = count_words,
+    topics: Iterable[Topic] = (),
 ) -> Summary:
     """Asks about every chosen tracklet that has no caption of this captioner, model and prompt yet.
 
@@ -80,6 +89,7 @@ def run(
         per_identity: captions of one person, at the most.
         pictures: crops shown of a tracklet; 0 for a captioner that looks at none.
         count_tokens: of a text, as CLIP counts them.
+        topics: phrases about them are taken out, of captions of any captioner that are there already as well.
 
     Raises:
         UsageError: another run is at work on the dataset, or its captions.jsonl is damaged.
@@ -94,16 +104,29 @@ def run(
 
     failures: list[tuple[str, str]] = []
     answers: list[Answer] = []
+    topics, withheld = tuple(topics), 0
+
+    def reworded(text: str) -> str:
+        nonlocal withheld
+        left = without(text, topics)
+        withheld += len(left.removed)
+        return left.text
+
     with open_captions(dataset.root) as file:
+        if topics:
+            file.reword(lambda caption: reworded(caption.text))
         done = {c.tracklet for c in file.read() if mine(c)}
         todo = [id_ for id_ in identity_of if id_ not in done]
         with progress(f"caption ({captioner.kind})", total=len(todo), unit="captions") as advance:
 
             def take(answer: Answer) -> None:
+                told = reworded(answer.text)
                 if answer.failure:
                     failures.append((answer.tracklet, answer.failure))
+                elif not told and answer.text:
+                    failures.append((answer.tracklet, f"its caption says nothing but {' and '.join(topics)}"))
                 else:
-                    text, doubts = check(answer.text, count_tokens)
+                    text, doubts = check(told, count_tokens)
                     file.append(Caption(answer.tracklet, text, *made_by, doubts))
                     answers.append(answer)
                 advance(1, f"{sum(a.tokens_in + a.tokens_out for a in answers)} tokens" if answers else "")
@@ -115,6 +138,7 @@ def run(
         written=len(answers),
         kept=len(wanted) - len(todo),
         doubtful=doubtful,
+        withheld=withheld,
         failures=tuple(failures),
         tokens_in=sum(a.tokens_in for a in answers),
         tokens_out=sum(a.tokens_out for a in answers),

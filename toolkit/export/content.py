@@ -17,7 +17,8 @@ import polars as pl
 from ...datasets.captions import read_captions, texts_by_identity
 from ...datasets.errors import UsageError
 from ...datasets.manifest import Manifest, SourceFacts
-from ...datasets.own import read_dataset, reviewed_tables
+from ...datasets.own import read_dataset, reviewed_tables, standings
+from ...datasets.rights import Standing
 from ...datasets.text import printable
 from ...datasets.tracklet import DISTRACTOR, JUNK
 
@@ -34,6 +35,7 @@ class Item:
         split, role: as in tracklets.parquet.
         start, end: seconds; None where not known.
         captions: of the identity; none for what is no person.
+        standing: consent and licence; of what is no person, the strictest of the event's people.
         rows: its rows of frames.parquet in time order, one a crop.
     """
 
@@ -47,6 +49,7 @@ class Item:
     start: float | None
     end: float | None
     captions: tuple[str, ...]
+    standing: Standing
     rows: pl.DataFrame
 
     @property
@@ -68,6 +71,7 @@ class Content:
         fingerprint: of the dataset as it was read.
         cameras, events: names, sorted.
         items: by event, camera, start and id.
+        rights: whether anybody said anything of consent or licence.
     """
 
     root: Path
@@ -76,6 +80,7 @@ class Content:
     cameras: tuple[str, ...]
     events: tuple[str, ...]
     items: tuple[Item, ...]
+    rights: bool = False
 
     def source(self, event: int, camera: int) -> SourceFacts | None:
         """The video that a camera of an event is, or a view of; None where the manifest doesn't say."""
@@ -98,6 +103,8 @@ def read_content(root: Path) -> Content:
     dataset = read_dataset(root)
     assert dataset.manifest is not None  # of our own format
     table, frames = reviewed_tables(root)
+    rights, people_stand = standings(root, dataset.manifest, table)
+    nobody_stands = {event: rights.of_nobody(event, people_stand) for event in dataset.events}
     people = dict(table.filter(kind="person").select("id", "identity").iter_rows())
     texts = texts_by_identity(read_captions(root), people)
     rows = {id_: part for (id_,), part in frames.group_by("tracklet", maintain_order=True)}
@@ -113,11 +120,15 @@ def read_content(root: Path) -> Content:
             start=row["start"],
             end=row["end"],
             captions=texts.get(row["identity"], ()) if row["kind"] == "person" else (),
+            standing=people_stand[row["event"], row["identity"]]
+            if row["kind"] == "person"
+            else nobody_stands[row["event"]],
             rows=rows[row["id"]].sort("frame", maintain_order=True),
         )
         for row in table.sort("event", "camera", "start", "id").iter_rows(named=True)
     ]
-    return Content(root, dataset.manifest, dataset.fingerprint, dataset.cameras, dataset.events, tuple(items))
+    known = dataset.manifest, dataset.fingerprint, dataset.cameras, dataset.events
+    return Content(root, *known, items=tuple(items), rights=bool(rights))
 
 
 def read_crops(content: Content, item: Item) -> Iterator[tuple[dict, bytes]]:

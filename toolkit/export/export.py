@@ -8,19 +8,22 @@ OUT appears whole or not at all. `export.json` in it says what it was made from,
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...datasets.errors import UsageError, choices
-from ...datasets.files import sync_folder, write_json
+from ...datasets.files import sync_folder, write_atomic, write_json
 from ...datasets.locks import exclusive
 from ...datasets.progress import progress
 from ...datasets.text import printable
+from ...datasets.withheld import Topic
 from . import cvat, market, mars, mevid, mot, parquet_images, webdataset
+from .chosen import WANTED, Wanted, by_consent, rights_table, without_topics
 from .content import Content, read_content
 
 FACTS = "export.json"
+RIGHTS = "rights.csv"
 
 
 @dataclass(frozen=True)
@@ -61,15 +64,23 @@ class Exported:
     Attributes:
         counts: tracklets, identities and crops in OUT.
         left_out: what the format has no place for: name -> number; only what there is.
+        withheld: what was left out for people's sake, likewise.
     """
 
     format: str
     counts: dict[str, int]
     left_out: dict[str, int]
+    withheld: dict[str, int]
 
 
-def export(root: Path, out: Path, format: str) -> Exported:
+def export(
+    root: Path, out: Path, format: str, *, consent: Wanted = "not-refused", topics: Iterable[Topic] = ()
+) -> Exported:
     """Writes the dataset `root` into the new or empty folder `out`.
+
+    Args:
+        consent: whose tracklets go into it.
+        topics: what captions are not to speak of.
 
     Raises:
         UsageError: no such format, no dataset of ours, something in `out`, another export to it at work, or a dataset
@@ -80,7 +91,14 @@ def export(root: Path, out: Path, format: str) -> Exported:
         raise UsageError(choices(format, FORMATS, "format"))
     chosen = FORMATS[format]
     _refuse_full(root, out)
-    content = read_content(root)
+    if consent not in WANTED:
+        raise UsageError(choices(consent, WANTED, "consent"))
+    content, withheld = by_consent(read_content(root), consent)
+    content, phrases = without_topics(content, topics)
+    if phrases and chosen.captions:
+        withheld["phrases of captions"] = phrases
+    if not content.items:
+        raise UsageError(f"Nobody of '{root}' is left with --consent {consent}: nothing can be exported.")
     _refuse_unfit(content, format)
     held = [item for item in content.items if _held(chosen, item.kind, item.role)]
     done = Exported(
@@ -91,6 +109,7 @@ def export(root: Path, out: Path, format: str) -> Exported:
             "crops": sum(len(item.rows) for item in held),
         },
         _left_out(content, chosen),
+        withheld,
     )
     work = out.resolve().with_name(f".{out.resolve().name}.export")
     busy = f"Another export to '{out}' is at work. Wait for it, or choose another folder."
@@ -102,6 +121,8 @@ def export(root: Path, out: Path, format: str) -> Exported:
             with progress(f"export {format}", total=done.counts["crops"], unit="crops") as advance:
                 chosen.write(content, files, advance)
             write_json(files / FACTS, _facts(content, done))
+            if content.rights:
+                write_atomic(files / RIGHTS, rights_table(content))
             _publish(files, out)
         finally:
             shutil.rmtree(work, ignore_errors=True)
@@ -153,6 +174,7 @@ def _facts(content: Content, done: Exported) -> dict:
         "events": {str(number): name for number, name in enumerate(content.events, start=1)},
         "counts": done.counts,
         "left_out": done.left_out,
+        "withheld": done.withheld,
     }
 
 

@@ -72,3 +72,23 @@ def test_choose_tracklets_takes_each_camera_before_a_second():
     )
     assert choose_tracklets(table, "train", 2) == [("a", 1), ("c", 1), ("d", 2)]
     assert choose_tracklets(table, "test", 2) == []
+
+
+def test_captions_without_a_topic_lose_its_phrases_old_ones_and_new_ones(folder, serve):
+    server = serve(reply("a tall man with red shoes, black hair"), reply("long hair"))
+    first = run(read_dataset(folder), endpoint(server, concurrency=1), per_identity=1)
+    assert (first.written, first.withheld) == (3, 0)
+    server = serve(reply("white socks, a beard"))
+    second = run(read_dataset(folder), endpoint(server, concurrency=1), topics=["hair"])
+    texts = [c.text for c in read_captions(folder)]
+    assert set(texts) == {"a tall man with red shoes", "white socks"}
+    assert second.withheld >= len(texts)
+    again = run(read_dataset(folder), endpoint(server, concurrency=1), topics=["hair"])
+    assert (again.written, again.withheld) == (0, 0)
+
+
+def test_a_caption_of_nothing_else_is_a_failure(folder, serve):
+    summary = run(read_dataset(folder), endpoint(serve(reply("short black hair"))), topics=["hair", "skin"])
+    assert summary.written == 0
+    assert {reason for _, reason in summary.failures} == {"its caption says nothing but hair and skin"}
+    assert not read_captions(folder)

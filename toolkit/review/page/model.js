@@ -1,0 +1,327 @@
+// What the page knows, and all that changes it. The views listen: `on("shown chosen", draw)`.
+//
+//   state    the server's state: identities, progress, questions
+//   shown    another identity (or junk) is in the middle, or it has changed
+//   other    another identity is compared with it
+//   chosen   the tracklets chosen in the sheet
+//   online   whether the server answers
+//   busy     whether a decision is on its way
+//   changes  the list of what was changed, by whomever
+import * as api from "./api.js";
+
+export const model = {
+  state: null,
+  shown: null, // {identity} or {nobody: "junk"}, with what the server says of it: tracklets, nearest
+  other: null, // the identity beside it, in full
+  chosen: new Set(), // ids of tracklets
+  anchor: null, // where a range of chosen tracklets begins
+  asked: null, // the question that the page asks
+  following: true, // whether the page goes from question to question
+  skipped: new Set(),
+  online: true,
+  busy: false,
+  changes: [],
+  by: localStorage.getItem("reviewer") ?? "",
+  fault: "", // why the server can't be asked at all
+};
+
+const listeners = new Map();
+
+export function on(topics, listener) {
+  for (const topic of topics.split(" ")) listeners.set(topic, [...(listeners.get(topic) ?? []), listener]);
+}
+
+export function emit(...topics) {
+  for (const listener of new Set(topics.flatMap((topic) => listeners.get(topic) ?? []))) listener();
+}
+
+/** Tells the reviewer, in a line that goes by and to screen readers; `bad` at once. */
+let teller = () => {};
+export const say = (text, bad = false) => teller(text, bad);
+export const tellBy = (how) => (teller = how);
+
+/** Shows what a refused decision was about. */
+let showConflict = () => {};
+export const conflictsBy = (how) => (showConflict = how);
+
+export const identity = (number) => model.state?.identities.find((one) => one.identity === number) ?? null;
+
+/** The tracklets in the middle, in the sheet's order. */
+export const tracklets = () => model.shown?.tracklets ?? [];
+
+const keyOf = ({ kind, identities, tracklets: about }) => JSON.stringify([kind, [...identities].sort((a, b) => a - b), kind === "stray" ? about : []]);
+
+/** The tracklets of nobody that the question on show would give to the shown identity. */
+export const strays = () => (model.asked?.kind === "stray" && askedIsShown() ? model.asked.about : []);
+
+/** Whether the middle shows what the question is about. */
+export const askedIsShown = () =>
+  model.asked !== null && model.shown !== null && model.following &&
+  model.asked.identities.includes(model.shown.identity);
+
+let latest = 0; // only the latest of several loads is shown
+
+const addressOf = ({ identity: number, nobody }) => (nobody ? `/api/nobody/${nobody}` : `/api/identity/${number}`);
+
+/** Loads what is to be in the middle and beside it, and shows both at once. */
+async function load(target, other, ticket) {
+  const [shown, beside] = await Promise.all([
+    api.get(addressOf(target)),
+    other === undefined ? null : api.get(`/api/identity/${other}`).catch(missing),
+  ]);
+  if (ticket !== latest) return;
+  const before = model.shown;
+  model.shown = { ...target, ...shown };
+  const same = before && before.identity === model.shown.identity && before.nobody === model.shown.nobody;
+  const there = new Set(model.shown.tracklets.map((tracklet) => tracklet.id));
+  model.chosen = new Set(same ? [...model.chosen].filter((id) => there.has(id)) : []);
+  if (!same) model.anchor = null;
+  if (!target.nobody || beside) model.other = beside;
+  if (beside || target.nobody || !shown.nearest.length) {
+    emit("state", "shown", "chosen", "other");
+    return;
+  }
+  emit("state", "shown", "chosen"); // what stood beside the last one stays until the nearest is there
+  const nearest = shown.nearest.find((one) => !one.conflict) ?? shown.nearest[0];
+  const loaded = await api.get(`/api/identity/${nearest.identity}`).catch(missing);
+  if (ticket !== latest) return;
+  model.other = loaded;
+  emit("other");
+}
+
+function missing(error) {
+  if (error instanceof api.Refused && error.status === 404) return null;
+  throw error;
+}
+
+/** Shows an identity, or junk. */
+export async function show(target, other) {
+  model.following = false;
+  await guarded(() => load(target, other, ++latest), () => refresh());
+}
+
+/** Compares the shown identity with another. */
+export async function compareWith(number) {
+  const ticket = ++latest;
+  await guarded(async () => {
+    const other = await api.get(`/api/identity/${number}`);
+    if (ticket !== latest) return;
+    model.other = other;
+    emit("other");
+  }, () => refresh());
+}
+
+async function guarded(work, gone) {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof api.Lost) lost();
+    else if (error instanceof api.Refused && error.status === 404 && gone) await gone();
+    else if (error instanceof api.Refused) refused(error);
+    else throw error;
+    return false;
+  }
+}
+
+/** The question due: the one that is asked as long as it stands, else the first that wasn't skipped. */
+function due() {
+  const open = model.state.questions.filter((question) => !model.skipped.has(keyOf(question)));
+  const asked = model.asked && open.find((question) => keyOf(question) === keyOf(model.asked));
+  return asked ?? open[0] ?? null;
+}
+
+/** The question after the one that is asked. */
+export const nextQuestion = () =>
+  model.state.questions.find((question) => question !== model.asked && !model.skipped.has(keyOf(question))) ?? null;
+
+/** Fetches everything anew, and shows what is left of what was shown; `near`: where it may have gone. */
+export async function refresh(near = []) {
+  const ticket = ++latest;
+  await guarded(async () => {
+    const state = await api.get("/api/state");
+    if (ticket !== latest) return;
+    model.state = state;
+    model.asked = due();
+    await load(...place(near), ticket);
+  }, () => refresh());
+}
+
+function place(near) {
+  const { shown, other, asked } = model;
+  if (model.following && asked) return [{ identity: asked.identities[0] }, asked.identities[1]];
+  const still = (number) => (identity(number) ? number : undefined);
+  const beside = still(other?.identity);
+  if (shown?.nobody) return [{ nobody: shown.nobody }, beside];
+  const first = [shown?.identity, ...near, model.state.identities[0]?.identity].find((n) => n !== undefined && identity(n));
+  if (first === undefined) return [{ nobody: "junk" }, undefined];
+  return [{ identity: first }, beside === first ? undefined : beside];
+}
+
+export function choose(ids, anchor = model.anchor) {
+  model.chosen = new Set(ids);
+  model.anchor = anchor;
+  emit("chosen");
+}
+
+/** Goes to the question that is due and from there to the next ones. */
+export async function follow() {
+  model.following = true;
+  await refresh();
+}
+
+export async function skip() {
+  if (!model.asked) return;
+  model.skipped.add(keyOf(model.asked));
+  model.asked = null;
+  await follow();
+}
+
+export async function askSkipped() {
+  model.skipped.clear();
+  await follow();
+}
+
+/**
+ * Sends decisions. Only when the server has them on disk, and the page shows what came of them, `said` is said.
+ * @returns whether they were taken
+ */
+export const decide = (decisions, said) =>
+  send("/api/decide", { revision: model.state.revision, by: model.by, decisions }, said);
+
+export const undo = () => send("/api/undo", { by: model.by }, "Undone.");
+export const redo = () => send("/api/redo", { by: model.by }, "Done again.");
+
+async function send(address, body, said) {
+  if (model.busy) return false;
+  if (!model.online) {
+    say("Not saved: there is no connection to the server.", true);
+    return false;
+  }
+  model.busy = true;
+  const began = performance.now();
+  emit("busy");
+  try {
+    const taken = await guarded(async () => {
+      const { revision, changed } = await api.post(address, body);
+      own.add(revision);
+      await refresh(changed);
+      return true;
+    });
+    if (taken) {
+      say(said);
+      afterPaint(() => performance.measure("decision", { start: began }));
+    }
+    return taken;
+  } finally {
+    model.busy = false;
+    emit("busy");
+    catchUp();
+  }
+}
+
+/** Runs when the browser has painted what was just changed. */
+function afterPaint(work) {
+  requestAnimationFrame(() => {
+    const channel = new MessageChannel();
+    channel.port1.onmessage = work;
+    channel.port2.postMessage(null);
+  });
+}
+
+function refused(error) {
+  const { status, body } = error;
+  if (status === 401 || status === 403) {
+    model.fault = "The server doesn't know this window any more. Open the address that `reidkit review` printed last.";
+    lost();
+  } else if (body.conflict) {
+    showConflict(body);
+  } else if (body.stale) {
+    say(`${body.error} Not saved: this is how it stands now. Decide again.`, true);
+    refresh();
+  } else {
+    say(error.message, true);
+  }
+}
+
+// Changes by others and by the machine.
+
+const own = new Set(); // revisions of what this window decided
+let waiting = []; // changes that came while a decision was on its way
+let timer = null;
+let stop = () => {};
+let pause = 0; // milliseconds until the next try
+
+function changed(change) {
+  if (model.changes.some((known) => known.revision === change.revision)) return;
+  model.changes.unshift(change);
+  model.changes.length = Math.min(model.changes.length, 200);
+  emit("changes");
+  waiting.push(change);
+  if (!model.busy) catchUp();
+}
+
+function catchUp() {
+  const others = waiting.filter((change) => !own.has(change.revision));
+  const behind = waiting.some((change) => change.revision > model.state.revision);
+  waiting = [];
+  for (const change of others) say(change.by && change.by !== "machine" ? `${change.by}: ${change.text}` : change.text);
+  if (!behind) return;
+  clearTimeout(timer);
+  timer = setTimeout(() => refresh(others.flatMap((change) => change.identities)), 20);
+}
+
+function connect() {
+  stop();
+  stop = api.listen(model.state?.revision ?? 0, {
+    onChange: changed,
+    onOpen: found,
+    onLost: lost,
+  });
+}
+
+function found() {
+  pause = 0;
+  if (model.online) return;
+  model.online = true;
+  model.fault = "";
+  emit("online");
+  say("Connected again.");
+  refresh();
+}
+
+function lost() {
+  stop();
+  if (model.online) {
+    model.online = false;
+    emit("online");
+  }
+  if (document.hidden) return;
+  clearTimeout(timer);
+  pause = Math.min(5000, pause * 2 || 250);
+  timer = setTimeout(retry, pause);
+}
+
+async function retry() {
+  // An EventSource doesn't say why it fails; a call does.
+  if (await guarded(() => api.get("/api/state"))) connect();
+}
+
+/** Loads the first sheet and listens from then on. `at`: what the address asks for. */
+export async function start(at) {
+  await guarded(async () => {
+    const ticket = ++latest;
+    model.state = await api.get("/api/state");
+    model.asked = due();
+    if (at && (at.nobody || identity(at.identity))) {
+      model.following = model.asked?.identities[0] === at.identity;
+      model.shown = at;
+    }
+    await load(...place([]), ticket);
+  });
+  connect();
+  // A hidden window holds no connection, of which a browser has six to one server.
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) stop();
+    else connect();
+  });
+}
