@@ -47,6 +47,11 @@ TRACKLET_SCHEMA: dict[str, Column] = {
     "truth": Column(pl.Int64, nullable=True),  # the true identity, where ground truth is there
 }
 
+# Columns that a table may lack. A writer adds one where it knows something.
+TRACKLET_OPTIONAL: dict[str, Column] = {
+    "outfit": Column(pl.String, nullable=True),  # what the person wears, a name among those of its identity
+}
+
 FRAME_SCHEMA: dict[str, Column] = {
     "tracklet": Column(pl.String),
     "frame": Column(pl.Int64, low=0),  # index in the source, from 0
