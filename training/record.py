@@ -22,7 +22,7 @@ from ..leaderboard.ranking import Scores
 from ..leaderboard.results import Result, ResultStore, Summary, pair_rows, query_rows, read_result
 from .cell import FIRST_SOURCE, Cell, bench_name, captions_digest, fingerprint
 from .recipe import agrees, to_dict
-from .run_folder import folder_of, manifest
+from .run_folder import weights_file
 
 
 def finished(cell: Cell, datasets: Sequence[ReidDataset], store: ResultStore) -> Result | None:
@@ -113,11 +113,9 @@ def make_evaluation(
         weights: the run's folder, or the file.
         mark: what the name tells of the weights: the dataset that they were trained on, or their file's name.
     """
-    found = manifest(weights) if weights.is_dir() else None
-    file = folder_of(weights) / found.weights if found else weights
     made = make_result(cell, [dataset], [scores], seconds=seconds, command=command)
     return dataclasses.replace(
         made,
         model=evaluation_title(cell, mark),
-        recipe=made.recipe | {"weights": weights.name, "weights_sha256": sha256_file(file)},
+        recipe=made.recipe | {"weights": weights.name, "weights_sha256": sha256_file(weights_file(weights))},
     )

@@ -139,6 +139,12 @@ def manifest(folder: Path) -> Manifest | None:
     return found
 
 
+def weights_file(path: Path) -> Path:
+    """The file of the weights that `path` names: a run's newest checkpoint, or the file itself."""
+    found = manifest(path) if path.is_dir() else None
+    return path / found.weights if found else path
+
+
 def save_checkpoint(folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer | None, epoch: int) -> None:
     """The state after `epoch` epochs. Without an optimiser the run is finished and only its weights are kept.
 
