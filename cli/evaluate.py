@@ -83,7 +83,7 @@ def evaluate(model, weights, bench, size, overrides, split, protocol, device, re
 @WORKERS
 @JSON
 def embed(model, weights, source, output, part, size, overrides, split, device, data, workers, as_json):
-    """Features of every tracklet, as .npz: features, pids, camids, is_query, kinds (as `score` wants them), and ids.
+    """Features of every tracklet, as .npz: features, ids, and for `score` pids, camids, is_query, kinds, outfits.
 
     A FOLDER holds a folder of crops for each tracklet, or crops that are a tracklet each; its pids are all -1.
     """

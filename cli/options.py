@@ -10,7 +10,7 @@ from ..datasets.withheld import TOPICS, Topic
 
 SIZE = click.option("--size", default="full", show_default=True, help="Recipe by size: full or tiny.")
 SET = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a recipe key; repeatable.")
-SPLIT = click.option("--split", type=int, help="One of iLIDS-VID's ten, from 0. [default: the one trained on, or 0]")
+SPLIT = click.option("--split", type=int, help="One of a bench's ten, from 0. [default: the one trained on, or 0]")
 DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 DATA = click.option("--data", type=click.Path(path_type=Path), help="Benches' folder. [default: $REIDKIT_DATA or data]")
 RESULTS = click.option("--results", type=click.Path(path_type=Path), default="results", show_default=True)

@@ -20,7 +20,7 @@ def score(features: Path, protocol: str, metric: str, rerank: bool, device: str,
     """Score anybody's features: an .npz with features [N, D] float, pids [N], camids [N] and is_query [N] bool.
 
     Every test tracklet is one row, queries too; a pid below 0 is junk, and under the protocols of MARS 0 a distractor.
-    A text array kinds [N] (person, junk, distractor) says so itself.
+    A text array kinds [N] (person, junk, distractor) says so itself; outfits [N] is what protocols of clothes ask for.
     """
     from ..leaderboard import protocols, ranking
     from ..leaderboard.features import read_features
@@ -29,7 +29,7 @@ def score(features: Path, protocol: str, metric: str, rerank: bool, device: str,
     file = read_features(features)
     scores = ranking.score(
         file.features, file.pids, file.camids, file.is_query, protocol, metric=metric, rerank=rerank,
-        kinds=file.kinds, device=device, camera_pairs=False, top=0,
+        kinds=file.kinds, outfits=file.outfits, device=device, camera_pairs=False, top=0,
     )  # fmt: skip
     if as_json:
         record = {k: round(v, 4) for k, v in scores.metrics.items()} | {

@@ -13,12 +13,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .cards import differences, read_card
+from .ccvid import read_ccvid
 from .errors import UsageError, choices
 from .format import MANIFEST
-from .ilids import SPLITS, in_windows, read_ilids
+from .ilids import SPLITS as ILIDS_SPLITS
+from .ilids import in_windows, read_ilids
 from .lsvid import read_lsvid
 from .mars import read_mars
+from .mevid import read_mevid
 from .own import read_dataset
+from .prid import SPLITS as PRID_SPLITS
+from .prid import read_prid
 from .progress import say
 from .tracklet import ReidDataset
 
@@ -28,6 +33,9 @@ BENCHES: dict[str, Reader] = {
     "mars": lambda root, split: read_mars(root),
     "ilids-vid": lambda root, split: read_ilids(root, split),
     "ls-vid": lambda root, split: read_lsvid(root),
+    "mevid": lambda root, split: read_mevid(root),
+    "ccvid": lambda root, split: read_ccvid(root),
+    "prid-2011": lambda root, split: read_prid(root, split),
     "sports-vreid": lambda root, split: read_dataset(root),
     "dance-vreid": lambda root, split: read_dataset(root),
 }
@@ -41,6 +49,7 @@ VARIANTS: dict[str, tuple[str, Reader, Callable[[ReidDataset], ReidDataset]]] = 
         lambda dataset: dataclasses.replace(dataset, protocol="ls-vid-queries"),
     ),
 }
+SPLITS = {"ilids-vid": ILIDS_SPLITS, "prid-2011": PRID_SPLITS}  # where there are several
 BUILT = ("sports-vreid", "dance-vreid")  # in our format, built by whoever wants them
 
 
@@ -79,14 +88,14 @@ def how_to_get(name: str) -> str:
 
 
 def bench_splits(name: str, root: Path | None = None) -> int:
-    """How many splits a bench's result is the mean of: ten for `ilids-vid`, one elsewhere.
+    """How many splits a bench's result is the mean of: ten for `ilids-vid` and `prid-2011`, one elsewhere.
 
     Raises:
         UsageError: neither a bench nor a folder.
     """
     if not _is_path(name):
         _known(name)
-    return SPLITS if name == "ilids-vid" else 1
+    return SPLITS.get(name, 1)
 
 
 def load_bench(name: str, data_root: Path | None = None, split: int = 0) -> ReidDataset:
@@ -103,7 +112,8 @@ def load_bench(name: str, data_root: Path | None = None, split: int = 0) -> Reid
         return read_dataset(name)
     _known(name)
     if split and bench_splits(name) == 1:
-        raise UsageError(f"'{name}' has no split {split}; only ilids-vid has splits 0 to {SPLITS - 1}.")
+        several = ", ".join(f"{bench} has splits 0 to {count - 1}" for bench, count in SPLITS.items())
+        raise UsageError(f"'{name}' has no split {split}; {several}.")
     folder = bench_root(name, data_root)
     if folder is None:
         where = _data_root_or(data_root)

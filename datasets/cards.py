@@ -20,8 +20,8 @@ class Card:
 
     Attributes:
         get: one sentence, how to come by the data.
-        counts: train_identities, train_tracklets, query_tracklets, test_tracklets, as `counts` gives them; empty where
-            they depend on who builds the dataset.
+        counts: train_identities, train_tracklets, query_tracklets, test_tracklets, as `counts` gives them; those that
+            the authors say, and none where they depend on who builds the dataset.
         recipe: shell commands that build it, where it can be built.
         public: whether the data that papers report on can be had.
     """

@@ -9,9 +9,8 @@ import os
 from pathlib import Path
 
 from .errors import UsageError
+from .tables import IMAGES, image_files
 from .tracklet import JUNK, Frames, Tracklet
-
-IMAGES = (".jpg", ".jpeg", ".png")
 
 
 def read_folder(root: Path | str) -> tuple[Tracklet, ...]:
@@ -30,12 +29,11 @@ def read_folder(root: Path | str) -> tuple[Tracklet, ...]:
         if entry.name.startswith("."):
             continue
         if entry.is_dir():
-            images = sorted(p for p in entry.iterdir() if p.suffix.lower() in IMAGES and not p.name.startswith("."))
+            images = image_files(entry)
         else:
-            images = [entry] if entry.suffix.lower() in IMAGES else []
+            images = (str(entry),) if entry.suffix.lower() in IMAGES else ()
         if images:
-            frames = Frames(tuple(str(p) for p in images))
-            found.append(Tracklet(entry.name, JUNK, 0, frames, kind="junk"))
+            found.append(Tracklet(entry.name, JUNK, 0, Frames(images), kind="junk"))
     if not found:
         raise UsageError(f"'{root}' holds no .jpg or .png crops, neither directly nor one folder down.")
     return tuple(found)

@@ -12,7 +12,7 @@ import numpy as np
 
 from .errors import UsageError
 from .matlab import read_mat
-from .tables import first_file, incomplete
+from .tables import first_file, image_files, incomplete
 from .tracklet import Frames, ReidDataset, Tracklet
 
 LAYOUT = (
@@ -22,7 +22,6 @@ LAYOUT = (
 SPLITS = 10
 SPLITS_FILE = "train_test_splits_ilidsvid.mat"
 CAMERAS = ("cam1", "cam2")
-IMAGES = (".png", ".jpg", ".jpeg")
 WINDOW, WINDOW_STEP = 8, 4  # frames
 
 
@@ -119,7 +118,7 @@ def _split(root: Path, split: int, people: int) -> tuple[np.ndarray, str]:
 
 def _tracklet(sequences: Path, person: str, identity: int, camera: int) -> Tracklet:
     folder = sequences / CAMERAS[camera] / person
-    files = tuple(sorted(str(p) for p in folder.iterdir() if p.suffix.lower() in IMAGES and p.name[0] != "."))
+    files = image_files(folder)
     if not files:
         raise UsageError(f"'{folder}' holds no images; unpack iLIDS-VID again.")
     return Tracklet(f"{CAMERAS[camera]}/{person}", identity, camera, Frames(files))

@@ -13,7 +13,7 @@ from .errors import UsageError
 from .files import lies_below
 from .matlab import read_mat
 from .progress import progress
-from .tables import chosen_queries, first_file, incomplete, read_names
+from .tables import IMAGES, chosen_queries, first_file, incomplete, read_names
 from .tracklet import Frames, ReidDataset, Tracklet
 
 LAYOUT = (
@@ -21,7 +21,6 @@ LAYOUT = (
     "list_sequence/list_seq_test.txt and data/info_test.mat (or test/data/info_test.mat)"
 )
 CAMERAS = 15
-IMAGES = (".jpg", ".jpeg", ".png")
 
 
 def read_lsvid(root: Path | str) -> ReidDataset:

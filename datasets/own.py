@@ -17,7 +17,7 @@ from .captions import read_captions, texts_by_identity
 from .decisions import read_decisions
 from .errors import UsageError
 from .files import lies_below
-from .format import CAPTIONS, FRAME_SCHEMA, FRAMES, ROLES, TRACKLET_SCHEMA, TRACKLETS
+from .format import CAPTIONS, FRAME_SCHEMA, FRAMES, ROLES, TRACKLET_OPTIONAL, TRACKLET_SCHEMA, TRACKLETS
 from .identities import identity_table
 from .manifest import FIX, Manifest, read_manifest
 from .progress import say
@@ -72,6 +72,7 @@ def read_tables(root: Path, manifest: Manifest) -> ReidDataset:
             start=row["start"] or 0.0,
             end=row["end"] or 0.0,
             captions=captions.get(row["identity"], ()) if row["kind"] == "person" else (),
+            outfit=row.get("outfit") or "",
         )
         parts[row["role"]].append(tracklet)
         if row["role"] == "query":
@@ -97,7 +98,7 @@ def tracklet_table(root: Path) -> pl.DataFrame:
     Raises:
         UsageError: it is absent, or a row contradicts the schema, another row, or itself; the tracklet is named.
     """
-    table = read_parquet(root / TRACKLETS, TRACKLET_SCHEMA, FIX)
+    table = read_parquet(root / TRACKLETS, TRACKLET_SCHEMA, FIX, TRACKLET_OPTIONAL)
     if table["id"].n_unique() != len(table):
         twice = Counter(table["id"].to_list()).most_common(1)[0][0]
         raise UsageError(f"Tracklet '{printable(twice)}' is in '{root / TRACKLETS}' more than once. {FIX}")

@@ -103,8 +103,13 @@ class Column:
     one_of: tuple[str, ...] = ()
 
 
-def read_parquet(path: Path | str, columns: Mapping[str, Column], fix: str) -> "pl.DataFrame":
+def read_parquet(
+    path: Path | str, columns: Mapping[str, Column], fix: str, optional: Mapping[str, Column] = {}
+) -> "pl.DataFrame":
     """The table in `path`, its declared columns checked and cast; other columns stay as they are.
+
+    Args:
+        optional: columns that are checked where they are there.
 
     Raises:
         UsageError: it is absent or no Parquet file, lacks a column, or a column's type, a null or a value out of range
@@ -122,7 +127,8 @@ def read_parquet(path: Path | str, columns: Mapping[str, Column], fix: str) -> "
     missing = [name for name in columns if name not in table.columns]
     if missing:
         raise UsageError(f"'{path}' lacks the column {', '.join(missing)}. {fix}")
-    return table.with_columns([_checked(table[name], column, path, fix) for name, column in columns.items()])
+    here = {**columns, **{name: column for name, column in optional.items() if name in table.columns}}
+    return table.with_columns([_checked(table[name], column, path, fix) for name, column in here.items()])
 
 
 def _checked(values: "pl.Series", column: Column, path: Path, fix: str) -> "pl.Series":

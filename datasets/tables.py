@@ -1,4 +1,4 @@
-"""Name lists and query indices of the public datasets, and what to say where one of their files is missing.
+"""Name lists, tables and query indices of the public datasets, and what to say where one of their files is missing.
 
 Example:
 
@@ -13,6 +13,8 @@ import numpy as np
 from .errors import UsageError
 from .schema import read_bytes
 from .tracklet import Tracklet
+
+IMAGES = (".jpg", ".jpeg", ".png")
 
 
 def incomplete(root: Path, dataset: str, missing: str, layout: str) -> UsageError:
@@ -41,6 +43,36 @@ def read_names(path: Path) -> list[str]:
     if not text.translate({9: " ", 10: " ", 13: " "}).isprintable():
         raise UsageError(f"'{path}' is no list of names: it has control characters. {fix}")
     return [line.strip() for line in text.split("\n") if line.strip()]
+
+
+def read_numbers(path: Path, columns: int) -> np.ndarray:
+    """A table as text: int64 [rows, columns]. A row a line, numbers apart by blanks, whole ones written as floats too.
+
+    Raises:
+        UsageError: the file can't be read, a line has another number of columns, or something in it is no whole number.
+    """
+    lines = read_names(path)
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = [float(word) for word in line.split()]
+        except ValueError:
+            row = []
+        if len(row) != columns or not all(value.is_integer() and abs(value) < 2**53 for value in row):
+            raise UsageError(
+                f"Line {number} of '{path}' is '{line[:100]}', not {columns} whole numbers; fetch it again."
+            )
+        rows.append(row)
+    if not rows:
+        raise UsageError(f"'{path}' is empty; fetch it again.")
+    return np.array(rows, np.int64)
+
+
+def image_files(folder: Path) -> tuple[str, ...]:
+    """Paths of the JPEG and PNG files in a folder, sorted; none where it is absent. Hidden files are left out."""
+    if not folder.is_dir():
+        return ()
+    return tuple(sorted(str(p) for p in folder.iterdir() if p.suffix.lower() in IMAGES and p.name[0] != "."))
 
 
 def chosen_queries(test: Sequence[Tracklet], indices: np.ndarray, path: Path) -> tuple[Tracklet, ...]:

@@ -86,6 +86,7 @@ class Tracklet:
         event: the match, rehearsal or recording; 0 where a dataset has only one.
         start, end: seconds from the start of the source; 0 where not known.
         captions: texts that describe the identity; empty where there are none.
+        outfit: what the person wears, a name among those of its identity; "" where not known.
     """
 
     id: str
@@ -97,6 +98,7 @@ class Tracklet:
     start: float = 0.0
     end: float = 0.0
     captions: tuple[str, ...] = ()
+    outfit: str = ""
 
 
 @dataclass(frozen=True)
@@ -162,5 +164,6 @@ class ReidDataset:
             for t in part:
                 files = [f.removeprefix(root) for f in t.frames.files]
                 row = [t.id, t.identity, t.camera, t.kind, t.event, files, t.frames.offsets, t.frames.lengths]
-                digest.update(json.dumps(row).encode())
+                worn = [t.outfit] if t.outfit else []  # so that datasets without outfits keep their value
+                digest.update(json.dumps(row + worn).encode())
         return digest.hexdigest()

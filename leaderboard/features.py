@@ -30,24 +30,25 @@ LARGE, DENSE = (
 
 @dataclass(frozen=True)
 class FeatureFile:
-    """Features and labels of all test tracklets, each of them one row; `kinds` None where the file has none."""
+    """Features and labels of all test tracklets, each of them one row; `kinds`, `outfits` None where there are none."""
 
     features: np.ndarray
     pids: np.ndarray
     camids: np.ndarray
     is_query: np.ndarray
     kinds: np.ndarray | None = None
+    outfits: np.ndarray | None = None
 
 
 def read_features(path: Path | str) -> FeatureFile:
-    """features [N, D], pids [N], camids [N], is_query [N] and, where it is there, kinds [N] of an `.npz`.
+    """features [N, D], pids [N], camids [N], is_query [N] and, where they are there, kinds, outfits [N] of an `.npz`.
 
     Raises:
         UsageError: no such file, no .npz, a missing key, arrays that don't fit together, are cut, or hold Python
             objects.
     """
     with _Archive(Path(path), f"It must be an .npz with {', '.join(KEYS)}, written by numpy.savez.") as archive:
-        names = (*KEYS, "kinds") if "kinds" in archive.names else KEYS
+        names = (*KEYS, *(name for name in ("kinds", "outfits") if name in archive.names))
         check_layout(**archive.layout(names))
         return FeatureFile(**archive.read(names))
 

@@ -47,17 +47,26 @@ def people(pids: np.ndarray, kinds: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Labelled:
-    """Features and labels of all test tracklets, checked: float [N, D], int64 [N], int64 [N], bool [N], text [N]."""
+    """Features and labels of all test tracklets, checked: float [N, D], int64 [N], int64 [N], bool [N], text [N].
+
+    `outfits` are those that `worn` gives.
+    """
 
     features: np.ndarray
     pids: np.ndarray
     camids: np.ndarray
     is_query: np.ndarray
     kinds: np.ndarray
+    outfits: np.ndarray
 
 
 def check_layout(
-    features: np.ndarray, pids: np.ndarray, camids: np.ndarray, is_query: np.ndarray, kinds: np.ndarray | None = None
+    features: np.ndarray,
+    pids: np.ndarray,
+    camids: np.ndarray,
+    is_query: np.ndarray,
+    kinds: np.ndarray | None = None,
+    outfits: np.ndarray | None = None,
 ) -> None:
     """Whether the arrays' shapes and types fit together; their values are not looked at.
 
@@ -73,6 +82,7 @@ def check_layout(
         ("camids", camids, "iu", "integers"),
         ("is_query", is_query, "b", "bool"),
         ("kinds", kinds, "U", f"texts, each of them {', '.join(KINDS)}"),
+        ("outfits", outfits, "U", "texts"),
     ):
         if array is None:
             continue
@@ -86,7 +96,7 @@ def check_layout(
 
 def checked(
     features: np.ndarray, pids: np.ndarray, camids: np.ndarray, is_query: np.ndarray, kinds: np.ndarray | None,
-    metric: str, rule: EvaluationProtocol,
+    metric: str, rule: EvaluationProtocol, outfits: np.ndarray | None = None,
 ) -> Labelled:  # fmt: skip
     """What `score` was given, once it is known to be sound; kinds that are not given are those that the pids tell.
 
@@ -96,8 +106,8 @@ def checked(
     if metric not in METRICS:
         raise UsageError(choices(metric, METRICS, "metric"))
     features, pids, camids, is_query = (np.asarray(a) for a in (features, pids, camids, is_query))
-    kinds = None if kinds is None else np.asarray(kinds)
-    check_layout(features, pids, camids, is_query, kinds)
+    kinds, outfits = (None if a is None else np.asarray(a) for a in (kinds, outfits))
+    check_layout(features, pids, camids, is_query, kinds, outfits)
     check_values(features, metric)
     pids, camids = (_int64(array, name) for array, name in ((pids, "pids"), (camids, "camids")))
     if kinds is None:
@@ -112,7 +122,27 @@ def checked(
             raise UsageError(f"Row {row} {what}: its pid is {pids[row]}, its kind '{printable(str(kinds[row]))}'.")
     if not is_query.any():
         raise UsageError("is_query has no true entry; mark at least one row as a query.")
-    return Labelled(features, pids, camids, is_query, kinds)
+    return Labelled(features, pids, camids, is_query, kinds, worn(outfits, len(pids), rule))
+
+
+def worn(outfits: np.ndarray | None, count: int, rule: EvaluationProtocol) -> np.ndarray:
+    """Names of outfits [N] as numbers; -1 where a name is empty, and everywhere where none are given.
+
+    Raises:
+        UsageError: the protocol asks what people wear, and nothing of it is known.
+
+    >>> from reidkit.leaderboard.protocols import protocol
+    >>> worn(np.array(["red", "", "blue", "red"]), 4, protocol("ccvid-same-clothes")).tolist()
+    [2, -1, 1, 2]
+    """
+    if rule.clothes != "any" and (outfits is None or not (outfits != "").any()):
+        raise UsageError(
+            f"The protocol '{rule.name}' compares what people wear, and no outfit is known. Give a text array outfits, "
+            "one a row of features, or a dataset whose tracklets have outfits."
+        )
+    if outfits is None:
+        return np.full(count, -1)
+    return np.where(outfits == "", -1, np.unique(outfits, return_inverse=True)[1])
 
 
 def _int64(values: np.ndarray, name: str) -> np.ndarray:

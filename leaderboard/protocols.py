@@ -4,14 +4,17 @@
     protocol("marz")                            # UsageError that lists the names
 
 Under every one of them an entry with the query's identity *and* camera is removed (the query itself among them), junk
-is ignored, distractors stay and count against, and ties are broken by gallery order.
+is ignored, distractors stay and count against, and ties are broken by gallery order. Those of same and of changed
+clothes also remove what is worn otherwise.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ..datasets import UsageError
 from ..datasets.errors import choices
+
+Clothes = Literal["any", "same", "changed"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,8 @@ class EvaluationProtocol:
         headline: the metrics that papers print for it, in their order.
         zero_is_distractor: whether pid 0 means a distractor where nothing but pids tells the kinds, as in MARS' tables.
             Elsewhere 0 is a person like any other.
+        clothes: what a true match wears beside what the query does; the query's other entries of its person are
+            removed, and so are those of which an outfit isn't known.
     """
 
     name: str
@@ -37,9 +42,24 @@ class EvaluationProtocol:
     splits: int = 1
     headline: tuple[str, ...] = ("mAP", "R1")
     zero_is_distractor: bool = False
+    clothes: Clothes = "any"
 
 
 _ILIDS = {"queries_in_gallery": False, "splits": 10, "headline": ("R1", "R5")}
+
+
+def _with_clothes(name: str, text: str, queries_in_gallery: bool = False) -> tuple[EvaluationProtocol, ...]:
+    """A protocol, and those of same and of changed clothes behind it."""
+    plain = EvaluationProtocol(name, 1, f"{text}.", queries_in_gallery)
+    same, changed = (
+        replace(plain, name=f"{name}-{form}", explanation=f"{text}; matches in {worn} alone.", clothes=clothes)
+        for form, worn, clothes in (
+            ("same-clothes", "the query's outfit", "same"),
+            ("clothes-changing", "another outfit", "changed"),
+        )
+    )
+    return plain, same, changed
+
 
 PROTOCOLS: dict[str, EvaluationProtocol] = {
     p.name: p
@@ -95,10 +115,33 @@ PROTOCOLS: dict[str, EvaluationProtocol] = {
             "LS-VID with the queries in the gallery, to compare with the figures of BiCnet-TKS and TF-CLIP.",
         ),
         EvaluationProtocol(
+            "prid-2011",
+            1,
+            "PRID-2011, camera a against camera b, 178 of its people, mean over the ten splits of Wang et al.",
+            **_ILIDS,
+        ),
+        EvaluationProtocol(
+            "prid-2011-seeded",
+            1,
+            "PRID-2011 on ten halves drawn by seed, because splits_prid2011.json was absent.",
+            **_ILIDS,
+        ),
+        *_with_clothes(
+            "mevid",
+            "MEVID without its queries in the gallery, and a query without a match skipped; step AP",
+        ),
+        *_with_clothes(
+            "ccvid",
+            "CCVID with its own query and gallery lists, a query without a match skipped; step AP",
+        ),
+        EvaluationProtocol(
             "video-reid",
             2,  # 1 took identity 0 for nobody
             "The MARS rule on any dataset: one query an (identity, camera) with a match elsewhere, queries kept.",
         ),
+        *_with_clothes("video-reid", "The MARS rule on any dataset whose tracklets have outfits, queries kept", True)[
+            1:
+        ],
         EvaluationProtocol(
             "single-camera-views",
             2,  # 1 took identity 0 for nobody

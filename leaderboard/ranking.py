@@ -16,9 +16,10 @@ from . import protocols
 from .counting import TOP, Found, Ragged, Source, rank_matches
 from .distances import FeatureDistances, GivenDistances
 from .inputs import checked, people
-from .protocols import EvaluationProtocol
+from .protocols import Clothes, EvaluationProtocol
 
 CMC_RANKS = (1, 5, 10, 20)
+_CLOTHES = {"any": "", "same": ", and the same outfit", "changed": ", and another outfit"}
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ def score(
     rerank: bool = False,
     *,
     kinds: np.ndarray | None = None,
+    outfits: np.ndarray | None = None,
     device: str = "cpu",
     camera_pairs: bool = True,
     top: int = TOP,
@@ -90,6 +92,7 @@ def score(
         rerank: k-reciprocal re-ranking before ranking (`rerank`).
         kinds: text [N], each "person", "junk" or "distractor" (`Tracklet.kind`). None: the pids tell them (`kinds_of`),
             and pid 0 is a distractor under the protocols of MARS alone.
+        outfits: text [N], what each wears, "" where not known; for the protocols of same and of changed clothes.
         device: "cpu", or a torch device such as "cuda".
         camera_pairs: whether to score each pair of cameras alone, too.
         top: how many of the nearest rows to keep for each query.
@@ -103,7 +106,7 @@ def score(
     rule = protocols.protocol(protocol)
     if device != "cpu":
         device = str(pick_device(device))
-    data = checked(features, pids, camids, is_query, kinds, metric, rule)
+    data = checked(features, pids, camids, is_query, kinds, metric, rule, outfits)
     query_rows = np.flatnonzero(data.is_query)
     gallery_rows = np.flatnonzero((data.kinds != "junk") & (rule.queries_in_gallery | ~data.is_query))
     if rerank:
@@ -113,8 +116,9 @@ def score(
     else:
         source = FeatureDistances(data.features, query_rows, gallery_rows, metric, device)
     return score_distances(
-        source, people(data.pids, data.kinds), data.camids, query_rows, gallery_rows, rule, metric=metric,
-        rerank=rerank, camera_pairs=camera_pairs, top=top, block_queries=block_queries, block_columns=block_columns,
+        source, people(data.pids, data.kinds), data.camids, query_rows, gallery_rows, rule, outfits=data.outfits,
+        metric=metric, rerank=rerank, camera_pairs=camera_pairs, top=top, block_queries=block_queries,
+        block_columns=block_columns,
     )  # fmt: skip
 
 
@@ -126,6 +130,7 @@ def score_distances(
     gallery_rows: np.ndarray,
     rule: EvaluationProtocol,
     *,
+    outfits: np.ndarray | None = None,
     metric: str = "cosine",
     rerank: bool = False,
     camera_pairs: bool = True,
@@ -137,16 +142,17 @@ def score_distances(
     Args:
         pids, camids: int [N]; the pids as `people` makes them, so that no two distractors share one.
         query_rows, gallery_rows: int [Q], [G], rows of the N.
+        outfits: int [N], below 0 where not known; None where the protocol doesn't ask for them.
         blocks: `block_queries` and `block_columns` of `rank_matches`.
 
     Raises:
         UsageError: no query has a match.
     """
-    matches, removed = match_lists(pids, camids, query_rows, gallery_rows)
+    matches, removed = match_lists(pids, camids, query_rows, gallery_rows, outfits, rule.clothes)
     if not len(matches.columns):
         raise UsageError(
             f"No query has a true match in the gallery of protocol '{rule.name}'. Check pids, camids and is_query: "
-            "a match has the query's pid and another camid."
+            f"a match has the query's pid and another camid{_CLOTHES[rule.clothes]}."
         )
     cameras = camids[gallery_rows]
     found = rank_matches(source, matches, removed, cameras if camera_pairs else None, top=top, **blocks)
@@ -173,9 +179,17 @@ def score_distances(
 
 
 def match_lists(
-    pids: np.ndarray, camids: np.ndarray, query_rows: np.ndarray, gallery_rows: np.ndarray
+    pids: np.ndarray,
+    camids: np.ndarray,
+    query_rows: np.ndarray,
+    gallery_rows: np.ndarray,
+    outfits: np.ndarray | None = None,
+    clothes: Clothes = "any",
 ) -> tuple[Ragged, Ragged]:
     """Columns of each query's true matches (same pid, other camera) and of the removed (same pid and camera).
+
+    With `clothes` "same" or "changed", a match also has the query's outfit or another one, and an entry of the query's
+    pid that has not, or of which that isn't known, is removed (Gu et al., CVPR 2022).
 
     >>> pids, camids = np.array([1, 1, 1, 2]), np.array([0, 1, 0, 1])
     >>> matches, removed = match_lists(pids, camids, np.array([0]), np.arange(4))
@@ -190,11 +204,11 @@ def match_lists(
     owner = np.repeat(np.arange(len(query_rows)), counts)
     offset = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
     columns = order[np.repeat(low, counts) + offset]
-    same_camera = camids[gallery_rows][columns] == camids[query_rows][owner]
-    return (
-        _ragged(owner, columns, ~same_camera, len(query_rows)),
-        _ragged(owner, columns, same_camera, len(query_rows)),
-    )
+    good = camids[gallery_rows][columns] != camids[query_rows][owner]
+    if clothes != "any" and outfits is not None:
+        mine, theirs = outfits[query_rows][owner], outfits[gallery_rows][columns]
+        good &= (mine >= 0) & (theirs >= 0) & ((mine == theirs) == (clothes == "same"))
+    return _ragged(owner, columns, good, len(query_rows)), _ragged(owner, columns, ~good, len(query_rows))
 
 
 def _ragged(owner: np.ndarray, columns: np.ndarray, chosen: np.ndarray, queries: int) -> Ragged:

@@ -6,6 +6,7 @@ format: the fixture `write_own` makes the folder that `read_dataset` reads.
 
 import io
 import json
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -93,3 +94,28 @@ def own_rows():
 @pytest.fixture
 def make_jpeg():
     return jpeg
+
+
+CHROMIUM = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium; where there is none, the test is skipped."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (the dev extra has it)")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no chromium on this machine; `apt-get install chromium` brings it")
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=chromium, args=CHROMIUM)
+        yield opened
+        opened.close()

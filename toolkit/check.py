@@ -3,8 +3,8 @@
     problems = check(Path("dancers"))           # a sentence each; empty where all is well
     problems = find_problems(Path("dancers"))   # with the check's name and the tracklets
 
-Every file, crop and count is read again; nothing is mended. MARS, LS-VID, iLIDS-VID and folders laid out like them are
-checked, too, as far as they say something: crops, sides, queries, balance.
+Every file, crop and count is read again; nothing is mended. Public benches and folders laid out like them are checked,
+too, as far as they say something: crops, sides, queries, balance.
 """
 
 from collections.abc import Callable, Iterator

@@ -24,6 +24,7 @@ from ..datasets.format import (
     IDENTITY_COLUMNS,
     MANIFEST,
     TRACKLET_COLUMNS,
+    TRACKLET_OPTIONAL,
     TRACKLETS,
 )
 from ..datasets.identities import identity_table
@@ -40,8 +41,9 @@ _SHARD = re.compile(r".+--.+--\d{4,}\.tar")
 
 def write_tables(out: Path, tracklets: pl.DataFrame, frames: pl.DataFrame, identities: pl.DataFrame) -> None:
     """The dataset's tables in the columns of the format; the same tables make the same bytes."""
+    known = {name: column.dtype for name, column in TRACKLET_OPTIONAL.items() if name in tracklets.columns}
     tables = (
-        (TRACKLETS, tracklets, TRACKLET_COLUMNS),
+        (TRACKLETS, tracklets, TRACKLET_COLUMNS | known),
         (FRAMES, frames, FRAME_COLUMNS),
         (IDENTITIES, identities, IDENTITY_COLUMNS),
     )

@@ -161,6 +161,7 @@ def score_model(
         protocol or dataset.protocol,
         metric=recipe.metric,
         kinds=np.array([t.kind for t in tracklets]),
+        outfits=np.array([t.outfit for t in tracklets]),
         device=str(here.device),
     )
 

@@ -66,7 +66,7 @@ class Features:
     is_query: np.ndarray
 
     def save(self, path: Path | str) -> None:
-        """Writes an .npz: features, pids, camids, is_query, kinds (as `reidkit score` wants them), and ids.
+        """Writes an .npz: features, pids, camids, is_query, kinds, outfits (as `reidkit score` wants them), and ids.
 
         Raises:
             ReidkitError: the file can't be written.
@@ -79,6 +79,7 @@ class Features:
                 camids=np.array([t.camera for t in self.tracklets]),
                 is_query=self.is_query,
                 kinds=np.array([t.kind for t in self.tracklets]),
+                outfits=np.array([t.outfit for t in self.tracklets]),
                 ids=np.array([t.id for t in self.tracklets]),
             )
 
@@ -116,7 +117,7 @@ def train(
 
     Args:
         overrides: `key=value` for the recipe.
-        split: one of iLIDS-VID's ten, from 0; None: all, and their mean.
+        split: one of a bench's splits, from 0; None: all, and their mean.
         data: where benches lie; None: $REIDKIT_DATA or data/.
         workers: decoding threads; None: one a core, 8 at the most.
         again: train anew what is finished.
@@ -153,7 +154,7 @@ def evaluate(
 
     Args:
         size: of the recipe, for weights from elsewhere; None: the run's own, or "full".
-        split: of iLIDS-VID's ten, from 0; None: the one trained on, or 0.
+        split: of a bench that has several, from 0; None: the one trained on, or 0.
         protocol: another one than the bench's own, such as "mars-torchreid".
         results: folder of the result store.
 

@@ -81,6 +81,23 @@ def test_the_fingerprint_of_a_written_down_dataset(tmp_path):
     assert read_dataset(tmp_path).fingerprint == "b02e574ca4435ddd0fb67f63f323c89845db06b8f5755461d2aafb840ef9454f"
 
 
+def test_outfits_where_there_is_a_column_of_them(tmp_path, write_own):
+    root = write_own(tmp_path / "x")
+    bare = read_dataset(root)
+    assert {t.outfit for t in (*bare.train, *bare.gallery)} == {""}
+    worn = ["red", "blue", None, "red", "red", "red", "blue", None, None]
+    path = root / "tracklets.parquet"
+    rewrite(path, lambda table: table.with_columns(outfit=pl.Series(worn)))
+    data = read_dataset(root)
+    assert [t.outfit for t in (*data.train, *data.gallery)] == [w or "" for w in worn]
+    assert data.fingerprint != bare.fingerprint  # they decide figures
+    rewrite(path, lambda table: table.with_columns(outfit=pl.lit(None)))
+    assert read_dataset(root).fingerprint == bare.fingerprint
+    rewrite(path, lambda table: table.with_columns(outfit=pl.lit(7)))
+    with pytest.raises(UsageError, match="column outfit holds Int32; it should hold String"):
+        read_dataset(root)
+
+
 def test_captions_belong_to_the_identity_sound_ones_first(tmp_path, write_own):
     root = write_own(tmp_path / "x")
     bare = read_dataset(root)

@@ -5,18 +5,29 @@ import math
 import pytest
 
 
-def slow_scores(distances, pids, cams, query_rows, gallery_rows, trapezoid=False, distractors=frozenset()):
+def slow_scores(
+    distances, pids, cams, query_rows, gallery_rows, trapezoid=False, distractors=frozenset(), clothes="any", outfits=()
+):
     """`distances[i][j]` of query i to gallery entry j -> (list of (row, AP, ranks, ranking), skipped).
 
-    A pid below 0 is junk, and the rows of `distractors` match nobody.
+    A pid below 0 is junk, and the rows of `distractors` match nobody. `outfits` below 0 are not known; where `clothes`
+    asks for the same ones or for others, an entry of the query's person is a match or out.
     """
 
     def same(g, q):
         return g == q or (pids[g] == pids[q] and g not in distractors and q not in distractors)
 
+    def matches(g, q):
+        if not same(g, q) or cams[g] == cams[q]:
+            return False
+        if clothes == "any":
+            return True
+        known = outfits[g] >= 0 and outfits[q] >= 0
+        return known and (outfits[g] == outfits[q] if clothes == "same" else outfits[g] != outfits[q])
+
     found, skipped = [], []
     for i, q in enumerate(query_rows):
-        kept = [j for j, g in enumerate(gallery_rows) if pids[g] >= 0 and not (same(g, q) and cams[g] == cams[q])]
+        kept = [j for j, g in enumerate(gallery_rows) if pids[g] >= 0 and (matches(g, q) or not same(g, q))]
         kept.sort(key=lambda j: distances[i][j])  # Python's sort is stable: ties stay in gallery order
         ranks = [r for r, j in enumerate(kept, 1) if same(gallery_rows[j], q)]
         if not ranks:
@@ -32,9 +43,9 @@ def slow_scores(distances, pids, cams, query_rows, gallery_rows, trapezoid=False
     return found, skipped
 
 
-def agree(scores, distances, pids, cams, query_rows, gallery_rows, trapezoid=False, distractors=frozenset(), top=10):
+def agree(scores, distances, pids, cams, query_rows, gallery_rows, *rules, top=10, **more):
     """Whether `scores` are those of the slow twin on these distances."""
-    found, skipped = slow_scores(distances.tolist(), pids, cams, query_rows, gallery_rows, trapezoid, distractors)
+    found, skipped = slow_scores(distances.tolist(), pids, cams, query_rows, gallery_rows, *rules, **more)
     assert scores.skipped == len(skipped)
     assert list(scores.skipped_rows) == skipped
     assert scores.queries == len(found)

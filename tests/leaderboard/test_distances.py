@@ -92,6 +92,7 @@ def near_ties(rng, rows, width, kind):
     return features.astype(np.float32 if rng.random() < 0.7 else np.float64)
 
 
+PLAIN = sorted(name for name, rule in PROTOCOLS.items() if rule.clothes == "any")  # clothes change no distance
 KINDS = ("permuted", "steps", "doubles", "cancel", "far and near", "tiny", "huge")
 
 
@@ -109,7 +110,7 @@ def cases(draw):
 
 
 @settings(max_examples=150, deadline=None)
-@given(cases(), st.sampled_from(sorted(PROTOCOLS)), st.sampled_from([1, 10**6]), st.sampled_from(["cpu", "cpu:0"]))
+@given(cases(), st.sampled_from(PLAIN), st.sampled_from([1, 10**6]), st.sampled_from(["cpu", "cpu:0"]))
 def test_ranks_among_near_ties_are_those_of_exact_arithmetic(case, name, sort_from, device):
     """`cpu:0` is a torch device like any other, and takes the way of a GPU."""
     features, pids, cams, is_query, metric = case

@@ -45,6 +45,7 @@ def test_what_was_written_is_read(tmp_path, save, kinds):
         assert (getattr(file, name) == array).all()
         assert getattr(file, name).dtype == array.dtype
     assert kinds is not None or file.kinds is None
+    assert file.outfits is None
 
 
 def test_arrays_in_other_orders_are_read(tmp_path):

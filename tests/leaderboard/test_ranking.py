@@ -31,13 +31,14 @@ def cases(draw):
     kinds = None
     if draw(st.booleans()):
         kinds = np.where(pids < 0, "junk", rng.choice(["person", "person", "distractor"], rows))
-    return pids, cams, is_query, kinds, rng.integers(0, values, (rows, rows)).astype(np.float32) / values
+    outfits = rng.integers(-1, 2, rows)
+    return pids, cams, outfits, is_query, kinds, rng.integers(0, values, (rows, rows)).astype(np.float32) / values
 
 
 @settings(max_examples=200)
 @given(cases(), st.sampled_from(sorted(PROTOCOLS)), st.sampled_from([1, 16, 10**6]))
 def test_given_distances_agree_with_the_slow_twin(case, name, sort_from):
-    pids, cams, is_query, kinds, matrix = case
+    pids, cams, outfits, is_query, kinds, matrix = case
     rule = protocol(name)
     if kinds is None:
         kinds = kinds_of(pids, rule)
@@ -47,19 +48,20 @@ def test_given_distances_agree_with_the_slow_twin(case, name, sort_from):
     gallery_rows = np.flatnonzero((pids >= 0) & (rule.queries_in_gallery | ~is_query))
     distances = matrix[np.ix_(query_rows, gallery_rows)]
     trapezoid = rule.average_precision == "trapezoid"
-    found, _ = slow_scores(distances.tolist(), pids, cams, query_rows, gallery_rows, trapezoid, distractors)
+    rules = trapezoid, distractors, rule.clothes, outfits
+    found, _ = slow_scores(distances.tolist(), pids, cams, query_rows, gallery_rows, *rules)
     source, who = GivenDistances(distances), people(pids, kinds)
     before = counting.SORT_FROM
     counting.SORT_FROM = sort_from  # both ways of counting are tried on every case
     try:
         if not found:
             with pytest.raises(UsageError, match="No query has a true match"):
-                score_distances(source, who, cams, query_rows, gallery_rows, rule)
+                score_distances(source, who, cams, query_rows, gallery_rows, rule, outfits=outfits)
             return
-        scores = score_distances(source, who, cams, query_rows, gallery_rows, rule)
+        scores = score_distances(source, who, cams, query_rows, gallery_rows, rule, outfits=outfits)
     finally:
         counting.SORT_FROM = before
-    agree(scores, distances, pids, cams, query_rows, gallery_rows, trapezoid, distractors)
+    agree(scores, distances, pids, cams, query_rows, gallery_rows, *rules)
 
 
 @pytest.mark.parametrize("values", [1, 3, 1000, 10**9])  # all equal, heavy ties, some ties, none
@@ -138,6 +140,28 @@ def test_a_machine_without_a_place_to_cache_compiles_all_the_same(monkeypatch):
     doubled = compiled.compiled(lambda x: 2 * x)
     assert doubled(3) == 6
     assert not doubled.stats.cache_path
+
+
+def test_protocols_of_same_and_of_changed_clothes():
+    """A person's four tracklets: the query, one in its outfit, one in another, one in an outfit that isn't known."""
+    features = np.array([[1, 0], [0.9, 0.1], [0.5, 0.5], [0.8, 0.2], [0.7, 0.3], [0, 1]], np.float32)
+    pids, cams = np.array([1, 1, 1, 1, 2, 2]), np.array([0, 1, 1, 1, 1, 0])
+    outfits = np.array(["red", "red", "blue", "", "red", "red"])
+    is_query = np.array([True, False, False, False, False, False])
+    arguments = features, pids, cams, is_query
+    assert score(*arguments, "ccvid").mAP == pytest.approx(100 * (1 + 1 + 3 / 4) / 3)
+    same = score(*arguments, "ccvid-same-clothes", outfits=outfits)
+    assert (same.mAP, same.per_query[0].top) == (100, (1, 4, 5))  # the other two of the person are out
+    changed = score(*arguments, "video-reid-clothes-changing", outfits=outfits)
+    assert (changed.mAP, changed.per_query[0].top) == (50, (4, 2, 5))
+    assert {pair.mAP for pair in changed.camera_pairs} == {50}
+    for unknown in (None, np.full(6, "")):
+        with pytest.raises(UsageError, match="compares what people wear, and no outfit is known"):
+            score(*arguments, "mevid-same-clothes", outfits=unknown)
+    with pytest.raises(UsageError, match="camid, and another outfit"):
+        score(*arguments, "mevid-clothes-changing", outfits=np.full(6, "red"))
+    with pytest.raises(UsageError, match="outfits is of type int64; it must hold texts"):
+        score(*arguments, "mevid", outfits=np.arange(6))
 
 
 def test_camera_pairs_rank_one_camera_alone():
@@ -223,7 +247,7 @@ def test_figures_on_a_small_mars(name):
     agree(scores, matrix, pids, cams, query_rows, gallery_rows, trapezoid, distractors)
 
 
-@pytest.mark.parametrize("name", sorted(PROTOCOLS))
+@pytest.mark.parametrize("name", sorted(name for name, rule in PROTOCOLS.items() if rule.clothes == "any"))
 def test_pid_0_is_a_person_but_at_the_border_of_mars(name):
     """pids [0, 0, 1, 1]: under the protocols of MARS a query is skipped, under the others none is."""
     features = np.array([[1, 0], [0.9, 0.1], [0, 1], [0.1, 1]], np.float32)

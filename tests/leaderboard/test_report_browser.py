@@ -1,34 +1,9 @@
 """The report in a real browser: it sorts, plays, fits a phone, and asks the network for nothing."""
 
-import shutil
-
 import pytest
 
 from reidkit.leaderboard.report import data
 from reidkit.leaderboard.report.page import report_page
-
-SWITCHES = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (the dev extra has it)")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no chromium on this machine; `apt-get install chromium` brings it")
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=chromium, args=SWITCHES)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

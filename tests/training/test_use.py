@@ -88,7 +88,7 @@ def test_saved_features_are_what_score_reads(data, run, tmp_path):
     features = embed("resnet50", run, "ilids-vid", data=data, device="cpu", workers=0)
     features.save(tmp_path / "features.npz")
     with np.load(tmp_path / "features.npz", allow_pickle=False) as stored:
-        assert set(stored) == {"features", "pids", "camids", "is_query", "kinds", "ids"}
+        assert set(stored) == {"features", "pids", "camids", "is_query", "kinds", "outfits", "ids"}
         assert stored["is_query"].sum() == 3
     assert read_features(tmp_path / "features.npz")
     np.testing.assert_allclose(np.linalg.norm(features.values, axis=1), 1, atol=1e-5)

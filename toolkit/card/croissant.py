@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import polars as pl
 
-from ...datasets.format import FRAME_SCHEMA, FRAMES, MANIFEST, TRACKLET_SCHEMA, TRACKLETS
+from ...datasets.format import FRAME_SCHEMA, FRAMES, MANIFEST, TRACKLET_OPTIONAL, TRACKLET_SCHEMA, TRACKLETS
 from ...datasets.manifest import FIX
 from ...datasets.own import read_dataset
 from ...datasets.schema import read_json
@@ -55,6 +55,7 @@ MEANINGS = {
     "frames": "Number of crops.",
     "quality": "0 to 1.",
     "truth": "The true identity, where ground truth is there.",
+    "outfit": "What the person wears, a name among those of its identity.",
     "tracklet": "The tracklet that the crop is of.",
     "frame": "Index of the frame in the source, from 0.",
     "time": "Seconds from the start of the source.",
@@ -95,6 +96,8 @@ def croissant(root: Path) -> dict:
     sheet = read_datasheet(root)
     settings = read_json(root / MANIFEST, _Build, FIX).settings
     counts = manifest.counts
+    there = pl.read_parquet_schema(root / TRACKLETS)
+    known = {name: column for name, column in TRACKLET_OPTIONAL.items() if name in there}
     number = {name: counts.get(name, 0) for name in ("identities", "tracklets", "crops", "cameras", "events")}
     description = sheet.description or (
         f"Video person re-identification: {number['identities']} people in {number['tracklets']} tracklets "
@@ -119,7 +122,7 @@ def croissant(root: Path) -> dict:
         **_responsible(sheet, settings, manifest.losses, manifest.notes),
         "distribution": _distribution(manifest.files),
         "recordSet": [
-            _records("tracklets", TRACKLETS, TRACKLET_SCHEMA, "One row a tracklet.", key="id"),
+            _records("tracklets", TRACKLETS, TRACKLET_SCHEMA | known, "One row a tracklet.", key="id"),
             _records("frames", FRAMES, FRAME_SCHEMA, "One row a crop.", references={"tracklet": "tracklets/id"}),
         ],
     }

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import polars as pl
 
+from ...datasets.ccvid import read_ccvid
 from ...datasets.decisions import Decision, read_decisions
 from ...datasets.errors import ReidkitError
 from ...datasets.files import lies_below
@@ -25,7 +26,9 @@ from ...datasets.images import decode
 from ...datasets.lsvid import read_lsvid
 from ...datasets.manifest import FIX, Manifest, read_manifest
 from ...datasets.mars import read_mars
+from ...datasets.mevid import is_mevid, read_mevid
 from ...datasets.own import tracklet_table
+from ...datasets.prid import read_prid
 from ...datasets.progress import progress
 from ...datasets.replay import broken, replay
 from ...datasets.schema import read_parquet
@@ -36,10 +39,14 @@ T = TypeVar("T")
 
 # A folder of a public dataset, by what lies in it -> its reader.
 PUBLIC: dict[str, Callable[[Path], ReidDataset]] = {
-    "bbox_train": read_mars,
+    "bbox_train": lambda root: read_mevid(root) if is_mevid(root) else read_mars(root),
     "tracklet_train": read_lsvid,
     "sequences": read_ilids,
     "i-LIDS-VID": read_ilids,
+    "session1": read_ccvid,
+    "CCVID": read_ccvid,
+    "prid_2011": read_prid,
+    "multi_shot": read_prid,
 }
 GRID = 17, 16  # width and height at which a crop's differences to the right are signs of a hash of 256 bits
 SLOPE = 2  # grey levels; below, noise of the encoder decides
@@ -110,7 +117,7 @@ class Material:
 
 
 def read_material(root: Path) -> Material:
-    """A dataset of ours, or MARS, LS-VID, iLIDS-VID or a folder laid out like one of them.
+    """A dataset of ours, a public one of `PUBLIC`, or a folder laid out like one of them.
 
     Raises:
         UsageError: neither; or a manifest or a public dataset's tables that can't be read.

@@ -35,6 +35,7 @@ class Item:
         split, role: as in tracklets.parquet.
         start, end: seconds; None where not known.
         captions: of the identity; none for what is no person.
+        outfit: what the person wears; "" where not known.
         standing: consent and licence; of what is no person, the strictest of the event's people.
         rows: its rows of frames.parquet in time order, one a crop.
     """
@@ -49,6 +50,7 @@ class Item:
     start: float | None
     end: float | None
     captions: tuple[str, ...]
+    outfit: str
     standing: Standing
     rows: pl.DataFrame
 
@@ -89,6 +91,11 @@ class Content:
         named = [source for source in here if name == source.camera or name.startswith(f"{source.camera}@")]
         return named[0] if named else here[0] if len(here) == 1 else None
 
+    @property
+    def outfits(self) -> tuple[str, ...]:
+        """Names of the outfits, sorted; none where none is known."""
+        return tuple(sorted({item.outfit for item in self.items if item.outfit}))
+
     def part(self, *roles: str) -> tuple[Item, ...]:
         """The items of these roles; of training, persons only, as whoever trains on it sees it."""
         return tuple(i for i in self.items if i.role in roles and (i.role != "train" or i.person))
@@ -120,6 +127,7 @@ def read_content(root: Path) -> Content:
             start=row["start"],
             end=row["end"],
             captions=texts.get(row["identity"], ()) if row["kind"] == "person" else (),
+            outfit=row.get("outfit") or "",
             standing=people_stand[row["event"], row["identity"]]
             if row["kind"] == "person"
             else nobody_stands[row["event"]],
@@ -163,6 +171,7 @@ def record(content: Content, item: Item) -> dict:
         "start": item.start,
         "end": item.end,
         "captions": list(item.captions),
+        "outfit": item.outfit or None,
     }
 
 

@@ -34,8 +34,8 @@ class Format:
         fault: the reason why it can't hold a dataset; "" where it can.
         write: writes the dataset into a folder, which is there and empty, and tells of every crop.
         nearest: the formats to look at where it can't hold one, the nearest first.
-        junk, train_junk, captions: whether it holds junk of the test set, junk and distractors of the training set,
-            and captions.
+        junk, train_junk, captions, outfits: whether it holds junk of the test set, junk and distractors of the training
+            set, captions, and what people wear.
     """
 
     fault: Callable[[Content], str]
@@ -44,16 +44,17 @@ class Format:
     junk: bool = True
     train_junk: bool = True
     captions: bool = False
+    outfits: bool = False
 
 
 FORMATS = {
     "mars": Format(mars.fault, mars.write, ("mevid", "webdataset"), train_junk=False),
-    "mevid": Format(mevid.fault, mevid.write, ("mars", "webdataset"), junk=False, train_junk=False),
+    "mevid": Format(mevid.fault, mevid.write, ("mars", "webdataset"), junk=False, train_junk=False, outfits=True),
     "market": Format(market.fault, market.write, ("mevid", "parquet-images"), train_junk=False),
     "mot": Format(mot.fault, mot.write, ("cvat", "webdataset")),
     "cvat": Format(cvat.fault, cvat.write, ("mot", "webdataset")),
-    "webdataset": Format(webdataset.fault, webdataset.write, (), captions=True),
-    "parquet-images": Format(parquet_images.fault, parquet_images.write, (), captions=True),
+    "webdataset": Format(webdataset.fault, webdataset.write, (), captions=True, outfits=True),
+    "parquet-images": Format(parquet_images.fault, parquet_images.write, (), captions=True, outfits=True),
 }
 
 
@@ -161,6 +162,7 @@ def _left_out(content: Content, format: Format) -> dict[str, int]:
     train = sum(item.role == "train" for item in lost)
     texts = 0 if format.captions else sum(len(t) for t in {i.identity: i.captions for i in content.items}.values())
     counts = {"training tracklets of nobody": train, "junk tracklets": len(lost) - train, "captions": texts}
+    counts["outfits"] = 0 if format.outfits else len(content.outfits)
     return {name: number for name, number in counts.items() if number}
 
 
@@ -172,6 +174,7 @@ def _facts(content: Content, done: Exported) -> dict:
         "fingerprint": content.fingerprint,
         "cameras": {str(number): name for number, name in enumerate(content.cameras, start=1)},
         "events": {str(number): name for number, name in enumerate(content.events, start=1)},
+        "outfits": {str(number): name for number, name in enumerate(content.outfits, start=1)},
         "counts": done.counts,
         "left_out": done.left_out,
         "withheld": done.withheld,

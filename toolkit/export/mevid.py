@@ -1,4 +1,4 @@
-"""MEVID's layout (Wu et al., WACV 2023): as MARS with an outfit, longer tracklets, more cameras, and tables as text.
+"""MEVID's layout (Davila et al., WACV 2023): as MARS, with outfits, longer tracklets, more cameras, tables as text.
 
     bbox_train/0001/0001O001C001T001F00001.jpg     person, outfit, camera, tracklet, frame
     train_name.txt                                 the names in order
@@ -6,8 +6,9 @@
                                                    outfit, camera
     query_IDX.txt                                  the queries: rows of track_test_info.txt, from 0
 
-The outfit is the event: what a person wears in one match or rehearsal. MEVID knows no junk, so junk is left out; every
-protocol that knows it ignores it, too. Distractors have person 0. MEVID's gallery is the test set without the queries.
+An outfit has its number among the names of all; where the dataset knows none, it is the event: what a person wears in
+one match or rehearsal. MEVID knows no junk, so junk is left out; every protocol that knows it ignores it, too.
+Distractors have person 0. MEVID's gallery is the test set without the queries.
 """
 
 from collections.abc import Callable, Iterable
@@ -25,15 +26,20 @@ def items(content: Content, *roles: str) -> tuple[Item, ...]:
 
 def fault(content: Content) -> str:
     """Why MEVID's names can't hold the dataset; "" where they can."""
-    for what, names, most in (("cameras", content.cameras, CAMERAS), ("events", content.events, OUTFITS)):
+    what_is_worn = ("outfits", content.outfits) if content.outfits else ("events", content.events)
+    for what, names, most in (("cameras", content.cameras, CAMERAS), (*what_is_worn, OUTFITS)):
         if len(names) > most:
             return f"there are {len(names)} {what}, and a name of MEVID holds {most}"
     every = items(content, "train", "query", "gallery")
+    bare = next((item for item in every if content.outfits and item.person and not item.outfit), None)
+    if bare is not None:
+        return f"tracklet '{bare.id}' has no outfit where others have one, and MEVID has one for each"
     return over(content, "a name of MEVID", every, people=PEOPLE, tracklets=TRACKLETS, frames=FRAMES)
 
 
 def write(content: Content, out: Path, advance: Callable[[int], None]) -> None:
     """Writes the layout into the folder `out`; `advance` is told of each tracklet's crops."""
+    outfit_of = {name: number for number, name in enumerate(content.outfits, start=1)}
     for split, roles in (("train", ("train",)), ("test", ("query", "gallery"))):
         names: list[str] = []
         rows: list[tuple[int, ...]] = []
@@ -42,14 +48,15 @@ def write(content: Content, out: Path, advance: Callable[[int], None]) -> None:
         for item, number in numbered(items(content, *roles)):
             folder = out / f"bbox_{split}" / f"{item.pid:04d}"
             folder.mkdir(exist_ok=True)
-            start = f"{item.pid:04d}O{item.event + 1:03d}C{item.camera + 1:03d}T{number:03d}"
+            outfit = outfit_of.get(item.outfit, 0) if outfit_of else item.event + 1  # 0: a distractor's, if not known
+            start = f"{item.pid:04d}O{outfit:03d}C{item.camera + 1:03d}T{number:03d}"
             first = len(names)
             for place, (_, data) in enumerate(read_crops(content, item), start=1):
                 names.append(f"{start}F{place:05d}.jpg")
                 (folder / names[-1]).write_bytes(data)
             if item.role == "query":
                 queries.append(len(rows))
-            rows.append((first, len(names) - 1, item.pid, item.event + 1, item.camera + 1))
+            rows.append((first, len(names) - 1, item.pid, outfit, item.camera + 1))
             advance(len(item.rows))
         (out / f"{split}_name.txt").write_text("".join(f"{name}\n" for name in names), encoding="ascii")
         _write_table(out / f"track_{split}_info.txt", rows)

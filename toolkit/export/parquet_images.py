@@ -1,7 +1,7 @@
 """Parquet with the images inside, a row a crop, as the Hugging Face `datasets` library and its hub read it.
 
     data/train-00000-of-00002.parquet       columns: image {bytes, path}, then tracklet, identity, kind, camera, event,
-    data/test-00000-of-00001.parquet        role, captions, and the crop's own frame, time, box and qualities
+    data/test-00000-of-00001.parquet        role, captions, outfit, and the crop's own frame, time, box and qualities
 
 `datasets.load_dataset("parquet", data_dir=OUT)` gives `train` and `test` with decoded images.
 """
@@ -26,6 +26,7 @@ _SCHEMA = {
     "event": pl.String,
     "role": pl.String,
     "captions": pl.List(pl.String),
+    "outfit": pl.String,
     **{name: FRAME_COLUMNS[name] for name in OWN},
 }
 # The library's names of types; by these it knows that `image` is a picture.

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from reidkit.datasets import UsageError
-from reidkit.datasets.format import FRAME_SCHEMA, TRACKLET_SCHEMA
+from reidkit.datasets.format import FRAME_SCHEMA, TRACKLET_OPTIONAL, TRACKLET_SCHEMA
 from reidkit.toolkit.card.croissant import CONFORMS, MEANINGS, croissant
 from reidkit.toolkit.card.datasheet import QUESTIONS, Datasheet, read_datasheet
 
@@ -40,7 +40,7 @@ def test_what_the_build_knows(root):
     assert found["rai:machineAnnotationTools"] == ["person detector: colour", "re-identification embedder: hue"]
     columns = {name: [f["name"] for f in r["field"]] for name, r in ((r["@id"], r) for r in found["recordSet"])}
     assert columns == {"tracklets": list(TRACKLET_SCHEMA), "frames": list(FRAME_SCHEMA)}
-    assert set(MEANINGS) <= {*TRACKLET_SCHEMA, *FRAME_SCHEMA}
+    assert set(MEANINGS) <= {*TRACKLET_SCHEMA, *TRACKLET_OPTIONAL, *FRAME_SCHEMA}
 
 
 def test_what_the_makers_said(root):

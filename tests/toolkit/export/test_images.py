@@ -1,14 +1,18 @@
 """MARS, MEVID and Market: read back as their users read them, identities, cameras, splits and bytes are the same."""
 
+import json
 import re
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from reidkit.datasets import UsageError
 from reidkit.datasets.mars import read_mars
+from reidkit.datasets.mevid import read_mevid as reader_of_mevid
+from reidkit.datasets.own import read_dataset
 from reidkit.toolkit.export.export import FORMATS, export
 
 
@@ -41,7 +45,7 @@ def test_mars_by_its_official_tables(small, content, crops, tmp_path):
 
 
 def read_mevid(root: Path, split: str):
-    """As the authors' tables are documented (`datasets` has no reader of MEVID)."""
+    """As the authors' tables are documented."""
     names = (root / f"{split}_name.txt").read_text().split()
     table = np.loadtxt(root / f"track_{split}_info.txt", ndmin=2).astype(int)
     out = []
@@ -61,6 +65,39 @@ def test_mevid_by_its_tables(small, content, crops, tmp_path):
     assert sorted(train) == expected(content, crops, ("train",))
     assert sorted(test) == expected(content, crops, ("query", "gallery"), junk=False)
     assert sorted(test[i] for i in queries) == expected(content, crops, ("query",))
+
+
+def test_mevid_is_read_back(small, content, tmp_path):
+    done = export(small, tmp_path / "out", "mevid")
+    data = reader_of_mevid(tmp_path / "out")
+    assert len({*data.train, *data.gallery}) == done.counts["tracklets"]
+    assert {t.kind for t in data.gallery} == {"person", "distractor"}
+    assert {t.identity for t in data.query} == {i.identity for i in content.items if i.role == "query"}
+    assert {t.outfit for t in data.train} == {"1"}  # the first event
+
+
+def test_outfits_where_they_are_known(small, tmp_path):
+    table = pl.read_parquet(small / "tracklets.parquet")
+    worn = ["red", "blue", "red", "blue", "red", "red", "green", None, None]  # junk and a distractor have none
+    table.with_columns(outfit=pl.Series(worn)).write_parquet(small / "tracklets.parquet")
+    export(small, tmp_path / "out", "mevid")
+    assert json.loads((tmp_path / "out" / "export.json").read_text())["outfits"] == {
+        "1": "blue",
+        "2": "green",
+        "3": "red",
+    }
+    mine, data = read_dataset(small), reader_of_mevid(tmp_path / "out")
+    number = {"": "0", "blue": "1", "green": "2", "red": "3"}
+    for part in ("train", "query"):
+        known = [(t.identity, number[t.outfit]) for t in getattr(mine, part)]
+        assert sorted(known) == sorted((t.identity, t.outfit) for t in getattr(data, part))
+    assert export(small, tmp_path / "mars", "mars").left_out["outfits"] == 3
+    export(small, tmp_path / "images", "parquet-images")
+    rows = pl.read_parquet(tmp_path / "images" / "data" / "train-*.parquet")
+    assert dict(rows.select("tracklet", "outfit").iter_rows()) == {"a": "red", "b": "blue", "c": "red"}
+    table.with_columns(outfit=pl.Series([None, *worn[1:]])).write_parquet(small / "tracklets.parquet")
+    with pytest.raises(UsageError, match="tracklet 'a' has no outfit where others have one"):
+        export(small, tmp_path / "not", "mevid")
 
 
 MARKET = re.compile(r"([-\d]+)_c(\d)s(\d+)_(\d{6})_\d{2}\.jpg")  # torchreid's `([-\d]+)_c(\d)`, and the rest

@@ -42,7 +42,6 @@ const ICONS = {
   in: "M8 3.5v9M3.5 8h9",
   out: "M3.5 8h9",
   fit: "M2.5 5V3h2M11.5 3h2v2M13.5 11v2h-2M4.5 13h-2v-2",
-  fold: "m4 6 4 4 4-4",
 };
 
 /** An icon that screen readers leave out. */

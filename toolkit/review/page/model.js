@@ -6,7 +6,6 @@
 //   chosen   the tracklets chosen in the sheet
 //   online   whether the server answers
 //   busy     whether a decision is on its way
-//   changes  the list of what was changed, by whomever
 import * as api from "./api.js";
 
 export const model = {
@@ -230,9 +229,8 @@ function afterPaint(work) {
 
 function refused(error) {
   const { status, body } = error;
-  if (status === 401 || status === 403) {
-    model.fault = "The server doesn't know this window any more. Open the address that `reidkit review` printed last.";
-    lost();
+  if (status === 403) {
+    lost(STRANGER);
   } else if (body.conflict) {
     showConflict(body);
   } else if (body.stale) {
@@ -245,6 +243,7 @@ function refused(error) {
 
 // Changes by others and by the machine.
 
+const STRANGER = "The server doesn't know this window any more. Open the address that `reidkit review` printed last.";
 const own = new Set(); // revisions of what this window decided
 let waiting = []; // changes that came while a decision was on its way
 let timer = null;
@@ -252,19 +251,17 @@ let stop = () => {};
 let pause = 0; // milliseconds until the next try
 
 function changed(change) {
-  if (model.changes.some((known) => known.revision === change.revision)) return;
-  model.changes.unshift(change);
-  model.changes.length = Math.min(model.changes.length, 200);
-  emit("changes");
+  if (change.text) model.changes = [change, ...model.changes].slice(0, 200);
   waiting.push(change);
   if (!model.busy) catchUp();
 }
 
 function catchUp() {
-  const others = waiting.filter((change) => !own.has(change.revision));
-  const behind = waiting.some((change) => change.revision > model.state.revision);
+  const others = waiting.filter((change) => !own.has(change.revision) || !change.text);
+  // Without words: the machine has judged anew, or this window was away for long.
+  const behind = waiting.some((change) => !change.text || change.revision > model.state.revision);
   waiting = [];
-  for (const change of others) say(change.by && change.by !== "machine" ? `${change.by}: ${change.text}` : change.text);
+  for (const { by, text } of others) if (text) say(by && by !== "machine" ? `${by}: ${text}` : text);
   if (!behind) return;
   clearTimeout(timer);
   timer = setTimeout(() => refresh(others.flatMap((change) => change.identities)), 20);
@@ -275,7 +272,7 @@ function connect() {
   stop = api.listen(model.state?.revision ?? 0, {
     onChange: changed,
     onOpen: found,
-    onLost: lost,
+    onLost: () => lost(),
   });
 }
 
@@ -289,12 +286,11 @@ function found() {
   refresh();
 }
 
-function lost() {
+function lost(fault = "") {
   stop();
-  if (model.online) {
-    model.online = false;
-    emit("online");
-  }
+  model.online = false;
+  model.fault = fault;
+  emit("online");
   if (document.hidden) return;
   clearTimeout(timer);
   pause = Math.min(5000, pause * 2 || 250);
@@ -303,7 +299,12 @@ function lost() {
 
 async function retry() {
   // An EventSource doesn't say why it fails; a call does.
-  if (await guarded(() => api.get("/api/state"))) connect();
+  try {
+    await api.get("/api/state");
+  } catch (error) {
+    return lost(error.status === 403 ? STRANGER : "");
+  }
+  connect();
 }
 
 /** Loads the first sheet and listens from then on. `at`: what the address asks for. */

@@ -73,9 +73,9 @@ function zoomAt(time, factor) {
   look(time - (time - view.from) * factor, time + (view.to - time) * factor);
 }
 
-const width = () => $("tracks").clientWidth - GUTTER - 8;
-const toX = (time) => GUTTER + ((time - view.from) / (view.to - view.from)) * width();
-const toTime = (x) => view.from + ((x - GUTTER) / width()) * (view.to - view.from);
+let width = 1; // pixels that the view is wide, as it was last painted
+const toX = (time) => GUTTER + ((time - view.from) / (view.to - view.from)) * width;
+const toTime = (x) => view.from + ((x - GUTTER) / width) * (view.to - view.from);
 
 function colours() {
   const style = getComputedStyle(document.documentElement);
@@ -109,6 +109,7 @@ function paint() {
     top += Math.max(camera.count * height, 12) + GAP;
   }
   const [wide, high] = [$("time-area").clientWidth, Math.max(room, top)];
+  width = wide - GUTTER - 8;
   const scale = devicePixelRatio || 1;
   if (canvas.width !== Math.round(wide * scale) || canvas.height !== Math.round(high * scale)) {
     canvas.style.width = `${wide}px`;
@@ -141,7 +142,7 @@ function paint() {
 
 function axis(pen, wide, high, colour) {
   const steps = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 3600];
-  const step = steps.find((one) => (one / (view.to - view.from)) * width() > 62) ?? 7200;
+  const step = steps.find((one) => (one / (view.to - view.from)) * width > 62) ?? 7200;
   pen.fillStyle = colour.faint;
   pen.textBaseline = "middle";
   pen.textAlign = "left";
@@ -291,7 +292,7 @@ export function startTimeline() {
     if (drag && (drag.moved || Math.abs(pointer.clientX - drag.x) > 4)) {
       drag.moved = true;
       canvas.setPointerCapture(pointer.pointerId);
-      const by = ((drag.x - pointer.clientX) / width()) * (drag.to - drag.from);
+      const by = ((drag.x - pointer.clientX) / width) * (drag.to - drag.from);
       look(drag.from + by, drag.to + by);
       return;
     }
@@ -317,7 +318,7 @@ export function startTimeline() {
     if (!data) return;
     wheel.preventDefault();
     const sideways = wheel.shiftKey ? wheel.deltaY : wheel.deltaX;
-    const by = (sideways / width()) * (view.to - view.from);
+    const by = (sideways / width) * (view.to - view.from);
     if (Math.abs(sideways) > Math.abs(wheel.shiftKey ? 0 : wheel.deltaY)) look(view.from + by, view.to + by);
     else zoomAt(toTime(wheel.clientX - canvas.getBoundingClientRect().left), 1.0015 ** wheel.deltaY);
   }, { passive: false });
@@ -333,6 +334,13 @@ export function startTimeline() {
     playhead = time;
     draw();
   });
+  /** What the page knows already of who is who; the rest comes when nothing was decided for a while. */
+  const patch = () => {
+    const who = new Map([model.shown, model.other].filter((one) => one?.identity !== undefined).flatMap((one) => one.tracklets.map((tracklet) => [tracklet.id, one.identity])));
+    for (const track of lanes.flatMap((camera) => camera.tracks)) {
+      if (who.has(track.id)) Object.assign(track, { identity: who.get(track.id), kind: "person" });
+    }
+  };
   let loaded = null; // the revision that was drawn
   let timer = null;
   on("state shown", () => {
@@ -341,7 +349,8 @@ export function startTimeline() {
     if (!here.includes(event)) pick(here[0] ?? model.state.events[0].name);
     else if (loaded !== model.state.revision) {
       clearTimeout(timer);
-      timer = setTimeout(() => load(event), 100);
+      timer = setTimeout(() => load(event), 400);
+      patch();
     }
     loaded = model.state.revision;
     draw();

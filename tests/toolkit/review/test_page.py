@@ -1,0 +1,340 @@
+"""The review page in a real browser, with its server."""
+
+import json
+
+import numpy as np
+import pytest
+from reviewable import SCRIPT, TRACKLETS, decided, reviewed, write_reviewable
+
+expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (the dev extra has it)").expect
+
+WAIT = 15_000  # milliseconds, on a machine that does other things, too
+
+pytestmark = pytest.mark.usefixtures("browser")
+
+
+@pytest.fixture
+def dataset(tmp_path, make_jpeg):
+    return write_reviewable(tmp_path / "small", make_jpeg, np.random.default_rng(0))
+
+
+@pytest.fixture
+def window(browser):
+    """`window(address)` -> an open page; another one with `beside=page` is a second window of the same browser."""
+    contexts = []
+
+    def open_(address, beside=None, **options):
+        if beside is None:
+            contexts.append(browser.new_context(**({"viewport": {"width": 1280, "height": 800}} | options)))
+        page = (beside.context if beside else contexts[-1]).new_page()
+        page.set_default_timeout(WAIT)
+        page.faults = []
+        page.on("pageerror", lambda error: page.faults.append(str(error)))
+        page.on("dialog", lambda dialog: (page.faults.append(dialog.message), dialog.dismiss()))
+        page.on("console", lambda message: "Content Security" in message.text and page.faults.append(message.text))
+        page.on("request", lambda r: r.url.startswith("http://127.0.0.1:") or page.faults.append(r.url))
+        page.goto(address)
+        page.wait_for_selector(".card")
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def opened(dataset, window):
+    """A page of the small dataset, at its first question: are identities 1 and 2 one person?"""
+    with reviewed(dataset) as (address, _):
+        page = window(address)
+        yield page
+        assert page.faults == []
+
+
+def see(page, selector, count=None, text=None):
+    """Waits until what the selector finds is there that often, or has that text."""
+    found = page.locator(selector, has_text=text) if text else page.locator(selector)
+    if count is None:
+        found.first.wait_for(state="attached")
+    else:
+        expect(found).to_have_count(count, timeout=WAIT)
+
+
+def said(page, text):
+    """Waits until the page says so."""
+    see(page, "#said .line", text=text)
+
+
+def shown(page):
+    return page.locator("#title h2").inner_text()
+
+
+def people(page):
+    return sorted(page.locator("#list .row .name").all_inner_texts())
+
+
+def cards(page):
+    return page.locator("#sheet .card").evaluate_all("cards => cards.map(card => card.dataset.tracklet)")
+
+
+def show(page, identity):
+    page.click(f"#row-{identity}")
+    see(page, "#title h2", text=f"Identity {identity}")
+
+
+def test_a_merge_is_on_disk_when_the_page_says_so_and_can_be_undone(opened, dataset):
+    assert opened.locator(".wording").inner_text() == "Are identities 1 and 2 one person?"
+    assert cards(opened) == ["b", "a"]
+    opened.keyboard.press("y")
+    said(opened, "Identity 1 and Identity 2 are one person.")
+    (line,) = decided(dataset)
+    assert (line["do"], {TRACKLETS[id_][0] for id_ in line["tracklets"]}) == ("merge", {1, 2})
+    assert people(opened) == ["Identity 1", "Identity 3", "Identity 4"]
+    opened.keyboard.press("Control+z")
+    said(opened, "Undone.")
+    assert len(people(opened)) == 4
+    opened.keyboard.press("Control+Shift+Z")
+    said(opened, "Done again.")
+    assert len(people(opened)) == 3
+
+
+def test_no_means_different_people_and_skip_asks_the_next(opened, dataset):
+    opened.keyboard.press("s")
+    see(opened, ".wording", count=0, text="1 and 2")
+    opened.reload()
+    opened.wait_for_selector(".card")
+    opened.keyboard.press("q")
+    opened.wait_for_selector("[data-action=no]")
+    opened.keyboard.press("n")
+    said(opened, "Identity 1 and Identity 2 are different people.")
+    assert decided(dataset)[0]["do"] == "different"
+
+
+def test_chosen_tracklets_split_off_and_go_to_junk(opened, dataset):
+    show(opened, 4)
+    opened.click("#sheet .card >> nth=1")
+    opened.keyboard.press("x")
+    said(opened, "1 tracklet split off.")
+    assert decided(dataset) == [{"do": "split", "tracklets": ["i"]}]
+    assert cards(opened) == ["h"]
+    show(opened, 3)
+    opened.click("#sheet .card >> nth=0")
+    opened.click("#sheet .card >> nth=1", modifiers=["Shift"])
+    assert opened.locator(".chosen-count").inner_text() == "2 chosen"
+    opened.keyboard.press("j")
+    said(opened, "2 tracklets put to junk.")
+    opened.click("#nobody-junk")
+    see(opened, "#sheet .card", count=3)
+    assert sorted(cards(opened)) == ["e", "f", "g"]
+
+
+def test_a_frame_drawn_around_cards_chooses_them(opened):
+    first, last = (opened.locator("#sheet .card").nth(k).bounding_box() for k in (0, 1))
+    opened.mouse.move(last["x"] + last["width"] - 5, last["y"] + last["height"] - 5)
+    opened.mouse.down()
+    opened.mouse.move(first["x"] + 5, first["y"] + 5, steps=4)
+    opened.mouse.up()
+    assert opened.locator(".card[aria-selected=true]").count() == 2
+    opened.keyboard.press("Escape")
+    assert opened.locator(".card[aria-selected=true]").count() == 0
+
+
+def test_a_tracklet_is_cut_at_a_frame(opened, dataset):
+    show(opened, 4)
+    opened.focus("#sheet .card")
+    opened.keyboard.press("f")
+    opened.wait_for_selector("dialog .after img")
+    opened.keyboard.press("ArrowRight")
+    assert opened.locator(".split-words").inner_text().startswith("Frame 80: 4 crops stay, 2 crops leave")
+    opened.keyboard.press("Enter")
+    said(opened, "Split at frame 80.")
+    assert decided(dataset) == [{"do": "split", "tracklets": ["h"], "frame": 80}]
+
+
+def test_a_conflict_names_its_reason_and_shows_both(opened, dataset):
+    show(opened, 3)
+    opened.wait_for_selector("#beside .pair-head")
+    assert "north" in opened.locator("#beside .why").inner_text()
+    opened.keyboard.press("m")
+    opened.wait_for_selector("dialog figure >> nth=1")
+    assert "north" in opened.locator("dialog .why").inner_text()
+    figures = opened.locator("dialog figcaption").all_inner_texts()
+    assert {text.split("\n")[0] for text in figures} == {"Identity 1", "Identity 3"}
+    opened.keyboard.press("Escape")
+    assert opened.locator("dialog").count() == 0
+    assert decided(dataset) == []
+    assert len(people(opened)) == 4
+
+
+def test_two_windows_see_each_other_and_overwrite_nothing(opened, window, dataset):
+    other = window(opened.url, beside=opened)
+
+    def late(route):  # as a window that hasn't heard yet
+        route.continue_(post_data=json.dumps(json.loads(route.request.post_data) | {"revision": 0}))
+
+    other.route("**/api/decide", late)
+    opened.keyboard.press("y")
+    said(opened, "are one person.")
+    said(other, "Identities 1 and 2 are one person.")
+    see(other, "#list .row", count=3)
+    other.click("#row-1")
+    see(other, "#sheet .card", count=4)
+    other.keyboard.press("c")
+    said(other, "Not saved")
+    assert [line["do"] for line in decided(dataset)] == ["merge"]
+    assert other.faults == []
+
+
+def test_a_reload_shows_the_same(opened):
+    show(opened, 4)
+    opened.keyboard.press("r")
+    opened.keyboard.type("17")
+    opened.keyboard.press("Enter")
+    said(opened, "Identity 4 is 17.")
+    opened.reload()
+    opened.wait_for_selector(".card")
+    assert (shown(opened), cards(opened)) == ("17", ["h", "i"])
+
+
+def test_when_the_server_is_killed_nothing_is_said_to_be_saved(dataset, window):
+    with reviewed(dataset) as (address, process):
+        page = window(address)
+        page.keyboard.press("y")
+        said(page, "are one person.")
+        process.kill()
+        page.wait_for_selector("#banner:not([hidden])")
+        assert "No connection" in page.locator("#banner").inner_text()
+        page.keyboard.press("c")
+        said(page, "Not saved")
+        port = int(address.split(":")[2].split("/")[0])
+    with reviewed(dataset, port) as (again, _):
+        see(page, "#banner", text="Open the address")
+        page.goto(again)
+        page.wait_for_selector(".card")
+        assert page.locator("#banner").is_hidden()
+        assert len(people(page)) == 3
+    assert [line["do"] for line in decided(dataset)] == ["merge"]
+
+
+def test_script_in_names_and_captions_is_text(opened):
+    show(opened, 1)
+    opened.keyboard.press("r")
+    opened.keyboard.type(SCRIPT)
+    opened.keyboard.press("Enter")
+    said(opened, f"Identity 1 is {SCRIPT}.")
+    assert shown(opened) == SCRIPT
+    opened.wait_for_selector("#beside .caption")
+    assert SCRIPT in opened.locator("#beside .caption").all_text_contents()
+    opened.keyboard.press("t")
+    assert opened.locator("dialog textarea").first.input_value() == SCRIPT
+    assert opened.evaluate("document.querySelectorAll('main script, dialog script, img[onerror], [src=x]').length") == 0
+
+
+def test_keyboard_alone(opened, dataset):
+    def focus():
+        return opened.evaluate("document.activeElement.dataset.tracklet ?? document.activeElement.id")
+
+    opened.keyboard.press("/")
+    opened.keyboard.type("heat")
+    opened.keyboard.press("Enter")
+    see(opened, "#title h2", text="Identity 4")
+    assert focus() == "list"
+    opened.keyboard.press("g")
+    assert focus() == "h"
+    opened.keyboard.press("ArrowRight")
+    opened.keyboard.press(" ")
+    assert (focus(), opened.locator(".card[aria-selected=true]").count()) == ("i", 1)
+    opened.keyboard.press("o")
+    said(opened, "1 tracklet put to distractors.")
+    assert focus() == "h"  # where it was is gone; not at the page's start
+    opened.keyboard.press("c")
+    said(opened, "Identity 4 is confirmed.")
+    opened.keyboard.press("/")
+    opened.keyboard.press("Control+a")
+    opened.keyboard.press("Delete")
+    opened.keyboard.press("Escape")
+    opened.keyboard.press("i")
+    opened.keyboard.press("Home")
+    see(opened, "#time-tracks", text="7 tracks")
+    opened.keyboard.press("l")
+    for key in ("ArrowRight", "ArrowDown", "ArrowRight", "Enter"):
+        opened.keyboard.press(key)
+    see(opened, ".card:focus")
+    opened.keyboard.press("?")
+    opened.wait_for_selector("dialog .keys")
+    assert "Undo" in opened.locator("dialog").inner_text()
+    opened.keyboard.press("Escape")
+    assert [line["do"] for line in decided(dataset)] == ["distractor", "confirm"]
+    announced = opened.evaluate("[...document.querySelectorAll('[aria-live], [role=status], [role=alert]')].length")
+    unnamed = opened.evaluate(
+        """[...document.querySelectorAll('button, input, select, [role=option], [role=listbox], canvas')]
+        .filter(e => !e.getAttribute('aria-label') && !e.textContent.trim()).map(e => e.outerHTML)"""
+    )
+    assert (announced >= 3, unnamed) == (True, [])
+
+
+def test_a_caption_in_doubt_is_accepted(opened, dataset):
+    show(opened, 1)
+    opened.select_option("#which", "captions")
+    assert people(opened) == ["Identity 1"]
+    opened.keyboard.press("Escape")
+    opened.keyboard.press("t")
+    assert "too short" in opened.locator("dialog .why").inner_text()
+    opened.keyboard.press("Control+Enter")
+    said(opened, "The caption is accepted.")
+    assert decided(dataset) == [{"do": "caption", "tracklets": ["a"], "text": SCRIPT}]
+    see(opened, "#list .row", count=0)
+
+
+def test_the_same_person_in_another_event(opened, dataset):
+    show(opened, 4)
+    opened.keyboard.press("e")
+    opened.wait_for_selector("dialog .pick")
+    opened.keyboard.type("2")
+    assert opened.locator("dialog .pick").count() == 1
+    opened.keyboard.press("Tab")
+    opened.keyboard.press("Enter")
+    said(opened, "are one person.")
+    assert decided(dataset)[0]["do"] == "merge"
+    see(opened, "#title", text="final, heat")
+
+
+def test_a_tracklet_plays_under_the_pointer_unless_less_motion_is_wanted(opened):
+    def pictures(wanted):
+        return opened.locator("#sheet .card").first.evaluate(
+            """async (card, wanted) => {
+                const seen = new Set();
+                for (let i = 0; i < (wanted > 1 ? 200 : 12) && seen.size < wanted; i++) {
+                    seen.add(card.querySelector('img').getAttribute('src'));
+                    await new Promise(done => setTimeout(done, 20));
+                }
+                return seen.size;
+            }""",
+            wanted,
+        )
+
+    opened.hover("#sheet .card")
+    assert pictures(3) == 3
+    opened.mouse.move(0, 0)
+    opened.emulate_media(reduced_motion="reduce")
+    opened.hover("#sheet .card")
+    assert pictures(1) == 1
+
+
+@pytest.mark.parametrize("width", [1440, 1024])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_is_cut_off(dataset, window, width, scheme):
+    with reviewed(dataset) as (address, _):
+        page = window(address, viewport={"width": width, "height": 768}, color_scheme=scheme)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        cut = page.evaluate(
+            """[...document.querySelectorAll('#top button, #actions button, .wording, #filters *, .doubt, .row .bars')]
+            .filter(e => {
+                const [b, o] = [e, e.closest('header > *, nav, section')].map(e => e.getBoundingClientRect());
+                return b.width && (b.left < o.left - 1 || b.right > o.right + 1 || b.bottom > innerHeight);
+            }).map(e => e.outerHTML)"""
+        )
+        assert cut == []
+        red = int(page.evaluate("getComputedStyle(document.body).backgroundColor").split("(")[1].split(",")[0])
+        assert (red > 127) == (scheme == "light")
+        assert page.faults == []
