@@ -1,7 +1,9 @@
 """`reidkit export-model`: a trained model as an .onnx file.
 
-reidkit export-model cgclip --weights runs/mars/cgclip/seed0 -o cgclip.onnx
-reidkit export-model tfclip --weights TF-CLIP_MARS.pth -o tfclip.onnx --clips mars
+    reidkit export-model cgclip --weights runs/mars/cgclip/seed0 -o cgclip.onnx
+    reidkit export-model tfclip --weights TF-CLIP_MARS.pth -o tfclip.onnx --clips mars
+
+It is compared with PyTorch on the clips of a dataset, or on people that the simulator renders.
 """
 
 import dataclasses

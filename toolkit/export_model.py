@@ -31,12 +31,12 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from ..datasets.errors import ReidkitError, UsageError
-from ..datasets.files import sha256_file, write_atomic
+from ..datasets.files import write_atomic
 from ..datasets.loader import evaluation_clips
 from ..datasets.tracklet import Tracklet
 from ..datasets.transforms import normalise
 from ..training.recipe import Recipe
-from ..training.run_folder import weights_file
+from ..training.record import origin_of
 from ..training.trained import Opened, knows_cameras
 from .embedder_input import CAMERAS, KEY, Exported
 from .onnx_session import open_session
@@ -138,7 +138,7 @@ def write_model(opened: Opened, tracklets: Sequence[Tracklet], output: Path) -> 
     facts = msgspec.structs.replace(
         facts,
         weights=opened.weights.name,
-        weights_sha256=sha256_file(weights_file(opened.weights)),
+        weights_sha256=origin_of(opened.weights).sha256,
         trained_on=opened.trained_on,
     )
     cameras = knows_cameras(opened.module, opened.recipe)
