@@ -64,7 +64,6 @@ def scene_of(event: str, material: Material, review: Review, embeddings: Embeddi
     pieces = [piece for piece, _ in chosen]
     label = np.array([number[p.identity] if p.kind == "person" else -1 for p in pieces])
     seen = _observed(material, pieces, np.stack([looks for _, looks in chosen]))
-    people = _rows(seen, label >= 0)
     closed = np.array([identity in review.confirmed for identity in identities])
     return Scene(
         ids=[piece.id for piece in pieces],
@@ -75,7 +74,7 @@ def scene_of(event: str, material: Material, review: Review, embeddings: Embeddi
         seen=seen,
         nodes=Nodes(camera_centred(seen), seen.mass, (seen.start + seen.end) / 2),
         conflicts=_conflicts(pieces, label, closed, seen, review),
-        crowd=max(people_at_once(people).values()),
+        crowd=max(people_at_once(seen.rows(label >= 0)).values()),
     )
 
 
@@ -92,10 +91,6 @@ def _observed(material: Material, pieces: list[Piece], features: np.ndarray) -> 
         must=nothing,
         annotated=nothing,
     )
-
-
-def _rows(seen: Observations, which: np.ndarray) -> Observations:
-    return Observations(*(getattr(seen, name)[which] for name in Observations.__dataclass_fields__))
 
 
 def _conflicts(
