@@ -18,6 +18,7 @@ COMMANDS = {
     "review": (".review:review", "A page in the browser to correct who is who."),
     "inspect": (".inspect:inspect", "What a dataset holds; its contact sheet."),
     "check": (".inspect:check", "Verify a dataset's files, splits and fingerprint."),
+    "split": (".split:split", "Divide a dataset into train and test again, or into folds."),
     "export": (".export:export", "A dataset in the formats of others: MARS, Market, MOT, CVAT, …"),
     "import": (".export:import_", "Tracks or identities corrected elsewhere, as review decisions."),
     "forget": (".forget:forget", "Take people out of a dataset, for good."),

@@ -112,6 +112,10 @@ class FeatureDistances:
         product *= x.weight[:, None] * y.weight
         return (x.offset[:, None] + y.offset - product).astype(np.float32)
 
+    def plain(self, distance: float) -> float:
+        """One of these distances in the metric's own units: 1 - cos, or the Euclidean distance."""
+        return distance if self.metric == "cosine" else float(np.sqrt(max(distance, 0.0)) * 2.0**self._largest)
+
     def _chunks(self, rows: np.ndarray, work) -> None:
         """`work(part, float64 rows)` for all of `self.features[rows]`, some at a time."""
         step = max(1, _CHUNK // max(1, self.features.shape[1]))
@@ -192,6 +196,14 @@ class GivenDistances:
     def between(self, x: Side, y: Side, i: np.ndarray, j: np.ndarray) -> np.ndarray:
         """float32 [n]: the distances of rows i of queries x to rows j of entries y."""
         return self.matrix[x.which[i], y.which[j]]
+
+    def block(self, q0: int, q1: int, g0: int, g1: int) -> np.ndarray:
+        """A view: whoever asks for it must not write to it."""
+        return self.matrix[q0:q1, g0:g1]
+
+    def plain(self, distance: float) -> float:
+        """A distance of the matrix, as it is."""
+        return distance
 
 
 def _blank(which: np.ndarray) -> Side:

@@ -48,7 +48,7 @@ from .pieces import SourceWork
 from .settings import EventSettings, FootageSettings
 from .sheets import write_sheets
 from .source_settings import CONFIG
-from .split import SplitSettings, across, assign
+from .split import SplitSettings, assign, division_facts, split_notes
 from .track import MCBYTE
 from .truth import Figures, score_build, truth_boxes
 from .video import Take, probe
@@ -57,8 +57,9 @@ from .work import source_slug, work_key
 SHEET = "contact-sheet.jpg"
 FLOOR = "floor.jpg"
 SINGLE, MULTI = "single-camera-views", "video-reid"
+SINGLE_NOTE = "Views are parts of one camera's footage: scores don't compare with those across cameras."
 # Raised when the same footage and settings give another dataset than before.
-REVISION = 3
+REVISION = 4
 # An only camera's take is divided into views of about so many seconds (`pieces.view_ends`).
 VIEW_SECONDS, FEWEST_VIEWS, MOST_VIEWS = 10.0, 2, 6
 
@@ -184,7 +185,9 @@ def build(
             works, tracklets, tracks, annotated, settings.footage.confidence, shared_ids=found.identities is not None
         )
         same = _same_people(proposals, tracklets, settings.split.same_person)
-        tracklets, by = assign(_with_truth(tracklets, scored.truth), settings.split, same)
+        activities = {source.event: source.activity for source in found.sources}
+        divided = assign(_with_truth(tracklets, scored.truth), settings.split, same, activities=activities)
+        tracklets = divided.table
 
         write_tables(out, tracklets, pl.concat([one.frames for one in proposals.values()]), identities)
         own = write_attributes(out, of_identities(known, tracklets))
@@ -205,7 +208,7 @@ def build(
                 "protocol": SINGLE if single else MULTI,
                 "counts": counts(tracklets),
                 "losses": losses | _sum(one.counts for one in proposals.values()),
-                "split": {"by": by, "test_share": settings.split.test_share, "seed": settings.split.seed},
+                "split": division_facts(divided, settings.split),
                 "scores": scored.total,
                 "linking": {event: _rounded(asdict(one.calibration)) for event, one in proposals.items()},
                 "floor": {event: one.floor for event, one in proposals.items()},
@@ -216,7 +219,8 @@ def build(
                 "notes": [
                     *found.notes,
                     *_empty_notes(works),
-                    *_split_notes(tracklets, by, single, same),
+                    *split_notes(divided, same),
+                    *([SINGLE_NOTE] if single else []),
                     *_own_notes(own),
                     *_rights_notes(found.rights, tracklets, reviewed=(out / DECISIONS).exists()),
                 ],
@@ -263,7 +267,7 @@ def _identity_of(take: Take) -> list:
     source = take.source
     lines = source.annotation or source.truth
     digest = sha256_file(lines) if lines else None
-    given = [source.offset, source.fps, digest, source.ignore, source.floor]
+    given = [source.offset, source.fps, digest, source.ignore, source.floor, source.activity]
     return [source.event, source.camera, source.layout, take.sha256, *given]
 
 
@@ -417,29 +421,6 @@ def _same_people(proposals: Mapping[str, Proposals], tracklets: pl.DataFrame, le
     ]
 
 
-def _split_notes(tracklets: pl.DataFrame, by: str, single: bool, same: Sequence[SamePerson]) -> list[str]:
-    notes = []
-    if by == "test":
-        notes.append(
-            "Test set only: one event can't be divided without sharing its videos. "
-            "Add another event, or divide the identities with --split identity."
-        )
-    if by == "identity":
-        notes.append("Train and test share source videos: identities were divided, not events.")
-    both = across(tracklets, same)
-    if both:
-        pairs = ", ".join(f"{a} and {b}" for a, b in (one.identities for one in both))
-        notes.append(
-            f"Identities that may be one person are in train and test: {pairs}. Divide by other events, or make a test "
-            "set only with --split test."
-        )
-    if single:
-        notes.append("Views are parts of one camera's footage: scores don't compare with those across cameras.")
-    if not len(tracklets.filter(role="query")):
-        notes.append("No queries: no test identity was seen by two cameras.")
-    return notes
-
-
 def _own_notes(own: bool) -> list[str]:
     return [] if own else ["attributes.csv is not of this build and was kept: its identities may be those of another."]
 
@@ -457,6 +438,7 @@ def _source_facts(work: SourceWork, scores: Mapping[str, Figures]) -> dict:
     return {
         "event": source.event,
         "camera": source.camera,
+        "activity": source.activity,
         "kind": source.layout,
         "file": source.path.name,
         "sha256": take.sha256,
