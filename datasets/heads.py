@@ -3,9 +3,9 @@
     region = head_region((x1, y1, x2, y2), truncation=0.1)      # of a person's box, in its coordinates
     picture = cover(picture, [region])
 
-A head takes the upper fifth of an upright person's box. The region is larger, for raised arms and trembling boxes, and in a
-wide box (somebody bent, cut off below the waist, or lying) it goes by the width as well. How much of simulated people's
-heads it covers: `benchmarks/results/faces.md`.
+A head takes the upper fifth of an upright person's box. The region is larger, for raised arms and trembling boxes, and
+in a wide box (somebody bent, cut off below the waist, or lying) it goes by the width as well. How much of simulated
+people's heads it covers: `benchmarks/results/faces.md`.
 """
 
 import io
