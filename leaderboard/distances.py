@@ -23,7 +23,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..datasets.cores import threads
-from .bounds import Side, U, exact_part, spread, upward
+from .bounds import Side, U, exact_part, spans, spread, upward
 
 COSINE_BITS = 26  # |X.Y| <= 2**52
 EUCLIDEAN_BITS = 25
@@ -82,7 +82,11 @@ class FeatureDistances:
 
     def tile(self, queries: Side, entries: Side, out: np.ndarray | None = None) -> np.ndarray:
         """float32 [q, g]: -x.y under cosine, -2 x.y otherwise, within the slack; in `out` where it is given."""
-        return np.matmul(queries.values, entries.values.T, out=out)
+        first, *others = spans(queries.values.shape[1])
+        total = np.matmul(queries.values[:, first], entries.values[:, first].T, out=out)
+        for span in others:
+            total += queries.values[:, span] @ entries.values[:, span].T
+        return total
 
     def between(self, x: Side, y: Side, i: np.ndarray, j: np.ndarray) -> np.ndarray:
         """float32 [n]: the exact distances of rows i of queries x to rows j of entries y."""
