@@ -56,7 +56,12 @@ def read_captions(root: Path) -> list[Caption]:
     Raises:
         UsageError: the file can't be read, or a line is no caption; the line is named.
     """
-    return [caption for caption, _ in _read(root / CAPTIONS)]
+    return [caption for caption, _ in read_lines(root)]
+
+
+def read_lines(root: Path) -> list[tuple[Caption, bytes]]:
+    """As `read_captions`, each with the line that holds it, without the line feed."""
+    return _read(root / CAPTIONS)
 
 
 def texts_by_identity(captions: Iterable[Caption], identity_of: Mapping[str, int]) -> dict[int, tuple[str, ...]]:
@@ -130,6 +135,17 @@ class CaptionFile:
             ]
             write_atomic(self._path, b"".join(line + b"\n" for line in lines))
         return captions
+
+    def rename(self, names: Mapping[str, str]) -> int:
+        """Gives every caption the tracklet that `names` has for its own, and takes those away for which there is none.
+
+        Returns:
+            How many were taken away.
+        """
+        read = _read(self._path)
+        rows = [json.loads(line) | {"tracklet": names[old.tracklet]} for old, line in read if old.tracklet in names]
+        write_atomic(self._path, b"".join(_encode(row) + b"\n" for row in rows))
+        return len(read) - len(rows)
 
     def reword(self, text_of: Callable[[Caption], str]) -> tuple[int, int]:
         """Gives every caption the text that `text_of` says, and takes those away of which none is left.

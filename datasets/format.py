@@ -7,6 +7,8 @@ Files:
     frames.parquet     one row a crop                decisions.jsonl   review decisions, append-only
     crops/*.tar        JPEG crops in plain tar       attributes.csv    one row an identity (`attributes.py`)
     identities.parquet one row an identity: how sure the build is of it (`identities.py`)
+    rights.toml        consent and licence (`rights.py`)
+    forgotten.jsonl    one line each time that people were taken out: when, how many, why
 """
 
 import polars as pl
@@ -23,6 +25,8 @@ CAPTIONS = "captions.jsonl"
 DECISIONS = "decisions.jsonl"
 ATTRIBUTES = "attributes.csv"
 IDENTITIES = "identities.parquet"
+FORGOTTEN = "forgotten.jsonl"
+FORGETTING = ".forget"  # there while somebody is being taken out
 
 KINDS = ("person", "junk", "distractor")
 SPLITS = ("train", "test")
@@ -47,9 +51,12 @@ TRACKLET_SCHEMA: dict[str, Column] = {
     "truth": Column(pl.Int64, nullable=True),  # the true identity, where ground truth is there
 }
 
+FOLD = "fold"
 # Columns that a table may lack. A writer adds one where it knows something.
 TRACKLET_OPTIONAL: dict[str, Column] = {
     "outfit": Column(pl.String, nullable=True),  # what the person wears, a name among those of its identity
+    # Of a dataset that is divided into folds: whose test set the tracklet is in; null: in every fold's.
+    FOLD: Column(pl.Int64, nullable=True, low=0),
 }
 
 FRAME_SCHEMA: dict[str, Column] = {

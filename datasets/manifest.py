@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from .errors import UsageError
 from .files import lies_below
-from .format import FORMAT_VERSION, MANIFEST
+from .format import FORGETTING, FORMAT_VERSION, MANIFEST
 from .names import check_name
 from .rights import Rights
 from .schema import decode_json, read_bytes
@@ -36,11 +36,15 @@ class Division:
     Attributes:
         by: "event", "identity", or "test" where all of it is the test set.
         test_share: of the identities, 0 to 1.
+        folds: number of parts, each of which is the test set of a fold; None: there are no folds.
+        validation: share of the training identities that validate (`sides.validation_identities`), 0 to 1.
     """
 
     by: str = ""
     test_share: float | None = None
     seed: int | None = None
+    folds: Annotated[int, Meta(ge=2, le=1000)] | None = None
+    validation: Annotated[float, Meta(ge=0, lt=1)] = 0.0
 
 
 @dataclass(frozen=True)
@@ -54,11 +58,13 @@ class SourceFacts:
         offset: seconds from the event's start to the source's.
         width, height: of its pictures in pixels; 0 where not known.
         fps: frames a second; 0 where not known.
+        activity: the event's sport or dance; "" where nobody said.
         scores: of the final identities in it against ground truth; None where there was none.
     """
 
     event: str = ""
     camera: str = ""
+    activity: str = ""
     kind: str = ""
     file: str = ""
     sha256: str = ""
@@ -130,6 +136,10 @@ def read_manifest(root: Path | str) -> Manifest:
     if not os.path.isdir(root):  # unlike Path.is_dir, it holds for names that no file system takes
         raise UsageError(f"There is no folder '{root}'. Give the folder that `reidkit build-dataset` wrote.")
     path = root / MANIFEST
+    if not path.exists() and (root / FORGETTING).exists():
+        raise UsageError(
+            f"Somebody was being taken out of '{root}', and that was stopped. Run `reidkit forget {root}` to end it."
+        )
     if not path.exists():
         raise UsageError(
             f"'{root}' has no {MANIFEST}, so its build didn't finish (or it is no dataset of ours). Run the same "

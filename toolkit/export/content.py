@@ -4,20 +4,20 @@
     for item in content.items:
         for row, data in read_crops(content, item):     # a row of frames.parquet, the JPEG's bytes
 
-Bytes are handed on as they are: no picture is decoded and encoded anew.
+Bytes are handed on as they are: no picture is decoded and encoded anew, unless heads are covered in it.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
-from ...datasets.captions import read_captions, texts_by_identity
+from ...datasets.captions import texts_by_identity
 from ...datasets.errors import UsageError
 from ...datasets.manifest import Manifest, SourceFacts
-from ...datasets.own import read_dataset, reviewed_tables, standings
+from ...datasets.own import read_dataset, reviewed_captions, reviewed_tables, standings
 from ...datasets.rights import Standing
 from ...datasets.text import printable
 from ...datasets.tracklet import DISTRACTOR, JUNK
@@ -73,6 +73,7 @@ class Content:
         fingerprint: of the dataset as it was read.
         cameras, events: names, sorted.
         items: by event, camera, start and id.
+        cover: makes heads unrecognisable, given a crop's row and bytes; None: crops stay as they are.
         rights: whether anybody said anything of consent or licence.
     """
 
@@ -83,6 +84,7 @@ class Content:
     events: tuple[str, ...]
     items: tuple[Item, ...]
     rights: bool = False
+    cover: Callable[[dict, bytes], bytes] | None = None
 
     def source(self, event: int, camera: int) -> SourceFacts | None:
         """The video that a camera of an event is, or a view of; None where the manifest doesn't say."""
@@ -113,7 +115,7 @@ def read_content(root: Path) -> Content:
     rights, people_stand = standings(root, dataset.manifest, table)
     nobody_stands = {event: rights.of_nobody(event, people_stand) for event in dataset.events}
     people = dict(table.filter(kind="person").select("id", "identity").iter_rows())
-    texts = texts_by_identity(read_captions(root), people)
+    texts = texts_by_identity(reviewed_captions(root), people)
     rows = {id_: part for (id_,), part in frames.group_by("tracklet", maintain_order=True)}
     items = [
         Item(
@@ -155,7 +157,7 @@ def read_crops(content: Content, item: Item) -> Iterator[tuple[dict, bytes]]:
                     f"Frame {row['frame']} of tracklet '{printable(item.id)}' in '{row['shard']}' is no whole JPEG. "
                     "`reidkit check` names all such; copy the dataset again, or build it again."
                 )
-            yield row, data
+            yield row, content.cover(row, data) if content.cover else data
 
 
 def record(content: Content, item: Item) -> dict:
