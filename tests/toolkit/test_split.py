@@ -232,6 +232,13 @@ def test_an_only_event_that_tested_tests_when_another_comes():
     assert dict(both.group_by("event").agg(pl.col("split").first()).iter_rows()) == {"e0": "test", "e1": "train"}
 
 
+def test_where_the_footage_that_tested_is_gone_other_footage_tests():
+    before = assign(events(3, 3, 3), SplitSettings()).table
+    train = before.filter(split="train")
+    after = assign(train, SplitSettings(), kept=kept_parts(before, None, SplitSettings())).table
+    assert "test" in set(after["split"])
+
+
 def test_an_addition_that_ties_both_sides_moves_nobody_and_is_told():
     rows = events(3, 3, 3)
     before = assign(events(3, 3), SplitSettings()).table
