@@ -130,6 +130,7 @@ def libraries() -> list[Finding]:
     extras = (
         ("ultralytics", "build-dataset --detector NAME.pt (AGPL-3.0)", "pip install 'reidkit[yolo]'"),
         ("transformers", "caption --captioner transformers", "pip install 'reidkit[captions]'"),
+        ("onnx", "export-model", "pip install 'reidkit[onnx]'"),
         ("h5py", "run --bench ls-vid, whose query table is a MATLAB 7.3 file", "pip install 'reidkit[lsvid]'"),
     )
     for name, needed_by, fix in extras:

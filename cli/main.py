@@ -26,6 +26,7 @@ COMMANDS = {
     "run": (".run:run", "Train and test models on benches."),
     "evaluate": (".evaluate:evaluate", "Test a trained model, ours or the authors' weights."),
     "embed": (".evaluate:embed", "Features of a dataset or a folder of crops, as .npz."),
+    "export-model": (".export_model:export_model", "A trained model as an .onnx file, compared with PyTorch."),
     "search": (".search:search", "Rank a gallery for one tracklet."),
     "explain": (".explain:explain", "Draw what CG-CLIP's tokens look at."),
     "score": (".score:score", "Score anybody's features under a protocol."),

@@ -73,7 +73,9 @@ def _table(title: str, chosen: Sequence[Setting], settings: dict[Setting, list[R
     notes = [f"{TITLES.get(s.bench, s.bench)}: {s.words}." for s in chosen]
     for label, runs in groups.items():
         for s, found in runs.items():
-            notes += _pair_notes(f"{label} on {TITLES.get(s.bench, s.bench)}", found)
+            notes += _thresholds(f"{label} on {TITLES.get(s.bench, s.bench)}", found)
+    # of one test set all models have as many pairs, so each reason stands once
+    notes += dict.fromkeys(reason for runs in groups.values() for s, found in runs.items() for reason in _why(s, found))
     notes += origin_notes(
         {label: [o for of in runs.values() for r in of for o in r.weights] for label, runs in groups.items()}
     )
@@ -90,17 +92,23 @@ def _cell(runs: Sequence[Result], rate: float) -> Cell | None:
     return mean_cell(values, runs) if len(values) == len(runs) else None
 
 
-def _pair_notes(label: str, runs: Sequence[Result]) -> list[str]:
-    """The thresholds of a row's results, where they are few, and why a figure is missing."""
+def _thresholds(label: str, runs: Sequence[Result]) -> list[str]:
+    """The thresholds of a row's results, where they are few."""
+    if sum(len(r.open_set) for r in runs) > MOST_CHECKPOINTS:
+        return []
     notes = []
-    rows = [row for r in runs for row in r.open_set]
-    if len(rows) <= MOST_CHECKPOINTS:
-        for r in runs:
-            for row in r.open_set:
-                known = [p for p in row.points if p.threshold is not None]
-                if known:
-                    which = f", seed {r.seed}" * (len(runs) > 1) + f", split {row.split}" * (len(r.open_set) > 1)
-                    bounds = ", ".join(f"{p.threshold:.4f} (FPR {rate_name(p.fpr)})" for p in known)
-                    notes.append(f"{label}{which}: one person at a {r.metric} distance up to {bounds}.")
-    reasons = dict.fromkeys(f"FPR {rate_name(p.fpr)}: {p.reason}" for row in rows for p in row.points if p.reason)
-    return [*notes, *(f"{label}, {reason}" for reason in reasons)]
+    for r in runs:
+        for row in r.open_set:
+            known = [p for p in row.points if p.threshold is not None]
+            if known:
+                which = f", seed {r.seed}" * (len(runs) > 1) + f", split {row.split}" * (len(r.open_set) > 1)
+                bounds = ", ".join(f"{p.threshold:.4f} (FPR {rate_name(p.fpr)})" for p in known)
+                notes.append(f"{label}{which}: one person at a {r.metric} distance up to {bounds}.")
+    return notes
+
+
+def _why(setting: Setting, runs: Sequence[Result]) -> list[str]:
+    """Why figures of a setting are missing."""
+    bench = TITLES.get(setting.bench, setting.bench)
+    points = [p for r in runs for row in r.open_set for p in row.points]
+    return [f"{bench}, FPR {rate_name(p.fpr)}: {p.reason}" for p in points if p.reason]

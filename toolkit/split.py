@@ -15,7 +15,7 @@ few events it would meet no share.
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
 import polars as pl
@@ -216,7 +216,7 @@ def _parts_of_events(
                 sizes[activities.get(event, "")] += count.get(event, 0)
             units.append(Unit(min(bundle), sizes, _part(part, settings)))
             of_unit.append(bundle)
-    parts = divide(units, settings.shares, settings.seed)
+    parts = divide(_testable(units), settings.shares, settings.seed)
     return {event: part for bundle, part in zip(of_unit, parts, strict=True) for event in bundle}
 
 
@@ -245,8 +245,14 @@ def _parts_of_people(
         before = [kept.people[one] for one in group if one in kept.people]
         strata = Counter(f"{activities.get(rows[one]['event'], '')}\n{rows[one]['camera'] > 1}" for one in group)
         units.append(Unit(min(rows[one]["first"] for one in group), strata, _part(min(before, default=None), settings)))
-    parts = divide(units, settings.shares, settings.seed)
+    parts = divide(_testable(units), settings.shares, settings.seed)
     return {one: part for group, part in zip(groups, parts, strict=True) for one in group}
+
+
+def _testable(units: Sequence[Unit]) -> Sequence[Unit]:
+    """The units, all free where they would all train, as when the footage that tested was taken away."""
+    some = any(unit.part in (None, TEST) for unit in units)
+    return units if some else [replace(unit, part=None) for unit in units]
 
 
 def _part(kept: int | None, settings: SplitSettings) -> int | None:

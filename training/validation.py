@@ -9,13 +9,13 @@ of these the first.
 """
 
 import dataclasses
-import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..datasets import ReidDataset, Tracklet, UsageError
 from ..datasets.ilids import in_windows
+from ..datasets.sides import validation_identities
 from ..leaderboard import protocols
 from .recipe import Recipe
 from .run_folder import Best
@@ -53,7 +53,11 @@ def hold_out(dataset: ReidDataset, recipe: Recipe) -> HeldOut | None:
     """
     if not recipe.validate:
         return None
-    share, seed, drawn_by = recipe.validate, recipe.seed, "seed"
+    division = dataset.manifest.split if dataset.manifest else None
+    if division and division.validation:
+        share, seed, drawn_by = division.validation, division.seed or 0, "dataset"
+    else:
+        share, seed, drawn_by = recipe.validate, recipe.seed, "seed"
     chosen = validation_identities(dataset.train, share, seed)
     held = tuple(t for t in dataset.train if t.identity in chosen)
     rest = tuple(t for t in dataset.train if t.identity not in chosen)
@@ -80,28 +84,6 @@ def _advice(possible: int, chosen: int, left: int, drawn_by: str) -> str:
     if drawn_by == "dataset":
         return "Divide the dataset with another share for validation, or train without --validate."
     return f"Give {'a smaller' if left < FEWEST else 'a larger'} share, or train without --validate."
-
-
-def validation_identities(train: Iterable[Tracklet], share: float, seed: int) -> frozenset[int]:
-    """The training identities that validate: `share` of those that two cameras saw, and `share` of the others.
-
-    They are the first in an order by the sha256 of the seed and the identity's first tracklet, so that footage that is
-    added changes little of it. A share above 0 gives at least one where anybody was seen by two cameras, and never all.
-
-    Args:
-        train: the training tracklets.
-        share: 0 to 1.
-    """
-    cameras: dict[int, set[int]] = defaultdict(set)
-    first: dict[int, str] = {}
-    for tracklet in train:
-        cameras[tracklet.identity].add(tracklet.camera)
-        first[tracklet.identity] = min(first.get(tracklet.identity, tracklet.id), tracklet.id)
-    order = sorted(first, key=lambda one: hashlib.sha256(f"{seed}\n{first[one]}".encode()).digest())
-    matched = [one for one in order if len(cameras[one]) > 1]
-    count = min(max(round(share * len(matched)), share > 0), max(len(matched) - 1, 0))
-    alone = [one for one in order if len(cameras[one]) == 1]
-    return frozenset(matched[:count] + alone[: int(share * len(alone))])
 
 
 def as_test_set(dataset: ReidDataset, tracklets: tuple[Tracklet, ...]) -> ReidDataset:

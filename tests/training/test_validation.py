@@ -8,9 +8,10 @@ import torch
 
 from reidkit.baselines import resnet50
 from reidkit.datasets import Frames, ReidDataset, Tracklet, UsageError
+from reidkit.datasets.manifest import Division, Manifest
 from reidkit.training import cell as cell_module
 from reidkit.training import checkpoint, experiment, loop, run_folder, validation
-from reidkit.training.cell import Cell, Places
+from reidkit.training.cell import Cell, Places, cell_key
 from reidkit.training.experiment import run_cell
 from reidkit.training.parallel import Parallel
 from reidkit.training.recipe import Recipe
@@ -56,6 +57,13 @@ def test_whole_identities_are_held_out_and_a_seed_gives_the_same():
     others = {validation.hold_out(dataset, SHARE.changed(seed=seed)).identities for seed in range(8)}
     assert len(others) > 3
     assert validation.hold_out(dataset, Recipe()) is None
+
+
+def test_a_dataset_that_names_its_own_is_taken_at_its_word():
+    manifest = Manifest(1, split=Division("identity", 0.3, 7, validation=0.2))
+    held = validation.hold_out(made_of(*everybody(), manifest=manifest), SHARE.changed(seed=3))
+    assert held.drawn_by == "dataset"
+    assert held.identities == validation.hold_out(made_of(*everybody()), Recipe(validate=0.2, seed=7)).identities
 
 
 @pytest.mark.parametrize(
@@ -221,6 +229,12 @@ def test_a_stopped_cell_gives_the_result_of_one_that_was_not(bench, tmp_path, mo
             run_cell(cell(), places["cut"], HERE)
     cut = run_cell(cell(), places["cut"], HERE)
     assert (cut.metrics, cut.weights, cut.open_set) == (whole.metrics, whole.weights, whole.open_set)
+
+
+def test_who_is_held_out_belongs_to_the_run(bench):
+    keys = {cell_key(cell(validate=share), bench) for share in (0.0, 0.4, 0.6)}
+    manifest = Manifest(1, split=Division("identity", 0.3, 7, validation=0.5))
+    assert len(keys | {cell_key(cell(), dataclasses.replace(bench, manifest=manifest))}) == 4
 
 
 def test_a_share_that_holds_out_too_few_is_refused_before_any_work(bench, tmp_path):
