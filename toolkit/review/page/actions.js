@@ -28,6 +28,7 @@ function answer(yes) {
       : decide([{ do: now, tracklets: odd }], `${count(odd.length, "tracklet")} left out of ${who[0]}.`);
   }
   if (yes) return decide([{ do: "confirm", tracklets: ids() }], `${who[0]} is confirmed.`);
+  if (odd.length === tracklets().length) return askSplit(odd); // it is these alone that aren't one person
   return decide([{ do: "split", tracklets: odd }], `${count(odd.length, "tracklet")} left ${who[0]}.`);
 }
 

@@ -165,7 +165,7 @@ function bandOf(pen, camera, colour) {
       late.push([track, mine]);
       continue;
     }
-    if (track.kind === "person") pen.fillStyle = `hsl(${hue(track.identity)} ${colour.dark ? "34% 66% / .5" : "46% 50% / .48"})`;
+    if (track.kind === "person") pen.fillStyle = `hsl(${hue(track.identity)} ${colour.dark ? "38% 66% / .62" : "46% 50% / .48"})`;
     else pen.fillStyle = colour.line;
     pen.fillRect(toX(track.start), camera.top + track.lane * camera.height, Math.max(1.5, toX(track.end) - toX(track.start)), tall);
   }

@@ -19,11 +19,11 @@ function wording({ kind, identities, text }) {
   return kind === "pure" ? `Is all of this ${names[0]}, and complete?` : `Is this ${names[0]}?`;
 }
 
-const ODD = {
-  same: "",
-  pure: "No takes out those marked ?.",
-  stray: "No leaves it out.",
-};
+function whatNoDoes({ kind, identities, tracklets }) {
+  if (kind === "same") return "";
+  if (kind === "stray") return "No leaves it out.";
+  return identity(identities[0])?.tracklets > tracklets.length ? "No takes out those marked ?." : "No asks where it goes on as somebody else.";
+}
 
 /** Fetches the pictures that the next question begins with. */
 function lookAhead() {
@@ -44,7 +44,7 @@ function question() {
       h("div", { class: "answers" }, skipped > 0 && buttonOf("again")));
     return;
   }
-  const why = `${percent(asked.probability)} likely. ${ODD[asked.kind]}`;
+  const why = `${percent(asked.probability)} likely. ${whatNoDoes(asked)}`;
   fill(box, 
     faces(asked),
     h("div", { class: "ask" }, h("p", { class: "wording" }, wording(asked)), h("p", { class: "faint" }, why)),
