@@ -21,6 +21,7 @@ from pathlib import Path
 from statistics import fmean
 
 import numpy as np
+import polars as pl
 from ladder import TrueTracks, extract, linked
 from machine import describe
 
@@ -212,7 +213,7 @@ def footage_rows(raw: Path, weights: Path, folder: Path) -> Iterator[dict]:
     for numbers, use in itertools.product(NUMBERS, ("off", "auto")):
         found = propose(weakened(works, numbers), settings_of(use))
         people = found.tracklets.filter(found.tracklets["cluster"] >= 0)
-        cameras = people.group_by("cluster").agg(people["camera"].n_unique().alias("cameras"))
+        cameras = people.group_by("cluster").agg(pl.col("camera").n_unique().alias("cameras"))
         yield {
             "numbers": numbers or "all",
             "floor": use,

@@ -65,14 +65,15 @@ class TrueBoxes(Detected):
 
     def _detect(
         self, take: Take, settings: FootageSettings, folder: Path
-    ) -> tuple[pl.DataFrame, np.ndarray, int, DecodeCount]:
+    ) -> tuple[pl.DataFrame, np.ndarray, dict[str, int], DecodeCount]:
         frames = pl.DataFrame({"frame": range(take.frame_count)})
         found = frames.join(self._truth.select("frame", *BOX), on="frame", how="left", maintain_order="left")
         table = found.with_columns(
             time=pl.col("frame") / take.fps, confidence=pl.when(pl.col("x1").is_not_null()).then(1.0)
         ).select(pl.col(name).cast(kind) for name, kind in DETECTION_COLUMNS.items())
         standing = np.tile(IDENTITY, (take.frame_count, 1, 1))
-        return table, standing, len(self._truth), DecodeCount(take.frame_count, take.frame_count, 0)
+        number = {"boxes": len(self._truth), "boxes_duplicate": 0}
+        return table, standing, number, DecodeCount(take.frame_count, take.frame_count, 0)
 
     def follow(self, take: Take, settings: FootageSettings, home: Path) -> Followed:
         followed = super().follow(take, settings, home)
@@ -83,11 +84,11 @@ class TrueTracks(TrueBoxes):
     """The visible people of the annotation, a track each; nothing tells the linking who they are."""
 
     def follow(self, take: Take, settings: FootageSettings, home: Path) -> Followed:
-        detections, _, boxes, decoded = self._detect(take, settings, home)
+        detections, _, number, decoded = self._detect(take, settings, home)
         columns = {"time": pl.col("frame") / take.fps, "track": pl.col("id"), "confidence": 1.0, "truth": None}
         tracks = self._truth.with_columns(**{k: v if isinstance(v, pl.Expr) else pl.lit(v) for k, v in columns.items()})
         tracks = renumber(tracks.select(pl.col(name).cast(kind) for name, kind in TRACK_COLUMNS.items()))
-        return Followed(tracks, detections, {"boxes": boxes, **decoded.named()}, decoded, self._basis, Looks.nothing(0))
+        return Followed(tracks, detections, number | decoded.named(), decoded, self._basis, Looks.nothing(0))
 
 
 def ladder(title: str, raw: Path, detector: str, embedder: str) -> list[tuple[str, ...]]:
