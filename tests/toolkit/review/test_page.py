@@ -110,6 +110,25 @@ def test_no_means_different_people_and_skip_asks_the_next(opened, dataset):
     assert decided(dataset)[0]["do"] == "different"
 
 
+def test_a_stray_is_shown_and_taken_in(opened, dataset):
+    def with_stray(route):
+        state = route.fetch().json()
+        (about,) = opened.request.get(f"{opened.url.split('#')[0]}api/nobody/junk").json()["tracklets"]
+        stray = {"kind": "stray", "identities": [3], "tracklets": ["g"], "about": [about], "probability": 0.6}
+        route.fulfill(json=state | {"questions": [stray | {"text": "Does this belong to identity 3?"}]})
+
+    opened.route("**/api/state", with_stray)
+    opened.reload()
+    see(opened, ".card")
+    opened.keyboard.press("q")
+    see(opened, ".stray .card.doubtful", count=1)
+    assert sorted(cards(opened)) == ["e", "f", "g"]
+    opened.unroute("**/api/state")
+    opened.keyboard.press("y")
+    said(opened, "1 tracklet went to Identity 3.")
+    assert decided(dataset) == [{"do": "identity", "tracklets": ["g"], "identity": 3}]
+
+
 def test_chosen_tracklets_split_off_and_go_to_junk(opened, dataset):
     show(opened, 4)
     opened.click("#sheet .card >> nth=1")

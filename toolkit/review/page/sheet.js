@@ -323,16 +323,15 @@ export function startSheet() {
   });
   sheet.addEventListener("keydown", keys);
   frames();
-  let last = null;
+  let [last, lastOdd] = [null, null];
   on("shown", () => {
     title();
     draw();
     const now = model.shown?.identity ?? model.shown?.nobody;
-    if (now === last) return;
-    last = now;
-    sheet.scrollTop = 0;
     const [odd] = inQuestion();
-    elementOf(odd)?.scrollIntoView({ block: "nearest" });
+    if (now !== last) sheet.scrollTop = 0;
+    if (odd && (now !== last || odd !== lastOdd)) elementOf(odd)?.scrollIntoView({ block: "nearest" });
+    [last, lastOdd] = [now, odd];
   });
   on("chosen", mark);
 }
