@@ -20,6 +20,7 @@ COMMANDS = {
     "check": (".inspect:check", "Verify a dataset's files, splits and fingerprint."),
     "export": (".export:export", "A dataset in the formats of others: MARS, Market, MOT, CVAT, …"),
     "import": (".export:import_", "Tracks or identities corrected elsewhere, as review decisions."),
+    "forget": (".forget:forget", "Take people out of a dataset, for good."),
     "caption": (".caption:caption", "Write captions for a dataset's people."),
     "run": (".run:run", "Train and test models on benches."),
     "evaluate": (".evaluate:evaluate", "Test a trained model, ours or the authors' weights."),

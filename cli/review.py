@@ -12,7 +12,8 @@ import click
 @click.option("--port", type=click.IntRange(0, 65535), default=0, show_default="any free one", help="On 127.0.0.1.")
 @click.option("--by", default="", help="Who decides, for the log. [default: the user's name]")
 @click.option("--no-browser", is_flag=True, help="Print the address only.")
-def review(dataset: Path, port: int, by: str, no_browser: bool) -> None:
+@click.option("--no-relink", is_flag=True, help="Only you decide: the machine doesn't link again after a decision.")
+def review(dataset: Path, port: int, by: str, no_browser: bool, no_relink: bool) -> None:
     """A page in the browser to correct who is who.
 
     Every decision is on the disk, in DATASET/decisions.jsonl, before the page says so; stop it whenever you like.
@@ -27,7 +28,7 @@ def review(dataset: Path, port: int, by: str, no_browser: bool) -> None:
             webbrowser.open(address)
 
     with open_session(dataset) as session:
-        serve(session, port=port, by=by or _user(), ready=ready)
+        serve(session, port=port, by=by or _user(), ready=ready, relink=not no_relink)
 
 
 def _user() -> str:

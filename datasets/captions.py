@@ -56,7 +56,12 @@ def read_captions(root: Path) -> list[Caption]:
     Raises:
         UsageError: the file can't be read, or a line is no caption; the line is named.
     """
-    return [caption for caption, _ in _read(root / CAPTIONS)]
+    return [caption for caption, _ in read_lines(root)]
+
+
+def read_lines(root: Path) -> list[tuple[Caption, bytes]]:
+    """As `read_captions`, each with the line that holds it, without the line feed."""
+    return _read(root / CAPTIONS)
 
 
 def texts_by_identity(captions: Iterable[Caption], identity_of: Mapping[str, int]) -> dict[int, tuple[str, ...]]:

@@ -17,6 +17,7 @@ A line is a decision, numbered from 1. What a decision means, `replay.py` says:
     {"number": 9, "do": "caption", "tracklets": ["a"], "text": "red shoes"}
     {"number": 10, "do": "merge", "tracklets": ["c", "g"], "after": 8, "by": "machine"}   counts as long as 8 does
     {"number": 11, "do": "undo", "decision": 5}                       undoing an undo does it again
+    {"number": 12, "do": "forgotten"}                                 was about people whom `reidkit forget` took out
 """
 
 import json
@@ -39,7 +40,7 @@ from .schema import decode_json, read_bytes
 LOCK = ".decisions.lock"
 FIX = "Mend that line by hand, or take the file away: the identities are then those that the build proposed."
 
-Do = Literal["merge", "split", "junk", "distractor", "identity", "different", "confirm", "caption", "undo"]
+Do = Literal["merge", "split", "junk", "distractor", "identity", "different", "confirm", "caption", "undo", "forgotten"]
 Number = Annotated[int, Meta(ge=1, le=1 << 53)]
 
 
@@ -49,7 +50,8 @@ class Draft(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fiel
     Attributes:
         tracklets: whom it is about, each once; how many, `fault` says.
         frame: a split's; the tracklet's crops from this frame of the source on become a tracklet of their own.
-        identity: an identity's: the number that the tracklets get, 0 or more.
+        identity: an identity's: the number that the tracklets get, 0 or more. A split or a merge that makes a new
+            identity may carry the number it had before somebody was forgotten.
         name: an identity's: the person's name, or a shirt number; "" where nobody said.
         text: a caption's: what it says.
         decision: an undo's: the number of the decision that counts no longer.
@@ -65,15 +67,18 @@ class Draft(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fiel
 
     def fault(self) -> str:
         """What is missing or too much; "" where the fields fit the kind of decision."""
-        wanted = {"merge": 2, "different": 2, "undo": 0}.get(self.do, 1)
+        wanted = {"merge": 2, "different": 2, "undo": 0, "forgotten": 0}.get(self.do, 1)
         if len(self.tracklets) < wanted or len(set(self.tracklets)) != len(self.tracklets):
             return f"a {self.do} names {wanted} tracklets or more, each once"
         if bool(self.text.strip()) != (self.do == "caption") or (self.do == "caption" and len(self.tracklets) != 1):
             return "a text goes with the caption of one tracklet, which needs it"
         if self.frame is not None and (self.do != "split" or len(self.tracklets) != 1):
             return "a frame goes with the split of one tracklet"
-        if (self.identity is not None) != (self.do == "identity") or (self.name and self.do != "identity"):
+        numbered = self.do in ("identity", "split", "merge") if self.identity is not None else self.do != "identity"
+        if not numbered or (self.name and self.do != "identity"):
             return "a number or a name goes with do identity, which needs the number"
+        if self.do == "forgotten" and self.tracklets:
+            return "what is forgotten names nobody"
         if (self.decision is not None) != (self.do == "undo") or (self.do == "undo" and self.tracklets):
             return "an undo names a decision and nothing else"
         return ""
@@ -133,7 +138,8 @@ def in_force(decisions: Sequence[Decision]) -> list[Decision]:
     for decision in decisions:
         if decision.after in undone:
             undone.add(decision.number)
-    return [decision for decision in decisions if decision.do != "undo" and decision.number not in undone]
+    none = "undo", "forgotten"
+    return [decision for decision in decisions if decision.do not in none and decision.number not in undone]
 
 
 def numbered(

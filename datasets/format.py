@@ -7,6 +7,8 @@ Files:
     frames.parquet     one row a crop                decisions.jsonl   review decisions, append-only
     crops/*.tar        JPEG crops in plain tar       attributes.csv    one row an identity (`attributes.py`)
     identities.parquet one row an identity: how sure the build is of it (`identities.py`)
+    rights.toml        consent and licence (`rights.py`)
+    forgotten.jsonl    one line each time that people were taken out: when, how many, why
 """
 
 import polars as pl
@@ -23,6 +25,8 @@ CAPTIONS = "captions.jsonl"
 DECISIONS = "decisions.jsonl"
 ATTRIBUTES = "attributes.csv"
 IDENTITIES = "identities.parquet"
+FORGOTTEN = "forgotten.jsonl"
+FORGETTING = ".forget"  # there while somebody is being taken out
 
 KINDS = ("person", "junk", "distractor")
 SPLITS = ("train", "test")

@@ -20,7 +20,8 @@ row by row, whoever replays them and however often it was interrupted.
 - caption: the text takes the place of the tracklet's captions; where it is one of them, the doubts about it go.
 
 A new identity's number is the largest proposed one plus the number of the decision, so that undoing another decision
-doesn't renumber it; the next free one where somebody was given that number by hand. Sides of the split stay as built;
+doesn't renumber it; the next free one where somebody was given that number by hand, and the decision's own where it
+carries one. Sides of the split stay as built;
 queries are chosen again.
 """
 
@@ -65,6 +66,7 @@ class Review:
         confirmed: identities that somebody said are one whole person, and that nobody joined or left since.
         together: groups of tracklets, each of one person, as decisions say.
         apart: groups of groups: no tracklet of one is the person of a tracklet of another, as decisions say.
+        largest: proposed identity.
         settled: tracklets about which a decision says whether they are a person's, or whose.
         texts: tracklet -> the caption that was written last.
     """
@@ -83,7 +85,7 @@ class Review:
         self.settled: set[str] = set()
         self.texts: dict[str, str] = {}
         self._frames: dict[str, list[int]] = dict(frames.group_by("tracklet").agg("frame").iter_rows())
-        self._largest = max(self.members, default=0)
+        self.largest = max(self.members, default=0)
 
     def apply(self, decision: Decision) -> str:
         """Applies one decision, no undo; the reason where it can't be, and then nothing is changed."""
@@ -104,11 +106,11 @@ class Review:
                 if decision.name:
                     self.names[decision.identity] = decision.name
             case "merge":
-                self._merge(chosen, decision.number)
+                self._merge(chosen, decision)
             case "split" if decision.frame is not None:
-                return self._cut(chosen[0], decision.frame, decision.number)
+                return self._cut(chosen[0], decision.frame, decision)
             case "split":
-                self._split(chosen, decision.number)
+                self._split(chosen, decision)
             case "different":
                 return self._differ(chosen)
             case "confirm":
@@ -147,15 +149,16 @@ class Review:
         if not here:
             del self.members[piece.identity]
 
-    def _new(self, number: int) -> int:
-        new = self._largest + number
+    def new_identity(self, decision: Decision) -> int:
+        """The number that a split, or a merge of nobody's tracklets, would give now."""
+        new = self.largest + decision.number if decision.identity is None else decision.identity
         while new in self.members:
             new += 1
         return new
 
-    def _merge(self, chosen: Sequence[Piece], number: int) -> None:
+    def _merge(self, chosen: Sequence[Piece], decision: Decision) -> None:
         identities = sorted({piece.identity for piece in chosen if piece.kind == "person"})
-        one = identities[0] if identities else self._new(number)
+        one = identities[0] if identities else self.new_identity(decision)
         name = next((self.names[i] for i in identities if i in self.names), None)
         if name:
             self.names[one] = name
@@ -164,8 +167,8 @@ class Review:
         self._set([piece.id for piece in chosen], one, "person")
         self.together.append(tuple(piece.id for piece in chosen))
 
-    def _split(self, chosen: Sequence[Piece], number: int) -> None:
-        new = self._new(number)
+    def _split(self, chosen: Sequence[Piece], decision: Decision) -> None:
+        new = self.new_identity(decision)
         ids = tuple(piece.id for piece in chosen)
         left = {piece.identity for piece in chosen if piece.kind == "person"}
         self._set(ids, new, "person")
@@ -174,7 +177,7 @@ class Review:
             if identity in self.members:
                 self.apart.append((ids, tuple(sorted(self.members[identity]))))
 
-    def _cut(self, piece: Piece, frame: int, number: int) -> str:
+    def _cut(self, piece: Piece, frame: int, decision: Decision) -> str:
         numbers = [n for n in self._frames.get(piece.origin, ()) if piece.first <= n < piece.stop]
         if not any(n < frame for n in numbers) or not any(n >= frame for n in numbers):
             return f"tracklet '{piece.id}' has no crops on both sides of frame {frame}"
@@ -184,7 +187,7 @@ class Review:
         self.pieces[piece.id] = replace(piece, stop=frame)
         identity, kind = piece.identity, piece.kind
         if kind == "person":
-            identity = self._new(number)
+            identity = self.new_identity(decision)
             self.members[identity].add(later)
             self.confirmed.discard(piece.identity)
             self.apart.append(((piece.id,), (later,)))

@@ -243,7 +243,7 @@ def embed_source(
         looks: of the rows of `frames`: what is embedded already.
         cache: named by the caller after all that decides its content.
     """
-    stored = _read_cache(cache, len(frames))
+    stored = read_cache(cache, len(frames))
     if stored is not None:
         return stored
     quality = crop_quality(frames).to_numpy().astype(np.float32)
@@ -267,7 +267,8 @@ def embed_source(
     return found
 
 
-def _read_cache(cache: Path, crops: int) -> CropEmbeddings | None:
+def read_cache(cache: Path, crops: int) -> CropEmbeddings | None:
+    """What `embed_source` kept of a source of so many crops; None where it is absent, damaged, or of another source."""
     if not cache.is_file():
         return None
     try:

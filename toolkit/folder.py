@@ -17,7 +17,7 @@ from typing import Literal
 
 from ..datasets import UsageError
 from ..datasets.files import sha256_file, write_json
-from ..datasets.format import ATTRIBUTES, CROPS, DECISIONS, MANIFEST
+from ..datasets.format import ATTRIBUTES, CROPS, DECISIONS, FORGETTING, FORGOTTEN, MANIFEST
 from ..datasets.locks import exclusive
 from ..datasets.schema import read_json
 
@@ -26,7 +26,7 @@ MARK = "build.json"
 WRITTEN = "written.json"
 LOCK = "lock"
 # What `atomic_path` leaves when the process is killed: .NAME.PROCESS.tmp
-_LEFT = re.compile(r"\..+\.\d+\.tmp")
+LEFT = re.compile(r"\..+\.\d+\.tmp")
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,17 @@ def refuse_other(out: Path) -> None:
     """Does nothing where `out` is absent, an empty folder, or that of an earlier build.
 
     Raises:
-        UsageError: it is a file, or holds something that no build of reidkit wrote.
+        UsageError: somebody was forgotten from it, it is a file, or it holds something that no build of reidkit wrote.
     """
     if not out.exists():
         return
     if not out.is_dir():
         raise UsageError(f"'{out}' is a file; give a folder as output, new, empty, or of an earlier build.")
+    if (out / FORGOTTEN).exists() or (out / FORGETTING).exists():
+        raise UsageError(
+            f"People were taken out of '{out}' (`reidkit forget`), and a build from the footage would bring them back: "
+            "nothing was kept that tells them from others. Build into another folder, and take them out there, too."
+        )
     if (out / MANIFEST).exists():
         if _read(out / MANIFEST, _Built) is None:
             raise UsageError(
@@ -72,7 +77,7 @@ def refuse_other(out: Path) -> None:
         return
     inside = [path for path in out.iterdir() if path.name != WORK]
     if (out / WORK).is_dir():  # a build that was killed as it began leaves no more than its lock
-        inside += [path for path in (out / WORK).iterdir() if path.name != LOCK and not _LEFT.fullmatch(path.name)]
+        inside += [path for path in (out / WORK).iterdir() if path.name != LOCK and not LEFT.fullmatch(path.name)]
     if inside:
         first = min(str(path.relative_to(out)) for path in inside)
         raise UsageError(
@@ -94,7 +99,7 @@ def claim(out: Path) -> Iterator[None]:
             write_json(out / WORK / MARK, {"tool": "reidkit build-dataset"})
         for folder in (out.glob("*"), (out / CROPS).glob("*"), (out / WORK).rglob("*")):
             for path in sorted(folder):
-                if _LEFT.fullmatch(path.name) and path.is_file():
+                if LEFT.fullmatch(path.name) and path.is_file():
                     path.unlink()
         yield
 

@@ -7,7 +7,6 @@
 Parts of tracklets that the review cuts (`datasets.replay.Piece`) are ranges of an origin's crops.
 """
 
-import bisect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,11 +49,13 @@ class Origin:
 
     def rows(self, piece: Piece) -> slice:
         """The piece's crops, as places in `frames`."""
-        low, high = (int(bisect.bisect_left(self.frames, edge)) for edge in (piece.first, piece.stop))
-        return slice(low, high)
+        low, high = np.searchsorted(self.frames, [piece.first, piece.stop])
+        return slice(int(low), int(high))
 
     def span(self, piece: Piece) -> tuple[float, float]:
         """First and last second of the piece on the event's clock."""
+        if piece.first == float("-inf") and piece.stop == float("inf"):
+            return self.start + self.offset, self.end + self.offset
         rows = self.rows(piece)
         start = self.start if piece.first == float("-inf") else float(self.times[rows.start])
         end = self.end if piece.stop == float("inf") else float(self.times[rows.stop - 1])

@@ -5,7 +5,9 @@ and Baldwin 1998): joining a tracklets of one person to b of the same puts 2ab /
 does where they are two people.
 """
 
-from collections.abc import Callable
+import itertools
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,7 +16,8 @@ from .judgement import UNKNOWN, Judged
 
 MOST = 20
 ASTRAY = 0.5  # a tracklet that is less sure than this may not belong to its identity
-LEAST = 0.01  # tracklets; an answer that is expected to put less right isn't asked for
+LEAST = 0.01  # tracklets; what is expected to put less right isn't asked, but whether an identity is pure
+TOGETHER = 8  # tracklets that are asked about at once
 
 
 @dataclass(frozen=True)
@@ -22,8 +25,8 @@ class Question:
     """
     Attributes:
         kind: "same": whether two identities are one person; "pure": whether `tracklets` belong to the identity, and it
-            is one whole person; "stray": whether `tracklets`, which are nobody's, belong to the identity.
-        probability: of yes.
+            is one whole person; "stray": which of `tracklets`, which are nobody's, belong to the identity.
+        probability: of yes; of the likeliest tracklet.
         worth: tracklets that the answer is expected to put right.
     """
 
@@ -39,7 +42,7 @@ class Question:
         if self.kind == "same":
             return f"Are identities {first} and {self.identities[1]} one person?"
         if self.kind == "stray":
-            return f"Does this belong to identity {first}?"
+            return f"{'Do these' if len(self.tracklets) > 1 else 'Does this'} belong to identity {first}?"
         return f"Is identity {first} one person, and complete?"
 
 
@@ -49,31 +52,53 @@ def questions(review: Review, judged: Judged, differ: Callable[[int, int], bool]
     Args:
         differ: whether two identities can't be one person, or aren't, as somebody said.
     """
+    found = [*_same(review, judged), *_strays(review, judged), *_pure(review, judged)]
+    found.sort(key=lambda q: (-q.worth, q.kind, q.identities))
+    # Whether two identities can be one person is looked at last, and for those alone that are asked about.
+    asked = (q for q in found if q.kind != "same" or not differ(*q.identities))
+    return list(itertools.islice(asked, MOST))
+
+
+def _same(review: Review, judged: Judged) -> Iterator[Question]:
     size = {identity: len(members) for identity, members in review.members.items()}
-    open_ = [identity for identity in size if identity not in review.confirmed]
-    found = []
-    for identity in open_:
-        for other, likely in judged.nearest.get(identity, ()):
-            twice = identity in {i for i, _ in judged.nearest.get(other, ())} and other < identity
-            if other not in size or other in review.confirmed or twice or differ(identity, other):
-                continue
-            pair = (min(identity, other), max(identity, other))
-            found.append(Question("same", pair, (), likely, likely * _moved(size[identity], size[other])))
-    for id_, (identity, likely) in judged.strays.items():
+    likely: dict[tuple[int, int], float] = {}
+    for identity in size:
+        for other, p in judged.nearest.get(identity, ()):
+            if other in size and not {identity, other} & review.confirmed:
+                pair = min(identity, other), max(identity, other)
+                likely[pair] = max(p, likely.get(pair, 0.0))
+    for (one, other), p in likely.items():
+        worth = p * _joined(size[one], size[other])
+        if worth >= LEAST:
+            yield Question("same", (one, other), (), p, worth)
+
+
+def _strays(review: Review, judged: Judged) -> Iterator[Question]:
+    waiting: dict[int, list[tuple[float, str]]] = defaultdict(list)
+    for id_, (identity, p) in judged.strays.items():
         piece = review.pieces.get(id_)
-        if piece is None or piece.kind == "person" or id_ in review.settled or identity not in size:
+        if piece is not None and piece.kind != "person" and id_ not in review.settled and identity in review.members:
+            waiting[identity].append((p, id_))
+    for identity, some in waiting.items():
+        some.sort(key=lambda one: (-one[0], one[1]))
+        shown = some[:TOGETHER]
+        size = len(review.members[identity])
+        worth = sum(p * _joined(1, size) for p, _ in shown)
+        if worth >= LEAST:
+            yield Question("stray", (identity,), tuple(id_ for _, id_ in shown), shown[0][0], worth)
+
+
+def _pure(review: Review, judged: Judged) -> Iterator[Question]:
+    for identity, members in review.members.items():
+        if identity in review.confirmed:
             continue
-        found.append(Question("stray", (identity,), (id_,), likely, likely * _moved(1, size[identity])))
-    for identity in open_:
         pure = judged.pure.get(identity, UNKNOWN)
-        members = sorted(review.members[identity], key=lambda id_: (judged.sure.get(id_, 1.0), id_))
-        doubtful = [id_ for id_ in members if judged.sure.get(id_, 1.0) < ASTRAY] or members[:1]
+        ranked = sorted(members, key=lambda id_: (judged.sure.get(id_, 1.0), id_))
+        doubtful = [id_ for id_ in ranked if judged.sure.get(id_, 1.0) < ASTRAY] or ranked[:1]
         doubtful = doubtful[: max(1, len(members) // 2)]
-        worth = (1 - pure) * _moved(len(doubtful), max(len(members) - len(doubtful), 1))
-        found.append(Question("pure", (identity,), tuple(doubtful), pure, worth))
-    found.sort(key=lambda q: (-q.worth, q.identities, q.tracklets))
-    return found[:MOST]
+        worth = (1 - pure) * _joined(len(doubtful), max(len(members) - len(doubtful), 1))
+        yield Question("pure", (identity,), tuple(doubtful), pure, worth)
 
 
-def _moved(one: int, other: int) -> float:
+def _joined(one: int, other: int) -> float:
     return 2 * one * other / (one + other)

@@ -31,6 +31,7 @@ from ...datasets.errors import ReidkitError, UsageError
 from ...datasets.text import printable
 from .guard import Guard, PatientProtocol
 from .judgement import as_built
+from .machine import Machine
 from .session import Change, Refused, Session
 from .views import Views
 
@@ -158,17 +159,18 @@ class Pages:
                 waiting.put_nowait(change)
             self.session.watchers.append(watch)
         closing = asyncio.create_task(self.closing.wait())
+        news = asyncio.create_task(waiting.get())
         try:
             yield b": here\n\n"
             while not closing.done():
-                news = asyncio.create_task(waiting.get())
                 await asyncio.wait((news, closing), timeout=ALIVE, return_when=asyncio.FIRST_COMPLETED)
                 if news.done():
-                    yield b"data: " + msgspec.json.encode(news.result()) + b"\n\n"
+                    change, news = news.result(), asyncio.create_task(waiting.get())
+                    yield b"data: " + msgspec.json.encode(change) + b"\n\n"
                 else:
-                    news.cancel()
                     yield b": here\n\n"
         finally:
+            news.cancel()
             closing.cancel()
             self.session.watchers.remove(watch)
 
@@ -199,12 +201,13 @@ def app(pages: Pages, port: int, token: str) -> ASGIApp:
     return Guard(inner, port, token)
 
 
-def serve(session: Session, *, port: int, by: str, ready: Callable[[str], None]) -> None:
+def serve(session: Session, *, port: int, by: str, ready: Callable[[str], None], relink: bool = True) -> None:
     """Runs until the process is told to stop (Ctrl-C).
 
     Args:
         port: 0 for any free one.
         ready: called with the address, key and all, when requests are answered.
+        relink: whether the machine links again after each decision.
 
     Raises:
         UsageError: the port is taken.
@@ -219,7 +222,8 @@ def serve(session: Session, *, port: int, by: str, ready: Callable[[str], None])
             raise UsageError(
                 f"Port {port} can't be used ({error.strerror}). Leave --port out for any free one."
             ) from None
-        asyncio.run(_run(session, views, by, listener, ready))
+        with Machine(session, views, relink=relink):
+            asyncio.run(_run(session, views, by, listener, ready))
 
 
 async def _run(session: Session, views: Views, by: str, listener: socket.socket, ready: Callable[[str], None]) -> None:

@@ -12,7 +12,7 @@ import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,19 +96,30 @@ class Session:
             self.times.append(time.monotonic())
             return self._write(drafts, after, by, told(self.review, drafts))
 
-    def append_consequences(self, revision: int, drafts: Sequence[Draft], text: str) -> bool:
-        """Takes what the machine made of the last decision; False where somebody decided since `revision`, or where it
-        doesn't fit, and then nothing is done."""
+    def append_consequences(
+        self, revision: int, drafts: Sequence[Draft], text: Callable[[Sequence[Draft]], str]
+    ) -> bool:
+        """Takes what the machine made of the last decision, but for what doesn't fit; False where that is nothing.
+
+        Nothing is taken where somebody decided since `revision`, or where there is something to redo: an undo brings
+        back what was before, and what follows would stand in the way of redoing.
+
+        Args:
+            text: what the drafts taken do, in words.
+        """
         with self.lock:
             done, redo = self._stacks()
             if revision != self.revision or not done or redo:
                 return False
-            try:
-                after = self._tried(numbered(drafts, self.revision + 1, after=done[-1]))
-            except (Refused, UsageError):
-                return False
-            self._write(drafts, after, MACHINE, text, cause=done[-1])
-            return True
+            taken: list[Draft] = []
+            after = self.review
+            for draft in drafts:
+                with suppress(Refused, UsageError):
+                    after = self._tried(numbered([*taken, draft], self.revision + 1, after=done[-1]))
+                    taken.append(draft)
+            if taken:
+                self._write(taken, after, MACHINE, text(taken), cause=done[-1])
+            return bool(taken)
 
     def undo(self, by: str) -> tuple[int, ...]:
         """Takes back the last decision of a person, and what the machine made of it. Returns the changed identities.
@@ -133,6 +144,24 @@ class Session:
             if not redo:
                 raise Refused("There is nothing to redo.")
             return self._revoke(redo[-1], by, "Done again: ")
+
+    def conflict(self, review: Review, one: int, other: int) -> str:
+        """Why two identities can't be one person, as a sentence; "" where they can."""
+        first, second = review.members.get(one, set()), review.members.get(other, set())
+        for a, b in self.together([review.pieces[id_] for id_ in first | second]):
+            if (a in first) != (b in first):
+                camera = self.material.origins[review.pieces[a].origin].camera
+                return f"They are seen at the same time in camera {camera}."
+        return ""
+
+    def differ(self, review: Review, one: int, other: int) -> bool:
+        """Whether two identities can't be one person, or aren't, as somebody said."""
+        first, second = review.members.get(one, set()), review.members.get(other, set())
+        for groups in review.apart:
+            sides = [(not first.isdisjoint(group), not second.isdisjoint(group)) for group in groups]
+            if any(a and not b for a, b in sides) and any(b and not a for a, b in sides):
+                return True
+        return bool(self.conflict(review, one, other))
 
     def stacks(self) -> tuple[bool, bool]:
         """Whether there is something to undo, and something to redo."""

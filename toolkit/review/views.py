@@ -6,6 +6,7 @@ Times are seconds of the event's clock.
 import itertools
 from collections import Counter
 from collections.abc import Iterable
+from functools import partial
 
 from ...datasets.captions import Caption
 from ...datasets.decisions import in_force
@@ -24,10 +25,12 @@ class Views:
 
     Attributes:
         judged: how sure it is; replaced by whoever judges anew.
+        thinking: somebody is about to judge anew.
     """
 
     def __init__(self, session: Session, judged: Judged) -> None:
         self.session, self.judged = session, judged
+        self.thinking = False
 
     def state(self) -> dict:
         """`GET /api/state`."""
@@ -36,6 +39,7 @@ class Views:
             identities = [self._identity(identity) for identity in review.members]
             identities.sort(key=lambda one: (-one["doubt"], one["identity"]))
             kinds = Counter(piece.kind for piece in review.pieces.values())
+            asked = questions(review, self.judged, partial(self.session.differ, review))
             return {
                 "dataset": material.manifest.name,
                 "revision": self.session.revision,
@@ -43,7 +47,7 @@ class Views:
                 "progress": self._progress(identities),
                 "identities": identities,
                 "nobody": {"junk": kinds["junk"], "distractor": kinds["distractor"]},
-                "questions": [self._question(one) for one in questions(review, self.judged, self.differ)],
+                "questions": [self._question(one) for one in asked],
             }
 
     def identity(self, number: int) -> dict:
@@ -60,7 +64,7 @@ class Views:
                 {
                     "identity": other,
                     "probability": round(likely, 4),
-                    "conflict": self._conflict(number, other),
+                    "conflict": self.session.conflict(review, number, other),
                     **{k: v for k, v in self._identity(other).items() if k in ("cover", "cameras", "name", "events")},
                 }
                 for other, likely in self.judged.nearest.get(number, ())
@@ -137,24 +141,6 @@ class Views:
         piece = self.session.review.pieces[id_]
         origin = self.session.material.origins[piece.origin]
         return self.crop(id_, int(origin.crop_quality[origin.rows(piece)].argmax()))[0]
-
-    def differ(self, one: int, other: int) -> bool:
-        """Whether two identities can't be one person, or aren't, as somebody said."""
-        review = self.session.review
-        for groups in review.apart:
-            here = [{review.pieces[id_].identity for id_ in group if id_ in review.pieces} for group in groups]
-            if any(one in a and other in b for a in here for b in here if a is not b):
-                return True
-        return bool(self._conflict(one, other))
-
-    def _conflict(self, one: int, other: int) -> str:
-        review = self.session.review
-        first, second = review.members[one], review.members[other]
-        for a, b in self.session.together([review.pieces[id_] for id_ in first | second]):
-            if (a in first) != (b in first):
-                camera = self.session.material.origins[review.pieces[a].origin].camera
-                return f"They are seen at the same time in camera {camera}."
-        return ""
 
     def _identity(self, number: int) -> dict:
         review, origins = self.session.review, self.session.material.origins
@@ -233,6 +219,7 @@ class Views:
             "identities": len(identities),
             "can_undo": undo,
             "can_redo": redo,
+            "thinking": self.thinking,
         }
 
     def _question(self, one: Question) -> dict:

@@ -104,7 +104,7 @@ def test_revisions_that_are_not_there(session):
 
 def test_undo_takes_what_the_machine_made_of_it(session):
     session.decide(0, "anna", [Draft("junk", ("f",))])
-    assert session.append_consequences(1, [MERGE], "1 tracklet went to identity 5.")
+    assert session.append_consequences(1, [MERGE], str)
     assert identities(session)["g"] == 5
     assert [(d.by, d.after) for d in session.decisions] == [("anna", None), ("machine", 1)]
     assert session.undo("anna") == (5, 6)
@@ -114,13 +114,13 @@ def test_undo_takes_what_the_machine_made_of_it(session):
 
 
 def test_the_machine_yields(session):
-    assert not session.append_consequences(0, [MERGE], "")  # nobody decided anything
+    assert not session.append_consequences(0, [MERGE], str)  # nobody decided anything
     session.decide(0, "anna", [Draft("junk", ("c",))])
     session.decide(1, "anna", [Draft("junk", ("a",))])
-    assert not session.append_consequences(1, [MERGE], "")  # it was thought of before the second decision
-    assert not session.append_consequences(2, [Draft("merge", ("d", "f"))], "")  # at one time in one camera
+    assert not session.append_consequences(1, [MERGE], str)  # it was thought of before the second decision
+    assert not session.append_consequences(2, [Draft("merge", ("d", "f"))], str)  # at one time in one camera
     session.undo("anna")
-    assert not session.append_consequences(3, [MERGE], "")  # what was undone can still be done again
+    assert not session.append_consequences(3, [MERGE], str)  # what was undone can still be done again
     assert session.revision == 3
 
 
