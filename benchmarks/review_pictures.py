@@ -36,7 +36,7 @@ def draw(page: Page, address: str, keys: tuple[str, ...], path: Path) -> None:
     for key in keys:
         page.wait_for_timeout(700)
         page.keyboard.press(key)
-    page.wait_for_timeout(1500)
+    page.wait_for_timeout(8000)  # what was said has gone
     for quality in range(88, 40, -6):
         page.screenshot(path=path, type="jpeg", quality=quality)
         if path.stat().st_size < LARGEST:
