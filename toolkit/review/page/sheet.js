@@ -107,7 +107,8 @@ function draw() {
   const later = [];
   let drawn = 0;
   const elements = sections.map((section) => {
-    const { event, camera } = section[0];
+    const event = section[0].event;
+    const camera = [...new Set(section.map((tracklet) => tracklet.camera))].join(", ");
     const room = Math.max(0, AT_ONCE - drawn);
     drawn += section.length;
     const make = (one) => cardOf(one, doubtful.has(one.id), Math.min(one.crops, roomFor(section.length)));

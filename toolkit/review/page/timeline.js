@@ -151,7 +151,7 @@ function axis(pen, wide, high, colour) {
     pen.fillStyle = colour.line;
     pen.fillRect(Math.round(x), 2, 1, high);
     pen.fillStyle = colour.faint;
-    if (x < wide - 30) pen.fillText(clock(n * step, step < 1), x + 4, 8);
+    if (x < wide - 48) pen.fillText(clock(n * step, step < 1), x + 4, 8);
   }
 }
 

@@ -21,7 +21,7 @@ function wording({ kind, identities, text }) {
 
 function whatNoDoes({ kind, identities, tracklets }) {
   if (kind === "same") return "";
-  if (kind === "stray") return tracklets.length > 1 ? "An answer is for all marked ?, or for those of them that you chose." : "No leaves it out.";
+  if (kind === "stray") return tracklets.length > 1 ? "Answer for all marked ?, or for those you chose." : "No leaves it out.";
   return identity(identities[0])?.tracklets > tracklets.length ? "No takes out those marked ?, or those you chose." : "No asks where it goes on as somebody else.";
 }
 
