@@ -8,6 +8,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	python3 -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.5"
 	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv pip install --quiet --constraint constraints.txt --editable ".[dev,yolo,captions]"
+	$(BIN)/python -m reidkit.leaderboard.warm
 	touch $@
 
 install: $(VENV)/.installed

@@ -115,7 +115,7 @@ class TemporalKernelSelection(nn.Module):
     def forward(self, high: Tensor, low: Tensor, groups: int) -> tuple[Tensor, Tensor]:
         """Maps [B*G, C, H, W] and [B*G*3, C, H/2, W/2], G groups a clip -> the same shapes."""
         cells = torch.cat([self._pool(high, 1), self._pool(low, LOW)], dim=1)  # [B*G, 4, C, P]: in time order
-        clips, places = len(cells) // groups, cells.shape[-1]
+        clips, places = cells.shape[0] // groups, cells.shape[-1]
         # every place of the grid is a sequence of its own
         series = cells.unflatten(0, (clips, groups)).permute(0, 4, 3, 1, 2).flatten(3).flatten(0, 1)
         branches = torch.stack([self.short(series), self.long(series)], dim=1)  # [B*P, 2, C, T]
@@ -258,7 +258,7 @@ class Bicnet(nn.Module):
     def embed(self, clips: Tensor, cameras: Tensor) -> Tensor:
         """[B, T, 3, H, W] -> [B, D], after the batch norm; an affine map, so the mean over clips may come after it."""
         high, low, _ = self.branches(clips)
-        return self.neck.norm(self.pool(high, low, len(clips)))
+        return self.neck.norm(self.pool(high, low, clips.shape[0]))
 
 
 def build(recipe: BicnetRecipe, num_classes: int, num_cameras: int) -> nn.Module:

@@ -238,7 +238,7 @@ class ImageTower(nn.Module):
         if patches.shape[1] + 1 != len(self.positional_embedding):
             height, width = (n * self.config.patch for n in self.config.grid)
             raise ValueError(f"images are {tuple(images.shape[-2:])}, the tower was built for {(height, width)}")
-        first = self.class_embedding.expand(len(patches), 1, -1)
+        first = self.class_embedding.expand(patches.shape[0], 1, -1)
         if class_offset is not None:
             first = first + class_offset.unsqueeze(1)
         return self.ln_pre(torch.cat([first, patches], dim=1) + self.positional_embedding)

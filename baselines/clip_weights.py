@@ -16,6 +16,7 @@ from ..datasets import UsageError
 from ..datasets.errors import choices
 from ..datasets.files import sha256_file
 from ..training import weights
+from ..training.checkpoint import note_file
 
 # trained by benchmarks/train_tiny_clip.py; of the token embeddings it holds some rows, and says which
 SIMULATED = Path(__file__).parent / "assets" / "tiny_clip.safetensors"
@@ -34,7 +35,9 @@ def read_weights(name: str, pretrained: str) -> dict[str, Tensor]:
     Raises:
         UsageError: unknown tag, absent or unreadable file, or a file that would have to be unpickled.
     """
-    state = _read_file(_find(name, pretrained))
+    path = _find(name, pretrained)
+    note_file(path)
+    state = _read_file(path)
     state = {key.removeprefix("module.").removeprefix("text."): value for key, value in state.items()}
     return {key: value.float() for key, value in state.items() if key not in NOT_WEIGHTS}
 

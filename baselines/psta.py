@@ -193,7 +193,6 @@ class Stam(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """[B, T, C, H, W] -> [B, T / 2, C, H, W]."""
-        batch = len(maps)
         shape, maps = maps.shape, maps.flatten(0, 1)
         embedded = self.embedding(maps)
         merged = 0
@@ -201,7 +200,7 @@ class Stam(nn.Module):
             merged = self.tra(maps.view(shape), embedded.unflatten(0, shape[:2])).flatten(0, 1)
         if self.sra is not None:
             merged = merged + self.sra(maps, embedded).unflatten(0, (-1, 2)).sum(1)
-        return self.conv(merged).unflatten(0, (batch, -1))
+        return self.conv(merged).unflatten(0, (shape[0], -1))
 
 
 class Psta(nn.Module):

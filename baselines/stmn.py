@@ -153,7 +153,7 @@ class SpatialMemory(Memory):
     def forward(self, maps: Tensor, queries: Tensor) -> tuple[Tensor, Tensor]:
         """Value and query maps [N, C, H, W] -> vectors [N, C], matching probabilities [N, H W, S]."""
         matches = self.match(self.rows(queries).float())
-        recalled = self.norm((matches @ self.value).flatten(0, 1)).view(len(maps), -1, maps.shape[1])
+        recalled = self.norm((matches @ self.value).flatten(0, 1)).view(maps.shape[0], -1, maps.shape[1])
         # both ways of reading hold every number of the map once, so the mean over places needs no reshaping back
         clutter = recalled.mean(1) if self.by_place else recalled.reshape(*maps.shape[:2], -1).mean(2)
         return maps.float().mean((2, 3)) - clutter, matches

@@ -170,7 +170,7 @@ class TemporalMemoryDiffusion(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """[B, T, L, W] -> [B, T, W]: a vector a frame, the mean over its tokens and its message."""
-        batch = len(tokens)
+        batch = tokens.shape[0]
         message = self.message_fc(tokens.mean(2))
         message = message + self.message_attn(self.message_ln(message))
         x = torch.cat([tokens, message.to(tokens.dtype).unsqueeze(2)], dim=2).flatten(0, 1)

@@ -20,8 +20,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..datasets import ReidDataset, UsageError
-from ..datasets.captions import Caption, read_captions, texts_by_identity
+from ..datasets.captions import Caption, texts_by_identity
 from ..datasets.format import CAPTIONS
+from ..datasets.own import reviewed_captions
+from ..datasets.replay import REVIEWER
 from ..datasets.withheld import Topic, without_all
 from ..training.losses import supervised_contrast
 
@@ -68,9 +70,9 @@ def captions_by_identity(
 
 
 def _written_by(dataset: ReidDataset, source: str) -> list[Caption]:
-    """The lines of captions.jsonl by the captioners of a named source."""
-    captions = read_captions(dataset.root)
-    chosen = [caption for caption in captions if caption.captioner in CAPTIONERS[source]]
+    """The lines of captions.jsonl by the captioners of a named source, and what a reviewer wrote in their place."""
+    captions = reviewed_captions(dataset.root)
+    chosen = [caption for caption in captions if caption.captioner in (*CAPTIONERS[source], REVIEWER)]
     if not chosen:
         there = ", ".join(sorted({caption.captioner or "unnamed" for caption in captions})) or "none"
         raise UsageError(

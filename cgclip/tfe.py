@@ -9,7 +9,6 @@ joint space-time attention; `benchmarks/tfe.py` compares the two, TF-CLIP's TMD 
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..baselines.necks import hold_bias
@@ -43,6 +42,18 @@ class ExtractionLayer(nn.Module):
         return self.cross_attention.weights(self.cross_norm(x), context).mean(1)
 
 
+def stretched(rows: Tensor, count: int) -> Tensor:
+    """[F, D] -> [count, D], interpolated linearly as `F.interpolate` does, whatever `count`; F itself gives the same.
+
+    >>> stretched(torch.tensor([[0.0], [2.0]]), 4).squeeze().tolist()
+    [0.0, 0.5, 1.5, 2.0]
+    """
+    places = torch.arange(len(rows), device=rows.device)
+    at = (torch.arange(count, device=rows.device) + 0.5) * len(rows) / count - 0.5
+    weights = (1 - (at.clamp(0, len(rows) - 1)[:, None] - places).abs()).clamp(min=0)
+    return (weights[..., None] * rows).sum(1)  # no matrix product, which autocast would round
+
+
 class TokenExtraction(nn.Module):
     """K tokens -> `layers` x ExtractionLayer over the clip -> mean of the tokens.
 
@@ -63,16 +74,15 @@ class TokenExtraction(nn.Module):
         hold_bias(self.norm)  # it would move the features of all clips alike
 
     def _context(self, patches: Tensor) -> Tensor:
-        frames = patches.shape[1]
         temporal = self.temporal
-        if frames != len(temporal):
-            temporal = F.interpolate(temporal.T[None], size=frames, mode="linear", align_corners=False)[0].T
+        if patches.shape[1] != len(temporal) or torch.jit.is_tracing():  # a traced model takes clips of any length
+            temporal = stretched(temporal, patches.shape[1])
         return (self.context_norm(patches) + temporal[:, None]).flatten(1, 2)
 
     def forward(self, patches: Tensor) -> Tensor:
         """Tokens of all frames [B, T, N, D], class token first -> [B, D]."""
         context = self._context(patches)
-        x = self.tokens.expand(len(patches), -1, -1)
+        x = self.tokens.expand(patches.shape[0], -1, -1)
         for layer in self.layers:
             x = layer(x, context)
         return self.norm(x).mean(1)
@@ -81,7 +91,7 @@ class TokenExtraction(nn.Module):
     def maps(self, patches: Tensor) -> Tensor:
         """Attention of the last layer, mean over heads: [B, T, N, D] -> [B, K, T, N]; sums to one over T and N."""
         context = self._context(patches)
-        x = self.tokens.expand(len(patches), -1, -1)
+        x = self.tokens.expand(patches.shape[0], -1, -1)
         for layer in self.layers[:-1]:
             x = layer(x, context)
         return self.layers[-1].weights(x, context).unflatten(-1, patches.shape[1:3])

@@ -12,7 +12,6 @@ from .terminal import print_json
 SPLITS = ("auto", "event", "identity", "test")
 PROTOCOLS = ("auto", "video-reid", "single-camera-views")
 FLOORS = ("auto", "off")
-TRACKERS = ("looks", "bytetrack", "ocsort", "botsort", "cbiou")
 TRACKERS = ("looks", "bytetrack", "ocsort", "botsort", "cbiou", "mcbyte")
 
 
@@ -40,6 +39,8 @@ TRACKERS = ("looks", "bytetrack", "ocsort", "botsort", "cbiou", "mcbyte")
     "--split", "by", type=click.Choice(SPLITS), default="auto", show_default=True, help="What train and test divide."
 )
 @click.option("--test-share", default=0.5, show_default=True, help="Share of the identities that test.")
+@click.option("--folds", type=int, help="Divide into so many parts, each the test set once; --test-share is not used.")
+@click.option("--validation", default=0.0, show_default=True, help="Share of the training identities that validate.")
 @click.option("--seed", default=0, show_default=True, help="Of the division.")
 @click.option("--people", type=int, help="Number of people an event has, where it is known.")
 @click.option(
@@ -61,6 +62,8 @@ def build_dataset(
     protocol: str,
     by: str,
     test_share: float,
+    folds: int | None,
+    validation: float,
     seed: int,
     people: int | None,
     floor: str,
@@ -90,7 +93,7 @@ def build_dataset(
         protocol=protocol,
         footage=FootageSettings(tracker=tracker, flip_test=flip_test, drop_duplicates=drop_duplicates),
         event=EventSettings(link=LinkSettings(people=people), floor=FloorSettings(use=floor)),
-        split=SplitSettings(by=by, test_share=test_share, seed=seed),
+        split=SplitSettings(by=by, test_share=test_share, folds=folds, validation=validation, seed=seed),
         max_loss=max_loss,
     )
     outcome = use.build_dataset(

@@ -67,7 +67,7 @@ def report(sections: dict[str, list[Finding]]) -> None:
 
 
 def machine() -> list[Finding]:
-    """Processor, memory, disk, GPU, ffmpeg, and whether a video can be decoded."""
+    """Processor, memory, disk, GPU, ffmpeg, whether a video can be decoded, and the loops of ranking, compiled now."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1024**3
     free = shutil.disk_usage(".").free / 1024**3
     found = [
@@ -76,6 +76,7 @@ def machine() -> list[Finding]:
         _probe("GPU", _gpus, "faster training; nothing needs it", ""),
         _probe("ffmpeg", _ffmpeg, "simulate", "pip install imageio-ffmpeg, or your system's ffmpeg package."),
         _probe("H.264 decoding", _decoder, "build-dataset", "pip install av"),
+        _probe("ranking loops", _loops, "a fast first ranking", "set NUMBA_CACHE_DIR to a folder that can be written."),
     ]
     return found
 
@@ -113,6 +114,13 @@ def _decoder() -> str:
     return f"PyAV {av.__version__}"
 
 
+def _loops() -> str:
+    from ..leaderboard.warm import warm
+
+    folder = warm()
+    return f"compiled, in {folder}" if folder else ""
+
+
 def libraries() -> list[Finding]:
     """The libraries commands stand on, and the extras."""
     found = [
@@ -122,6 +130,7 @@ def libraries() -> list[Finding]:
     extras = (
         ("ultralytics", "build-dataset --detector NAME.pt (AGPL-3.0)", "pip install 'reidkit[yolo]'"),
         ("transformers", "caption --captioner transformers", "pip install 'reidkit[captions]'"),
+        ("onnx", "export-model", "pip install 'reidkit[onnx]'"),
         ("h5py", "run --bench ls-vid, whose query table is a MATLAB 7.3 file", "pip install 'reidkit[lsvid]'"),
     )
     for name, needed_by, fix in extras:

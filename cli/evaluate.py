@@ -6,6 +6,7 @@
 The weights are the folder of a run or a file that somebody else trained.
 """
 
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import click
 
 from ..datasets.progress import say
 from .options import DATA, DEVICE, JSON, RESULTS, SET, SPLIT, WEIGHTS, WORKERS
-from .terminal import print_json, show
+from .terminal import print_json, show, show_open_set
 
 
 @click.command()
@@ -56,6 +57,7 @@ def evaluate(model, weights, bench, size, overrides, split, protocol, device, re
                 **scores.metrics,
                 "queries": scores.queries,
                 "skipped": scores.skipped,
+                "open_set": scores.pairs and dataclasses.asdict(scores.pairs),
                 "weights": str(weights),
                 **about,
             }
@@ -66,6 +68,8 @@ def evaluate(model, weights, bench, size, overrides, split, protocol, device, re
     row = (model, tested.dataset.name, *figures, counted, scores.protocol, opened.recipe.test_sampling)
     header = ("model", "bench", *scores.metrics, "queries", "protocol", "sampling")
     show(header, [row], right=tuple(scores.metrics))
+    if scores.pairs:
+        show_open_set(scores.pairs)
     say(f"Stored as {result.model} in {tested.path}.")
 
 

@@ -67,10 +67,14 @@ def import_(
     found = import_corrections(dataset, file, place=place, same_ids=same_ids, dry_run=dry_run)
     kinds = Counter(decision.do for decision in found.decisions)
     if as_json:
-        print_json({"path": str(dataset), "tracklets": found.tracklets, "decisions": kinds, "leaks": found.leaks})
+        print_json(
+            {"path": str(dataset), "tracklets": found.tracklets, "decisions": kinds, "moved_to_test": found.moved}
+        )
         return
     listed = ", ".join(f"{number} {do}" for do, number in sorted(kinds.items())) or "nothing to change"
     tell(f"{found.tracklets} tracklets looked at: {listed}{' (nothing written)' if dry_run else ''}.")
-    if found.leaks:
-        listed = ", ".join(map(str, found.leaks))
-        tell(f"Now in train and test: identities {listed}. `reidkit check` fails until that is undone.")
+    if found.moved:
+        listed = ", ".join(map(str, found.moved))
+        tell(
+            f"They would have been in train and test, and test now: identities {listed}. `reidkit split` divides anew."
+        )

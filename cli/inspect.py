@@ -23,15 +23,14 @@ def inspect(dataset: Path, sheet: Path | None, html: Path | None, croissant: Pat
     """
     if sheet is not None and sheet.suffix.lower() not in (".jpg", ".jpeg", ".png"):
         raise UsageError(f"'{sheet}' is no picture that can be written; end it with .jpg or .png.")
-    from ..datasets.identities import identity_table
-    from ..datasets.own import frame_table, tracklet_table
+    from ..datasets.own import reviewed_identities, reviewed_tables
     from ..toolkit.manifest import summary
     from ..toolkit.sheets import write_sheets
 
     facts = summary(dataset)
     pages = []
     if sheet is not None:
-        pages = write_sheets(dataset, sheet, tracklet_table(dataset), frame_table(dataset), identity_table(dataset))
+        pages = write_sheets(dataset, sheet, *reviewed_tables(dataset), reviewed_identities(dataset))
     missing = _write_card(dataset, html, croissant)
     if as_json:
         asked = {"datasheet_missing": sorted(missing)} if html or croissant else {}
@@ -56,6 +55,7 @@ def inspect(dataset: Path, sheet: Path | None, html: Path | None, croissant: Pat
         columns = ("identity", "and", "of event", "and of", "probability")
         show(columns, same, title="may be one person in two events", right=("identity", "and", "probability"))
     print_doubts(facts["doubtful"])
+    print_review(facts["review"])
     print_rights(facts["rights"])
     for note in facts["notes"]:
         tell(note)
@@ -132,6 +132,18 @@ def print_doubts(doubtful: list[dict]) -> None:
     if rows:
         right = ("pure", "whole", "or one with")
         show(("identity", "event", *right), rows, title="least sure identities: look at these first", right=right)
+
+
+def print_review(review: dict | None) -> None:
+    """How far the review has come; nothing where nobody decided anything."""
+    if review is None:
+        return
+    parts = [f"{name} {number}" for name, number in review["by"].items()]
+    parts += [f"{review[key]} {key.replace('_', ' ')}" for key in ("undone", "by_machine") if review[key]]
+    tell(
+        f"Review: {review['decisions']} decisions count ({', '.join(parts)}); confirmed are "
+        f"{review['identities_confirmed']} identities, {review['tracklets_confirmed']:.0%} of the tracklets."
+    )
 
 
 def print_rights(rights: dict | None) -> None:

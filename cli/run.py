@@ -15,7 +15,7 @@ import click
 from ..datasets import ReidkitError, UsageError
 from ..datasets.progress import say
 from .options import DATA, DEVICE, JSON, RESULTS, SET, SIZE, WORKERS, names_in
-from .terminal import print_json, show
+from .terminal import print_json, show, tell
 
 
 @click.command()
@@ -26,6 +26,15 @@ from .terminal import print_json, show
 @click.option("--seeds", default="0", show_default=True, help="One run each: 0,1,2")
 @SET
 @DEVICE
+@click.option(
+    "--validate",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    metavar="SHARE",
+    help="Hold out this share of the training identities, and keep the epoch that is best on them. [default: the last]",
+)
+@click.option(
+    "--validate-every", type=click.IntRange(1), metavar="EPOCHS", help="How often. [default: ten times in all]"
+)
 @click.option("--from-scratch", is_flag=True, help="Train without pretrained weights.")
 @RESULTS
 @click.option("--runs", type=click.Path(path_type=Path), default="runs", show_default=True, help="Checkpoints, logs.")
@@ -34,8 +43,9 @@ from .terminal import print_json, show
 @click.option("--again", is_flag=True, help="Train anew what is finished already.")
 @JSON
 def run(
-    models, benches, size, split, seeds, overrides, device, from_scratch, results, runs, data, workers, again, as_json
-):
+    models, benches, size, split, seeds, overrides, device, validate, validate_every, from_scratch, results, runs, data,
+    workers, again, as_json,
+):  # fmt: skip
     """Train and test MODELs on benches; finished cells are skipped, stopped ones go on.
 
     `torchrun --nproc_per_node=4 -m reidkit run …` trains on four GPUs.
@@ -47,6 +57,10 @@ def run(
 
     if from_scratch and any(o.startswith("pretrained=") for o in overrides):
         raise UsageError("--from-scratch and --set pretrained=… contradict each other; leave one out.")
+    if validate_every and not validate:
+        raise UsageError("--validate-every says how often --validate SHARE is asked; give both.")
+    given = {"validate": validate, "validate_every": validate_every}
+    overrides = (*overrides, *(f"{key}={value}" for key, value in given.items() if value is not None))
     recipes = {name: zoo.recipe(name, size, overrides) for name in names_in(models, list(zoo.MODULES))}
     if from_scratch:
         recipes = {name: dataclasses.replace(r, pretrained="") for name, r in recipes.items()}
@@ -77,6 +91,8 @@ def run(
         )
     elif done:
         _print_table(done)
+        for result in done:
+            _print_chosen(result)
         say(f"Results lie in {results}/, weights and logs in {runs}/. `reidkit table` sets them beside the published.")
     for name, how in absent.items():
         say(f"Not here: {name}. {how}")
@@ -126,6 +142,8 @@ def _summary(result) -> dict:
         "metrics": result.metrics,
         "queries": result.queries,
         "skipped": result.skipped,
+        "open_set": [dataclasses.asdict(row) for row in result.open_set],
+        "weights": [dataclasses.asdict(origin) for origin in result.weights],
         "seconds": result.seconds,
     }
 
@@ -134,9 +152,32 @@ METRICS = ("mAP", "R1", "R5", "R10", "R20", "mINP")
 
 
 def _print_table(found: list) -> None:
+    from ..leaderboard.openset import FALSE_POSITIVE_RATES
+    from ..leaderboard.pairs_table import rate_name, rate_of
+
+    rates = [f"TPR@{rate_name(rate)}" for rate in FALSE_POSITIVE_RATES]
     rows = []
     for result in found:
         figures = [f"{result.metrics[m]:.1f}" if m in result.metrics else "" for m in METRICS]
+        told = [rate_of(result, rate) for rate in FALSE_POSITIVE_RATES]
+        figures += ["" if tpr is None else f"{tpr:.1f}" for tpr in told]
         counted = str(result.queries) + (f" ({result.skipped} skipped)" if result.skipped else "")
         rows.append((result.model, result.size, result.bench, str(result.seed), *figures, counted, result.protocol))
-    show(("model", "size", "bench", "seed", *METRICS, "queries", "protocol"), rows, right=METRICS)
+    figures = (*METRICS, *rates)
+    show(("model", "size", "bench", "seed", *figures, "queries", "protocol"), rows, right=figures)
+
+
+def _print_chosen(result) -> None:
+    """Which epoch was kept, and by whom, where identities were held out."""
+    several = len(result.weights) > 1
+    for origin in result.weights:
+        chosen = origin.chosen
+        if chosen is None:
+            continue
+        figures = ", ".join(f"{name} {value:.1f}" for name, value in chosen.metrics.items())
+        where = f"{result.bench}, split {origin.split}" if several else result.bench
+        who = "training identities that the dataset names" if chosen.drawn_by == "dataset" else "training identities"
+        tell(
+            f"{result.model} on {where}, seed {result.seed}: epoch {chosen.epoch} of {chosen.of}, the best on "
+            f"{len(chosen.identities)} {who}, {100 * chosen.share:.0f} % of all, that were held out ({figures})."
+        )

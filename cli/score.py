@@ -1,12 +1,13 @@
 """Figures without a training: `reidkit score features.npz`, `reidkit compare A B`."""
 
+import dataclasses
 from pathlib import Path
 
 import click
 
 from ..datasets.progress import say
 from .options import JSON, RESULTS
-from .terminal import print_json, show, tell
+from .terminal import print_json, show, show_open_set, tell
 
 
 @click.command()
@@ -29,7 +30,7 @@ def score(features: Path, protocol: str, metric: str, rerank: bool, device: str,
     file = read_features(features)
     scores = ranking.score(
         file.features, file.pids, file.camids, file.is_query, protocol, metric=metric, rerank=rerank,
-        kinds=file.kinds, outfits=file.outfits, device=device, camera_pairs=False, top=0,
+        kinds=file.kinds, outfits=file.outfits, device=device, camera_pairs=False, pairs=True, top=0,
     )  # fmt: skip
     if as_json:
         record = {k: round(v, 4) for k, v in scores.metrics.items()} | {
@@ -39,6 +40,7 @@ def score(features: Path, protocol: str, metric: str, rerank: bool, device: str,
             "protocol_version": rule.version,
             "metric": metric,
             "rerank": rerank,
+            "open_set": scores.pairs and dataclasses.asdict(scores.pairs),
         }
         print_json(record)
         return
@@ -46,6 +48,8 @@ def score(features: Path, protocol: str, metric: str, rerank: bool, device: str,
     names = [name + (" re-ranked" if rerank else "") for name in scores.metrics]
     show(names, [[f"{value:.4f}" for value in scores.metrics.values()]], title=title, right=names)
     tell(f"{scores.queries} queries averaged, {scores.skipped} skipped for want of a match. {rule.explanation}")
+    if scores.pairs:
+        show_open_set(scores.pairs)
     if rule.splits > 1:
         tell(f"This is one split; a result under '{rule.name}' is the mean over {rule.splits}.")
 

@@ -1,4 +1,4 @@
-"""`reidkit table [main|hard|ablation|complexity]`: the paper's tables from stored results."""
+"""`reidkit table [main|hard|ablation|complexity|cross|open-set]`: the paper's tables from stored results."""
 
 from pathlib import Path
 
@@ -18,7 +18,11 @@ FORMATS = ("rich", "markdown", "latex", "csv", "html")
 @click.option("--intervals", is_flag=True, help="Give ± half the 95 % bootstrap interval over identities.")
 @click.option("--json", "as_json", is_flag=True, help="The tables as one JSON object.")
 def table(name: str, style: str, results: Path, intervals: bool, as_json: bool) -> None:
-    """The paper's tables: main (MARS, iLIDS-VID, LS-VID), hard (SportsVReID, DanceVReID), ablation, complexity."""
+    """The paper's tables: main (MARS, iLIDS-VID, LS-VID), hard (SportsVReID, DanceVReID), ablation, complexity.
+
+    And cross, where rows are what a model was trained on and columns what it was tested on (`reidkit evaluate` gives
+    such results), and open-set: pairs of one person found (TPR) at a bounded rate of wrong ones (FPR).
+    """
     from ..leaderboard import formats
     from ..leaderboard.use import tables_of
 

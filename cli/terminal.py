@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
+    from ..leaderboard.openset import OpenSet
+    from ..leaderboard.results import OpenSetRow
     from ..leaderboard.tables import Cell, Row, Table
 
 LABEL_WIDTH = 20  # a model's name may be folded down to this many letters
@@ -53,6 +55,25 @@ def show(
     if title:
         console.print(_text(title, "bold"))
     (console if console.is_terminal else _console(200)).print(grid)
+
+
+def show_open_set(found: "OpenSet | OpenSetRow", title: str = "All pairs, as an open set") -> None:
+    """Prints TPR and threshold at each bound on the FPR, and why one is missing."""
+    from ..leaderboard.pairs_table import rate_name
+
+    rows = [
+        (
+            rate_name(point.fpr),
+            "" if point.tpr is None else f"{point.tpr:.4f}",
+            "" if point.threshold is None else f"{point.threshold:.6g}",
+            point.reason,
+        )
+        for point in found.points
+    ]
+    counted = f"{found.positives:,} pairs of one person, {found.negatives:,} of two"
+    show(
+        ("FPR", "TPR", "distance up to", ""), rows, title=f"{title}: {counted}", right=("FPR", "TPR", "distance up to")
+    )
 
 
 def show_results(tables: Sequence["Table"]) -> None:

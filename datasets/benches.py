@@ -19,9 +19,10 @@ from .format import MANIFEST
 from .ilids import SPLITS as ILIDS_SPLITS
 from .ilids import in_windows, read_ilids
 from .lsvid import read_lsvid
+from .manifest import read_manifest
 from .mars import read_mars
 from .mevid import read_mevid
-from .own import read_dataset
+from .own import folds_of, read_dataset
 from .prid import SPLITS as PRID_SPLITS
 from .prid import read_prid
 from .progress import say
@@ -36,8 +37,8 @@ BENCHES: dict[str, Reader] = {
     "mevid": lambda root, split: read_mevid(root),
     "ccvid": lambda root, split: read_ccvid(root),
     "prid-2011": lambda root, split: read_prid(root, split),
-    "sports-vreid": lambda root, split: read_dataset(root),
-    "dance-vreid": lambda root, split: read_dataset(root),
+    "sports-vreid": read_dataset,
+    "dance-vreid": read_dataset,
 }
 # Other readings of a bench's files: allowed by name, never part of `all`. Name -> (bench of the card, reader, and what
 # is made of the dataset after its counts were held against the card's).
@@ -88,13 +89,17 @@ def how_to_get(name: str) -> str:
 
 
 def bench_splits(name: str, root: Path | None = None) -> int:
-    """How many splits a bench's result is the mean of: ten for `ilids-vid` and `prid-2011`, one elsewhere.
+    """How many splits a result is the mean of: ten for `ilids-vid` and `prid-2011`, a dataset's folds, else one.
 
     Raises:
-        UsageError: neither a bench nor a folder.
+        UsageError: neither a bench nor a folder, or a dataset that can't be read.
     """
-    if not _is_path(name):
-        _known(name)
+    if _is_path(name):
+        return folds_of(read_manifest(name))
+    _known(name)
+    folder = bench_root(name, root) if name in BUILT else None
+    if folder is not None:
+        return folds_of(read_manifest(folder))
     return SPLITS.get(name, 1)
 
 
@@ -107,11 +112,9 @@ def load_bench(name: str, data_root: Path | None = None, split: int = 0) -> Reid
         UsageError: unknown name, absent bench (with what to do), a split that it doesn't have, or incomplete files.
     """
     if _is_path(name):
-        if split:
-            raise UsageError(f"'{name}' has no split {split}; a dataset in our format has split 0 only.")
-        return read_dataset(name)
+        return read_dataset(name, split)
     _known(name)
-    if split and bench_splits(name) == 1:
+    if split and bench_splits(name, data_root) == 1:
         several = ", ".join(f"{bench} has splits 0 to {count - 1}" for bench, count in SPLITS.items())
         raise UsageError(f"'{name}' has no split {split}; {several}.")
     folder = bench_root(name, data_root)

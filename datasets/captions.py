@@ -136,6 +136,17 @@ class CaptionFile:
             write_atomic(self._path, b"".join(line + b"\n" for line in lines))
         return captions
 
+    def rename(self, names: Mapping[str, str]) -> int:
+        """Gives every caption the tracklet that `names` has for its own, and takes those away for which there is none.
+
+        Returns:
+            How many were taken away.
+        """
+        read = _read(self._path)
+        rows = [json.loads(line) | {"tracklet": names[old.tracklet]} for old, line in read if old.tracklet in names]
+        write_atomic(self._path, b"".join(_encode(row) + b"\n" for row in rows))
+        return len(read) - len(rows)
+
     def reword(self, text_of: Callable[[Caption], str]) -> tuple[int, int]:
         """Gives every caption the text that `text_of` says, and takes those away of which none is left.
 

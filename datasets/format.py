@@ -51,9 +51,12 @@ TRACKLET_SCHEMA: dict[str, Column] = {
     "truth": Column(pl.Int64, nullable=True),  # the true identity, where ground truth is there
 }
 
+FOLD = "fold"
 # Columns that a table may lack. A writer adds one where it knows something.
 TRACKLET_OPTIONAL: dict[str, Column] = {
     "outfit": Column(pl.String, nullable=True),  # what the person wears, a name among those of its identity
+    # Of a dataset that is divided into folds: whose test set the tracklet is in; null: in every fold's.
+    FOLD: Column(pl.Int64, nullable=True, low=0),
 }
 
 FRAME_SCHEMA: dict[str, Column] = {

@@ -36,11 +36,15 @@ class Division:
     Attributes:
         by: "event", "identity", or "test" where all of it is the test set.
         test_share: of the identities, 0 to 1.
+        folds: number of parts, each of which is the test set of a fold; None: there are no folds.
+        validation: share of the training identities that validate (`sides.validation_identities`), 0 to 1.
     """
 
     by: str = ""
     test_share: float | None = None
     seed: int | None = None
+    folds: Annotated[int, Meta(ge=2, le=1000)] | None = None
+    validation: Annotated[float, Meta(ge=0, lt=1)] = 0.0
 
 
 @dataclass(frozen=True)
@@ -54,11 +58,13 @@ class SourceFacts:
         offset: seconds from the event's start to the source's.
         width, height: of its pictures in pixels; 0 where not known.
         fps: frames a second; 0 where not known.
+        activity: the event's sport or dance; "" where nobody said.
         scores: of the final identities in it against ground truth; None where there was none.
     """
 
     event: str = ""
     camera: str = ""
+    activity: str = ""
     kind: str = ""
     file: str = ""
     sha256: str = ""

@@ -3,33 +3,49 @@
 Example:
 
     dataset = read_dataset("demo/sports")
+    dataset = read_dataset("matches", fold=2)                       # of a dataset that is divided into folds
     tracklets, frames = tracklet_table(root), frame_table(root)     # its tables alone, checked
     tracklets, frames = reviewed_tables(root)                       # the same with the review's decisions applied
 """
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
 
-from .captions import read_captions, texts_by_identity
-from .decisions import read_decisions
+from .captions import Caption, read_captions, texts_by_identity
+from .decisions import Decision, in_force, read_decisions
 from .errors import UsageError
 from .files import lies_below
-from .format import CAPTIONS, FRAME_SCHEMA, FRAMES, ROLES, TRACKLET_OPTIONAL, TRACKLET_SCHEMA, TRACKLETS
+from .format import (
+    CAPTIONS,
+    FOLD,
+    FRAME_SCHEMA,
+    FRAMES,
+    IDENTITY_COLUMNS,
+    ROLES,
+    TRACKLET_OPTIONAL,
+    TRACKLET_SCHEMA,
+    TRACKLETS,
+)
 from .identities import identity_table
 from .manifest import FIX, Manifest, read_manifest
 from .progress import say
-from .replay import replay
+from .replay import Review, follow, replay, replay_captions
 from .rights import Rights, Standing, read_rights, refuse_unknown
 from .schema import read_parquet
+from .sides import in_fold
 from .text import printable
 from .tracklet import DISTRACTOR, JUNK, Frames, ReidDataset, Tracklet
 
 
-def read_dataset(path: Path | str) -> ReidDataset:
-    """The dataset in folder `path`.
+def read_dataset(path: Path | str, fold: int = 0) -> ReidDataset:
+    """The dataset in folder `path`, as its review stands: with all decisions applied that count.
+
+    Args:
+        fold: which of its folds tests, from 0; of a dataset without folds there is fold 0 only.
 
     Cameras and events become indices into their sorted names (`cameras`, `events`). Training holds the persons of role
     train; the gallery every test tracklet, queries, junk and distractors among them. The captions of an identity are
@@ -37,22 +53,37 @@ def read_dataset(path: Path | str) -> ReidDataset:
 
     Raises:
         UsageError: no such folder, no manifest (the build didn't finish), another format version, a manifest or a table
-            that can't be read, doesn't fit its schema or contradicts another, a crop shard that is absent or cut, or
-            a line of captions.jsonl that is no caption.
+            that can't be read, doesn't fit its schema or contradicts another, a crop shard that is absent or cut, a
+            line of captions.jsonl or of decisions.jsonl that is none, a decision that doesn't apply to this build, or
+            a fold that isn't there.
     """
-    return read_tables(Path(path), read_manifest(path))
+    root, manifest = Path(path), read_manifest(path)
+    return _read(root, manifest, fold, read_decisions(root))
 
 
 def read_tables(root: Path, manifest: Manifest) -> ReidDataset:
-    """`read_dataset` with the manifest given: what a builder has before it writes the manifest.
+    """The dataset as it was built, whatever a review says: what the manifest's fingerprint and counts are of.
+
+    Args:
+        manifest: of the folder `root`; a builder has it before it is written.
 
     Raises:
         UsageError: as `read_dataset`, of the tables, the shards and the captions.
     """
-    tracklets = tracklet_table(root)
+    return _read(root, manifest, 0, ())
+
+
+def _read(root: Path, manifest: Manifest, fold: int, decisions: Sequence[Decision]) -> ReidDataset:
+    folds = folds_of(manifest)
+    if not 0 <= fold < folds:
+        there = f"its folds are 0 to {folds - 1}" if folds > 1 else "it is not divided into folds and has split 0 only"
+        raise UsageError(f"'{root}' has no split {fold}; {there}.")
     identity_table(root)  # nothing of it is kept, but a damaged one is refused with the rest
-    frames = _frames_by_tracklet(root, tracklets)
-    captions = _captions(root, tracklets)
+    proposed, crops = in_fold(tracklet_table(root), fold), frame_table(root)
+    _check_counts(root, proposed, crops)
+    tracklets, crops = replay(proposed, crops, decisions)
+    frames = _frames_by_tracklet(root, crops)
+    captions = _captions(root, tracklets, decisions)
     cameras = sorted(set(tracklets["camera"].to_list()))
     events = sorted(set(tracklets["event"].to_list()))
 
@@ -92,6 +123,11 @@ def read_tables(root: Path, manifest: Manifest) -> ReidDataset:
     )
 
 
+def folds_of(manifest: Manifest) -> int:
+    """How many divisions a dataset has: its folds, or 1."""
+    return (manifest.split and manifest.split.folds) or 1
+
+
 def tracklet_table(root: Path) -> pl.DataFrame:
     """tracklets.parquet of the dataset folder `root`, in the columns of `format.TRACKLET_SCHEMA` and any others.
 
@@ -120,6 +156,13 @@ def tracklet_table(root: Path) -> pl.DataFrame:
             f"Tracklet '{printable(id_)}' of '{root}' has kind {what}, split {side} and role {played}; role train goes "
             f"with split train, and a query is a person. {FIX}"
         )
+    if FOLD in table.columns:
+        tests = (pl.col(FOLD) == 0).fill_null(True)
+        for id_, part in table.filter(tests != (pl.col("split") == "test")).select("id", FOLD).head(1).iter_rows():
+            raise UsageError(
+                f"Tracklet '{printable(id_)}' of '{root}' is in fold {part} and on the other side; the sides are those "
+                f"of fold 0. {FIX}"
+            )
     return table
 
 
@@ -169,10 +212,20 @@ def reviewed_tables(root: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
     return replay(tracklet_table(root), frame_table(root), read_decisions(root))
 
 
-def _frames_by_tracklet(root: Path, tracklets: pl.DataFrame) -> dict[str, Frames]:
+def _check_counts(root: Path, tracklets: pl.DataFrame, frames: pl.DataFrame) -> None:
+    """Raises UsageError where a tracklet has other crops than it says."""
+    here = dict(frames.group_by("tracklet").len().iter_rows())
+    for id_, count in tracklets.select("id", "frames").iter_rows():
+        if here.get(id_, 0) != count:
+            raise UsageError(
+                f"Tracklet '{printable(id_)}' of '{root}' has {here.get(id_, 0)} crops in {FRAMES} and {count} in "
+                f"{TRACKLETS}. {FIX}"
+            )
+
+
+def _frames_by_tracklet(root: Path, frames: pl.DataFrame) -> dict[str, Frames]:
     grouped = (
-        frame_table(root)
-        .sort("tracklet", "frame", maintain_order=True)
+        frames.sort("tracklet", "frame", maintain_order=True)
         .group_by("tracklet", maintain_order=True)
         .agg(pl.col("shard").unique(), "offset", "length")
     )
@@ -181,21 +234,54 @@ def _frames_by_tracklet(root: Path, tracklets: pl.DataFrame) -> dict[str, Frames
         if len(shards) != 1:
             raise UsageError(f"Tracklet '{printable(id_)}' of '{root}' lies in {len(shards)} shards, not one. {FIX}")
         found[id_] = Frames((f"{root}/{shards[0]}",), tuple(offsets), tuple(lengths))
-    for id_, count in tracklets.select("id", "frames").iter_rows():
-        here = len(found[id_]) if id_ in found else 0
-        if here != count:
-            raise UsageError(
-                f"Tracklet '{printable(id_)}' of '{root}' has {here} crops in {FRAMES} and {count} in {TRACKLETS}. "
-                f"{FIX}"
-            )
     return found
 
 
-def _captions(root: Path, tracklets: pl.DataFrame) -> dict[int, tuple[str, ...]]:
+def reviewed_captions(root: Path, decisions: Sequence[Decision] | None = None) -> list[Caption]:
+    """captions.jsonl of the dataset folder `root` with its review's decisions applied.
+
+    Args:
+        decisions: None: those of the folder.
+
+    Raises:
+        UsageError: a line of one of the two files is damaged.
+    """
+    return replay_captions(read_captions(root), read_decisions(root) if decisions is None else decisions)
+
+
+def reviewed_identities(root: Path) -> pl.DataFrame | None:
+    """identities.parquet of the dataset folder `root` as its review stands; None where there is none.
+
+    An identity that somebody confirmed is sure: pure and whole, with no twin. One that a decision changed has no row
+    until it is confirmed, as nothing has judged it.
+
+    Raises:
+        UsageError: as `reviewed_tables`.
+    """
+    table, decisions = identity_table(root), read_decisions(root)
+    if table is None or not in_force(decisions):
+        return table
+    proposed, frames = tracklet_table(root), frame_table(root)
+    review, _ = follow(proposed, frames, decisions)
+    before = Review(proposed, frames).members
+    same = [one for one, members in review.members.items() if before.get(one) == members]
+    table = table.filter(pl.col("identity").is_in(same), ~pl.col("identity").is_in(list(review.confirmed)))
+    known = pl.col("twin").is_in([*same, *review.confirmed])
+    table = table.with_columns(twin=pl.when(known).then("twin"), same=pl.when(known).then("same"))
+    events = dict(proposed.select("id", "event").iter_rows())
+    rows = [
+        {"identity": one, "event": min(events[review.pieces[id_].origin] for id_ in review.members[one]), "pure": 1.0}
+        for one in sorted(review.confirmed)
+    ]
+    sure = pl.DataFrame(rows, schema={name: IDENTITY_COLUMNS[name] for name in ("identity", "event", "pure")})
+    return pl.concat([table, sure.with_columns(whole="pure")], how="diagonal").sort("identity")
+
+
+def _captions(root: Path, tracklets: pl.DataFrame, decisions: Sequence[Decision]) -> dict[int, tuple[str, ...]]:
     """identity -> its texts, each once."""
     identity_of = {i: p for i, p, kind in tracklets.select("id", "identity", "kind").iter_rows() if kind == "person"}
     known = set(tracklets["id"].to_list())
-    captions = read_captions(root)
+    captions = reviewed_captions(root, decisions)
     strangers = sum(caption.tracklet not in known for caption in captions)
     if strangers:
         say(f"{strangers} captions in '{root / CAPTIONS}' belong to no tracklet of the dataset and are not used.")

@@ -21,8 +21,8 @@ row by row, whoever replays them and however often it was interrupted.
 
 A new identity's number is the largest proposed one plus the number of the decision, so that undoing another decision
 doesn't renumber it; the next free one where somebody was given that number by hand, and the decision's own where it
-carries one. Sides of the split stay as built;
-queries are chosen again.
+carries one. Sides of the split stay as they were divided, but where one person of both sides was made: who tests is not
+trained on (`sides.one_side`). Queries are chosen again.
 """
 
 from bisect import bisect_right
@@ -37,7 +37,7 @@ import polars as pl
 from .captions import Caption
 from .decisions import Decision, in_force
 from .errors import UsageError
-from .queries import queries
+from .sides import one_side, settled, with_roles
 from .text import printable
 from .tracklet import DISTRACTOR, JUNK
 
@@ -215,13 +215,13 @@ class Review:
 def replay(
     tracklets: pl.DataFrame, frames: pl.DataFrame, decisions: Sequence[Decision]
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The tables after the decisions. Without decisions they are returned as they are.
+    """The tables after the decisions; without any they are returned as they are.
 
     Raises:
         UsageError: a decision that doesn't apply; it is named.
     """
     if not in_force(decisions):
-        return tracklets, frames
+        return settled(tracklets) if decisions else tracklets, frames
     review, faults = follow(tracklets, frames, decisions)
     if faults:
         raise UsageError(f"{faults[0]} Undo it, or review the build that it was made on.")
@@ -290,7 +290,12 @@ def tables(tracklets: pl.DataFrame, frames: pl.DataFrame, review: Review) -> tup
             start=pl.when(pl.col("id").is_in(begins)).then("first").otherwise("start"),
             end=pl.when(pl.col("id").is_in(ends)).then("last").otherwise("end"),
         )
-    return _with_roles(joined).select(tracklets.columns), frames
+    # Whom somebody confirmed the build need not be sure of.
+    sure = pl.when(kind="person").then(pl.col("identity").is_in(list(review.confirmed))).otherwise(False)
+    joined = joined.with_columns(confidence=pl.when(sure).then(pl.lit(1.0, pl.Float32)).otherwise("confidence"))
+    were = dict(tracklets.select("id", "kind").iter_rows())
+    sided = one_side(joined, [piece.id for piece in pieces if were[piece.origin] != "person"])
+    return with_roles(sided).select(tracklets.columns), frames
 
 
 def _with_pieces(frames: pl.DataFrame, cut: Sequence[Piece]) -> pl.DataFrame:
@@ -305,10 +310,3 @@ def _with_pieces(frames: pl.DataFrame, cut: Sequence[Piece]) -> pl.DataFrame:
         starts = parts.get(owner)
         owners.append(starts[bisect_right(starts, frame, key=itemgetter(0)) - 1][1] if starts else owner)
     return frames.with_columns(pl.Series("tracklet", owners, pl.String))
-
-
-def _with_roles(table: pl.DataFrame) -> pl.DataFrame:
-    test = pl.col("split") == "test"
-    chosen = queries(table.filter(test & (pl.col("kind") == "person")))
-    role = pl.when(~test).then(pl.lit("train")).when(pl.col("id").is_in(chosen)).then(pl.lit("query"))
-    return table.with_columns(role=role.otherwise(pl.lit("gallery")))

@@ -3,10 +3,12 @@
 Products are taken in float32 proper (TF32 would break the bound in `bounds`), and exact sums in int64.
 """
 
+import functools
+
 import numpy as np
 import torch
 
-from .bounds import Side, above
+from .bounds import Side, above, spans
 
 MATCHES_AT_ONCE = 2048  # each of them is compared with a row of the tile
 FARTHEST = float(np.finfo(np.float32).max)
@@ -39,7 +41,8 @@ def _count_tile(part, rows: slice, x, y, groups: np.ndarray, g0: int) -> None:
     def here(values: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(values)).to(device)
 
-    keys = x["values"] @ y["values"].T + y["offset"].float()
+    products = (x["values"][:, span] @ y["values"][:, span].T for span in spans(x["values"].shape[1]))
+    keys = functools.reduce(torch.add, products) + y["offset"].float()
     slack = x["size"][:, None] * y["size"] + y["extra"]
     lower, upper = keys - slack, keys + slack
     start, end = part.removed.start[rows.start], part.removed.start[rows.stop]

@@ -54,6 +54,14 @@ class Source(Protocol):
         """float32 [n]: the exact distances of rows i of queries x to rows j of entries y."""
         ...
 
+    def block(self, q0: int, q1: int, g0: int, g1: int) -> np.ndarray:
+        """float32 [q1 - q0, g1 - g0]: the exact distances, on the processor."""
+        ...
+
+    def plain(self, distance: float) -> float:
+        """One of these distances in the metric's own units."""
+        ...
+
 
 @dataclass(frozen=True)
 class Ragged:

@@ -23,7 +23,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..datasets.cores import threads
-from .bounds import Side, U, exact_part, spread, upward
+from .bounds import Side, U, exact_part, spans, spread, upward
 
 COSINE_BITS = 26  # |X.Y| <= 2**52
 EUCLIDEAN_BITS = 25
@@ -82,7 +82,11 @@ class FeatureDistances:
 
     def tile(self, queries: Side, entries: Side, out: np.ndarray | None = None) -> np.ndarray:
         """float32 [q, g]: -x.y under cosine, -2 x.y otherwise, within the slack; in `out` where it is given."""
-        return np.matmul(queries.values, entries.values.T, out=out)
+        first, *others = spans(queries.values.shape[1])
+        total = np.matmul(queries.values[:, first], entries.values[:, first].T, out=out)
+        for span in others:
+            total += queries.values[:, span] @ entries.values[:, span].T
+        return total
 
     def between(self, x: Side, y: Side, i: np.ndarray, j: np.ndarray) -> np.ndarray:
         """float32 [n]: the exact distances of rows i of queries x to rows j of entries y."""
@@ -111,6 +115,10 @@ class FeatureDistances:
         product = x.ints.astype(np.float64) @ y.ints.T.astype(np.float64)
         product *= x.weight[:, None] * y.weight
         return (x.offset[:, None] + y.offset - product).astype(np.float32)
+
+    def plain(self, distance: float) -> float:
+        """One of these distances in the metric's own units: 1 - cos, or the Euclidean distance."""
+        return distance if self.metric == "cosine" else float(np.sqrt(max(distance, 0.0)) * 2.0**self._largest)
 
     def _chunks(self, rows: np.ndarray, work) -> None:
         """`work(part, float64 rows)` for all of `self.features[rows]`, some at a time."""
@@ -192,6 +200,14 @@ class GivenDistances:
     def between(self, x: Side, y: Side, i: np.ndarray, j: np.ndarray) -> np.ndarray:
         """float32 [n]: the distances of rows i of queries x to rows j of entries y."""
         return self.matrix[x.which[i], y.which[j]]
+
+    def block(self, q0: int, q1: int, g0: int, g1: int) -> np.ndarray:
+        """A view: whoever asks for it must not write to it."""
+        return self.matrix[q0:q1, g0:g1]
+
+    def plain(self, distance: float) -> float:
+        """A distance of the matrix, as it is."""
+        return distance
 
 
 def _blank(which: np.ndarray) -> Side:

@@ -25,6 +25,7 @@ def as_object(tables: Sequence[Table]) -> dict:
         "tables": [
             {
                 "title": t.title,
+                "heading": t.heading,
                 "columns": [{"group": g, "name": n} for g, n in t.columns],
                 "rows": [
                     {
@@ -63,7 +64,7 @@ def _head(group: str, name: str) -> str:
 
 def _markdown(t: Table) -> str:
     lines = [f"### {markdown(t.title)}", ""]
-    lines.append("| " + " | ".join(["model", *(markdown(_head(g, n)) for g, n in t.columns)]) + " |")
+    lines.append("| " + " | ".join([markdown(t.heading), *(markdown(_head(g, n)) for g, n in t.columns)]) + " |")
     lines.append("|---|" + "---:|" * len(t.columns))
     for row in t.rows:
         cells = []
@@ -94,7 +95,7 @@ def _latex(t: Table) -> str:
         head = "".join(f" & \\multicolumn{{{n}}}{{c}}{{{latex(group)}}}" for group, _, n in t.groups)
         lines.append(head.strip() + " \\\\")
         lines.append(" ".join(f"\\cmidrule(lr){{{start + 2}-{start + n + 1}}}" for _, start, n in t.groups))
-    lines.append(" & ".join(["Model", *(latex(name) for _, name in t.columns)]) + " \\\\")
+    lines.append(" & ".join([latex(t.heading.capitalize()), *(latex(name) for _, name in t.columns)]) + " \\\\")
     lines.append("\\midrule")
     for i, row in enumerate(t.rows):
         if i and t.rows[i - 1].ours != row.ours:
@@ -121,7 +122,7 @@ def _csv(t: Table) -> str:
     out.writelines(csv_comment(line) + "\n" for line in [t.title, *t.problems, *t.notes])
     writer = csv.writer(out, lineterminator="\n")
     heads = [csv_cell(_head(g, n)) for g, n in t.columns]
-    writer.writerow(["model", "ours", "verified", *(h for head in heads for h in (head, f"{head} ±"))])
+    writer.writerow([csv_cell(t.heading), "ours", "verified", *(h for head in heads for h in (head, f"{head} ±"))])
     for row in t.rows:
         cells = []
         for cell in row.cells:
@@ -138,7 +139,7 @@ def _html(t: Table) -> str:
     lines = ["<table>", f"<caption>{html(t.title)}</caption>", "<thead>"]
     groups = "".join(f'<th colspan="{n}">{html(g)}</th>' for g, _, n in t.groups)
     names = "".join(f"<th>{html(n)}</th>" for _, n in t.columns)
-    lines += [f"<tr><th></th>{groups}</tr>", f"<tr><th>model</th>{names}</tr>", "</thead>", "<tbody>"]
+    lines += [f"<tr><th></th>{groups}</tr>", f"<tr><th>{html(t.heading)}</th>{names}</tr>", "</thead>", "<tbody>"]
     for row in t.rows:
         cells = []
         for cell in row.cells:

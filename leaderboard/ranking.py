@@ -16,6 +16,7 @@ from . import protocols
 from .counting import TOP, Found, Ragged, Source, rank_matches
 from .distances import FeatureDistances, GivenDistances
 from .inputs import checked, people
+from .openset import OpenSet, open_set
 from .protocols import Clothes, EvaluationProtocol
 
 CMC_RANKS = (1, 5, 10, 20)
@@ -45,7 +46,10 @@ class PairScore:
 
 @dataclass(frozen=True)
 class Scores:
-    """Figures in percent; means over `queries`. `skipped` queries have no true match in the gallery."""
+    """Figures in percent; means over `queries`. `skipped` queries have no true match in the gallery.
+
+    `pairs` has the figures over all pairs of an open set, where they were asked for.
+    """
 
     mAP: float
     cmc: dict[int, float]
@@ -54,6 +58,7 @@ class Scores:
     skipped: int
     per_query: tuple[QueryScore, ...] = ()
     camera_pairs: tuple[PairScore, ...] = ()
+    pairs: OpenSet | None = None
     protocol: str = ""
     metric: str = "cosine"
     rerank: bool = False
@@ -78,6 +83,7 @@ def score(
     outfits: np.ndarray | None = None,
     device: str = "cpu",
     camera_pairs: bool = True,
+    pairs: bool = False,
     top: int = TOP,
     block_queries: int = 1024,
     block_columns: int = 12288,
@@ -95,6 +101,7 @@ def score(
         outfits: text [N], what each wears, "" where not known; for the protocols of same and of changed clothes.
         device: "cpu", or a torch device such as "cuda".
         camera_pairs: whether to score each pair of cameras alone, too.
+        pairs: whether to judge all pairs as an open set, too (`openset`).
         top: how many of the nearest rows to keep for each query.
         block_queries, block_columns: the distances held at once. The figures don't depend on them.
 
@@ -117,7 +124,7 @@ def score(
         source = FeatureDistances(data.features, query_rows, gallery_rows, metric, device)
     return score_distances(
         source, people(data.pids, data.kinds), data.camids, query_rows, gallery_rows, rule, outfits=data.outfits,
-        metric=metric, rerank=rerank, camera_pairs=camera_pairs, top=top, block_queries=block_queries,
+        metric=metric, rerank=rerank, camera_pairs=camera_pairs, pairs=pairs, top=top, block_queries=block_queries,
         block_columns=block_columns,
     )  # fmt: skip
 
@@ -134,6 +141,7 @@ def score_distances(
     metric: str = "cosine",
     rerank: bool = False,
     camera_pairs: bool = True,
+    pairs: bool = False,
     top: int = TOP,
     **blocks: int,
 ) -> Scores:
@@ -162,7 +170,7 @@ def score_distances(
         QueryScore(int(query_rows[i]), 100 * float(ap[i]), int(first[i]), tuple(gallery_rows[t[t >= 0]].tolist()))
         for i, t in zip(np.flatnonzero(good), found.nearest[good], strict=True)
     )
-    pairs = _camera_pairs(found, matches, camids[query_rows], cameras, rule) if camera_pairs else ()
+    by_camera = _camera_pairs(found, matches, camids[query_rows], cameras, rule) if camera_pairs else ()
     return Scores(
         mAP=100 * float(ap[good].mean()),
         cmc={k: 100 * float((first[good] <= k).mean()) for k in CMC_RANKS},
@@ -170,7 +178,8 @@ def score_distances(
         queries=int(good.sum()),
         skipped=int((~good).sum()),
         per_query=per_query,
-        camera_pairs=pairs,
+        camera_pairs=by_camera,
+        pairs=open_set(source, matches, removed, **blocks) if pairs else None,
         protocol=rule.name,
         metric=metric,
         rerank=rerank,

@@ -29,13 +29,13 @@ from ..datasets.names import RESERVED, check_name
 from ..datasets.schema import decode_json, read_bytes
 from ..datasets.text import printable
 from .environment import Environment
+from .openset import OpenSet
+from .origin import Count, Origin, Percent
 from .ranking import Scores
 
 FORMAT = 1
 FIX = "Delete it and run that cell again."
 
-Percent = Annotated[float, Meta(ge=0, le=100 + 1e-9)]  # a mean of hundreds may lie a rounding above
-Count = Annotated[int, Meta(ge=0)]
 Integer = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 Label = Annotated[str, Meta(min_length=1, max_length=500)]
 Scalar = bool | Integer | float | str | None
@@ -75,6 +75,26 @@ class PairRow:
     split: Count = 0
 
 
+@dataclass(frozen=True, slots=True)
+class PointRow:
+    """`openset.OperatingPoint` of one bound on the false-positive rate; the reason is "" where nothing is missing."""
+
+    fpr: Annotated[float, Meta(gt=0, lt=1)]
+    tpr: Percent | None
+    threshold: float | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSetRow:
+    """All ranked pairs of one split as an open set."""
+
+    positives: Count
+    negatives: Count
+    points: list[PointRow]
+    split: Count = 0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Summary:
     """A result without its rows. Figures in percent; means over `splits` where a protocol has several.
@@ -89,6 +109,8 @@ class Summary:
         queries, skipped: averaged, and without a match; summed over splits.
         dataset: name, fingerprint, path, and a digest of the captions where it has some.
         seconds: of training and test.
+        weights: those that were tested, one a split; empty in results from before it was recorded.
+        open_set: figures over all pairs, one a split; empty in results from before they were taken.
         created: UTC, ISO 8601.
     """
 
@@ -114,6 +136,8 @@ class Summary:
         default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds")
     )
     source: str = ""
+    weights: list[Origin] = field(default_factory=list)
+    open_set: list[OpenSetRow] = field(default_factory=list)
     format: int = FORMAT
 
     @property
@@ -342,3 +366,9 @@ def query_rows(scores: Scores, tracklets: Sequence[Tracklet], split: int = 0) ->
 def pair_rows(scores: Scores, split: int = 0) -> list[PairRow]:
     """`scores.camera_pairs` as a result holds it."""
     return [PairRow(p.query_camera, p.gallery_camera, p.mAP, p.R1, p.queries, split) for p in scores.camera_pairs]
+
+
+def open_set_row(found: OpenSet, split: int = 0) -> OpenSetRow:
+    """`scores.pairs` as a result holds it."""
+    points = [PointRow(p.fpr, p.tpr, p.threshold, p.reason) for p in found.points]
+    return OpenSetRow(found.positives, found.negatives, points, split)

@@ -1,22 +1,24 @@
-"""The paper's tables, always made anew from the result files: `reidkit table [main|hard|ablation|complexity]`.
+"""The paper's tables, always made anew from the result files: `reidkit table [main|hard|ablation]`.
 
 Published rows stand above ours. Figures share a column only where bench, protocol and its version, sampling, metric,
 re-ranking and the dataset's fingerprint are the same; whatever differs gets a table of its own.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 
 from ..datasets import UsageError
+from .origin import Origin, origin_notes
 from .protocols import PROTOCOLS
 from .published import Published, published
 from .results import Problem, Result
 from .significance import LEVEL, interval, paired_test
 
-NAMES = ("main", "hard", "ablation", "complexity")
+NAMES = ("main", "hard", "ablation", "complexity", "cross", "open-set")
 MAIN = ("mars", "ilids-vid", "ls-vid")
 HARD = ("sports-vreid", "dance-vreid")
 TITLES = {
@@ -27,6 +29,7 @@ TITLES = {
     "dance-vreid": "DanceVReID",
 }
 TEST_RESAMPLES = 2000
+NO_RESULTS = "No results yet: `reidkit run` makes them."
 
 
 @dataclass(frozen=True)
@@ -68,13 +71,19 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Columns are (group, name); groups are printed above the names. `problems` are sentences on what was left out."""
+    """Columns are (group, name); groups are printed above the names.
+
+    Attributes:
+        problems: sentences on what was left out.
+        heading: what the rows' labels are.
+    """
 
     title: str
     columns: tuple[tuple[str, str], ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    heading: str = "model"
 
     @property
     def groups(self) -> list[tuple[str, int, int]]:
@@ -115,10 +124,18 @@ def setting_of(r: Result) -> Setting:
     return Setting(r.bench, r.protocol, r.protocol_version, r.sampling, r.metric, r.rerank, r.fingerprint)
 
 
+def by_setting(results: Sequence[Result]) -> dict[Setting, list[Result]]:
+    """The results by what they share, in their order."""
+    found: dict[Setting, list[Result]] = {}
+    for r in results:
+        found.setdefault(setting_of(r), []).append(r)
+    return found
+
+
 def build(
     name: str, results: Sequence[Result], problems: Sequence[Problem] = (), *, intervals: bool = False
 ) -> list[Table]:
-    """The tables "main", "hard" or "ablation" (`complexity.table` makes the fourth).
+    """The tables "main", "hard" or "ablation"; `complexity`, `cross` and `pairs_table` make the others.
 
     The first is the one a paper prints, the others hold what must not share its columns.
 
@@ -128,7 +145,7 @@ def build(
     """
     if name == "ablation":
         results = [r for r in results if r.model.partition("/")[0] == "cgclip"]
-        benches, cited = _ordered({r.bench for r in results}), []
+        benches, cited = ordered({r.bench for r in results}), []
     elif name == "hard":
         found = {r.bench for r in results if r.bench not in MAIN and r.bench not in PROTOCOLS}
         benches = [*HARD, *sorted(found - set(HARD))]
@@ -137,10 +154,8 @@ def build(
         benches = [*MAIN, *sorted({r.bench for r in results if r.bench in PROTOCOLS} - set(MAIN))]
         cited = [p for p in published() if any(b in p.figures for b in MAIN)]
     results = [r for r in results if r.bench in benches]
-    settings: dict[Setting, list[Result]] = {}
-    for r in results:
-        settings.setdefault(setting_of(r), []).append(r)
-    chosen = {b: setting for b in benches if (setting := _main_setting(b, settings)) is not None}
+    settings = by_setting(results)
+    chosen = {b: setting for b in benches if (setting := main_setting(b, settings)) is not None}
     tables = []
     if name == "hard" and cited:
         # nobody has released these papers' data: their figures and ours come from other footage
@@ -150,7 +165,7 @@ def build(
         cited = []
     # without results, a bench of the papers has its columns in the main table alone
     present = [b for b in benches if b in chosen or (name == "main" and b in MAIN)]
-    columns = [(b, m) for b in present for m in _headline(b, chosen.get(b))]
+    columns = [(b, m) for b in present for m in headline(b, chosen.get(b))]
     titles = {"main": "Main results", "hard": "Hard cases, ours", "ablation": "CG-CLIP's switches"}
     notes = [f"{TITLES.get(b, b)}: {chosen[b].words}." for b in present if b in chosen]
     if cited and results:
@@ -159,7 +174,7 @@ def build(
         tables.append(_table(titles[name], columns, cited, chosen, settings, intervals, notes))
     for setting in settings:
         if setting not in chosen.values():
-            columns = [(setting.bench, m) for m in _headline(setting.bench, setting)]
+            columns = [(setting.bench, m) for m in headline(setting.bench, setting)]
             title = f"{TITLES.get(setting.bench, setting.bench)}, {setting.words}"
             note = "Apart from the table above: another protocol, sampling, metric, re-ranking or dataset."
             tables.append(_table(title, columns, [], {setting.bench: setting}, settings, intervals, [note]))
@@ -167,19 +182,25 @@ def build(
     return tables
 
 
-def _ordered(benches: set[str]) -> list[str]:
+def ordered(benches: Iterable[str]) -> list[str]:
+    """The benches, those of the papers first."""
+    benches = set(benches)
     known = [b for b in (*MAIN, *HARD) if b in benches]
     return known + sorted(benches - set(known))
 
 
-def _headline(bench: str, setting: Setting | None) -> tuple[str, ...]:
+def headline(bench: str, setting: Setting | None) -> tuple[str, ...]:
+    """The metrics that papers print for a bench under a setting; None: under its own protocol."""
     name = setting.protocol if setting else bench
     return PROTOCOLS[name].headline if name in PROTOCOLS else ("mAP", "R1")
 
 
-def _main_setting(bench: str, settings: dict[Setting, list[Result]]) -> Setting | None:
-    """The bench's own protocol without re-ranking where there is such a result, then all frames at test time, as papers
-    do it, then most results, then the newest."""
+def main_setting(bench: str, settings: dict[Setting, list[Result]]) -> Setting | None:
+    """The setting under which a bench's figures are printed first; None where there is no result.
+
+    The bench's own protocol without re-ranking where there is such a result, then all frames at test time, as papers do
+    it, then most results, then the newest.
+    """
     mine = [s for s in settings if s.bench == bench]
     if bench in PROTOCOLS:  # only its own protocol may stand under published figures
         mine = [s for s in mine if s.protocol == bench and not s.rerank]
@@ -216,10 +237,10 @@ def _table(
         cells = []
         for bench, metric in columns:
             runs = by_bench.get(bench, [])
-            cells.append(_cell(runs, metric, intervals))
+            cells.append(cell_of(runs, metric, intervals))
             seeds |= len(runs) > 1
         rows.append(Row(label, tuple(cells)))
-    rows = _ranked(rows, columns)
+    rows = ranked(rows, columns)
     rows, tested = _tied(rows, columns)
     if any(row.dagger for row in rows):
         notes.append("† second-hand or derived, not verified.")
@@ -232,16 +253,27 @@ def _table(
         notes.append(f"≈ not significantly behind the best of ours in its column (paired bootstrap over {drawn}).")
     counts = sorted({(r.bench, r.queries, r.skipped) for b in groups.values() for runs in b.values() for r in runs})
     notes += [f"{TITLES.get(b, b)}: {q} queries averaged, {s} skipped." for b, q, s in counts]
+    notes += origin_notes({label: _weights(by_bench) for label, by_bench in groups.items()})
     if not rows:
-        notes.append("No results yet: `reidkit run` makes them.")
+        notes.append(NO_RESULTS)
     named = tuple((TITLES.get(b, b), m) for b, m in columns)
     return Table(title, named, tuple(rows), tuple(notes))
 
 
-def by_label(by_bench: dict[str, list[Result]]) -> dict[str, dict[str, list[Result]]]:
-    """Label -> bench -> results over seeds. A model under several recipes gets a row each, told apart in the label."""
+def _weights(by_bench: Mapping[str, Sequence[Result]]) -> list[Origin]:
+    return [origin for runs in by_bench.values() for r in runs for origin in r.weights]
+
+
+B = TypeVar("B", bound=Hashable)
+
+
+def by_label(by_bench: Mapping[B, Sequence[Result]]) -> dict[str, dict[B, list[Result]]]:
+    """Label -> bench (or whatever the results are kept by) -> results over seeds.
+
+    A model under several recipes gets a row each, told apart in the label.
+    """
     variants: dict[tuple[str, str], dict[str, dict]] = {}
-    newest: dict[tuple[str, str, str], dict[str, dict[int, Result]]] = {}
+    newest: dict[tuple[str, str, str], dict[B, dict[int, Result]]] = {}
     for bench, results in by_bench.items():
         for r in results:
             recipe = {k: v for k, v in r.recipe.items() if k != "seed"}
@@ -262,21 +294,32 @@ def by_label(by_bench: dict[str, list[Result]]) -> dict[str, dict[str, list[Resu
     return rows
 
 
-def _cell(runs: Sequence[Result], metric: str, intervals: bool) -> Cell | None:
-    values = [r.metrics[metric] for r in runs if metric in r.metrics]
-    if not values or len(values) < len(runs):  # no mean over missing figures
+def cell_of(runs: Sequence[Result], metric: str, intervals: bool) -> Cell | None:
+    """The mean over seeds of a metric, with its deviation or interval; None where a run lacks the metric."""
+    if any(metric not in r.metrics for r in runs):  # no mean over missing figures
         return None
-    mean, of = float(np.mean(values)), tuple(runs)
-    if intervals and all(r.per_query for r in runs):
+    return mean_cell([r.metrics[metric] for r in runs], runs) if not intervals else _with_interval(runs, metric)
+
+
+def mean_cell(values: Sequence[float], runs: Sequence[Result]) -> Cell | None:
+    """The mean of a figure over runs, and its standard deviation where there are several; None of none."""
+    if not values:
+        return None
+    return Cell(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None, of=tuple(runs))
+
+
+def _with_interval(runs: Sequence[Result], metric: str) -> Cell | None:
+    cell = mean_cell([r.metrics[metric] for r in runs], runs)
+    if cell and all(r.per_query for r in runs):
         try:
             found = interval([r.per_query for r in runs], metric)
         except UsageError:  # other queries: nothing can be said
             found = None
-        return Cell(mean, (found[1] - found[0]) / 2 if found else None, of=of)
-    return Cell(mean, float(np.std(values, ddof=1)) if len(values) > 1 else None, of=of)
+        return replace(cell, margin=(found[1] - found[0]) / 2 if found else None)
+    return cell
 
 
-def _ranked(rows: list[Row], columns: Sequence[object]) -> list[Row]:
+def ranked(rows: list[Row], columns: Sequence[object]) -> list[Row]:
     """Marks best and second of each column, by the figures as printed; equal ones share the mark."""
     for c in range(len(columns)):
         figures = [round(cell.value, 1) for row in rows if (cell := row.cells[c])]

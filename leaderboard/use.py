@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..datasets import UsageError
 from ..datasets.errors import choices
-from . import complexity, formats, tables
+from . import complexity, cross, formats, pairs_table, tables
 from .results import load_results
 
 
@@ -17,7 +17,8 @@ def table(name: str = "main", results: Path | str = "results", style: str = "mar
     """The paper's table as text, ours beside the published figures.
 
     Args:
-        name: "main" (MARS, iLIDS-VID, LS-VID), "hard" (sports and dance), "ablation" or "complexity".
+        name: "main" (MARS, iLIDS-VID, LS-VID), "hard" (sports and dance), "ablation", "complexity", "cross" (trained
+            here, tested there) or "open-set".
         results: folder of the result store.
         style: "markdown", "latex", "csv" or "html".
         intervals: whether to give half the 95 % bootstrap interval over identities.
@@ -39,4 +40,8 @@ def tables_of(name: str, results: Path | str, *, intervals: bool = False) -> lis
     if name == "complexity":
         return complexity.table(Path(results))
     found, problems = load_results(results)
+    if name == "cross":
+        return cross.build(found, problems, intervals=intervals)
+    if name == "open-set":
+        return pairs_table.build(found, problems)
     return tables.build(name, found, problems, intervals=intervals)

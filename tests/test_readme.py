@@ -37,6 +37,7 @@ REPLACED = (  # what stands in a command, what is run in its place, and why; one
     (r"runs/mars/", "runs/raw-dataset/", "likewise"),
     (r"TRACKLET", "{tracklet}", "a reader takes one of theirs"),
     (r"--seeds 0,1,2", "--seeds 0,1", "time"),
+    (r"--validate 0\.1", "--validate 0.5", "the match has few people to hold out"),
     (r"^run .*", r"\g<0>" + TINY, "time"),
 )
 

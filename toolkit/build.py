@@ -9,7 +9,9 @@ no path of the machine: a build that was killed and run again ends in the same b
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -21,14 +23,16 @@ from msgspec import Meta
 
 from ..datasets import JUNK, LossError, ReidkitError, UsageError
 from ..datasets.cores import usable_cores
+from ..datasets.decisions import open_decisions
 from ..datasets.fields import check_fields
 from ..datasets.files import sha256_file
-from ..datasets.format import CROPS, DECISIONS, FRAMES, TRACKLETS
-from ..datasets.manifest import SamePerson
+from ..datasets.format import CROPS, DECISIONS, FRAMES, MANIFEST, TRACKLETS
+from ..datasets.manifest import FIX, SamePerson
 from ..datasets.names import check_name
 from ..datasets.processes import run_in_processes
 from ..datasets.progress import say
 from ..datasets.rights import Rights
+from ..datasets.schema import read_json
 from ..datasets.truth import read_truth
 from ..training import weights
 from .at_once import one_thread_a_call
@@ -39,16 +43,18 @@ from .discover import Discovery, discover
 from .embed import Embedder, embed_source
 from .events import Proposals, propose
 from .floor.picture import write_picture
-from .folder import WORK, claim, invalidate, refuse_other
+from .folder import WORK, claim, forget_former, invalidate, is_current, log_digest, refuse_other
 from .footage import Extracted, extract_take
 from .linking import returning
 from .manifest import counts, write_manifest, write_tables
 from .mcbyte import require_masks
 from .pieces import SourceWork
+from .rebuild import earlier, write_carried
+from .review.constraints import Reviewed
 from .settings import EventSettings, FootageSettings
 from .sheets import write_sheets
 from .source_settings import CONFIG
-from .split import SplitSettings, across, assign
+from .split import SplitSettings, assign, division_facts, split_notes
 from .track import MCBYTE
 from .truth import Figures, score_build, truth_boxes
 from .video import Take, probe
@@ -57,8 +63,9 @@ from .work import source_slug, work_key
 SHEET = "contact-sheet.jpg"
 FLOOR = "floor.jpg"
 SINGLE, MULTI = "single-camera-views", "video-reid"
+SINGLE_NOTE = "Views are parts of one camera's footage: scores don't compare with those across cameras."
 # Raised when the same footage and settings give another dataset than before.
-REVISION = 3
+REVISION = 4
 # An only camera's take is divided into views of about so many seconds (`pieces.view_ends`).
 VIEW_SECONDS, FEWEST_VIEWS, MOST_VIEWS = 10.0, 2, 6
 
@@ -162,9 +169,11 @@ def build(
     for note in found.notes:
         say(note)
     # What can go wrong for want of a file has gone wrong by now. From here on something is written.
-    with claim(out):
+    with claim(out), _not_reviewed_meanwhile(out):
         key = _build_key(found, takes, settings, detector, embedder)
-        invalidate(out, key)
+        if is_current(out, key) and log_digest(out):
+            return _as_it_is(out)
+        former = invalidate(out, key)
         if workers > 1 and len(takes) > 1:
             _extract_in_processes(takes, settings.footage, load_detector, load_embedder, out, workers)
         works = []
@@ -176,17 +185,24 @@ def build(
         single = _is_single_camera(found, settings.protocol)
         # Who asks for parts gets them.
         events = settings.event if settings.footage.max_length is None else replace(settings.event, rejoin=0.0)
-        proposals = _link(works, events, divide=single)
-        tracklets = _number(pl.concat([one.tracklets for one in proposals.values()]))
+        before = earlier(former, works, settings.split)
+        proposals = _link(works, events, divide=single, reviewed=before.reviewed)
+        tracklets = pl.concat([one.tracklets for one in proposals.values()])
+        shown = before.shown(proposals.values())
+        tracklets = _number(tracklets, before.numbers(tracklets, shown))
         identities = _name(pl.concat([one.identities for one in proposals.values()]), tracklets)
         tracks = {key: table for one in proposals.values() for key, table in one.tracks.items()}
         scored = score_build(
             works, tracklets, tracks, annotated, settings.footage.confidence, shared_ids=found.identities is not None
         )
         same = _same_people(proposals, tracklets, settings.split.same_person)
-        tracklets, by = assign(_with_truth(tracklets, scored.truth), settings.split, same)
+        activities = {source.event: source.activity for source in found.sources}
+        tracklets, kept = _with_truth(tracklets, scored.truth), before.kept(tracklets, shown)
+        divided = assign(tracklets, settings.split, same, kept=kept, activities=activities)
+        tracklets, frames = divided.table, pl.concat([one.frames for one in proposals.values()])
 
-        write_tables(out, tracklets, pl.concat([one.frames for one in proposals.values()]), identities)
+        write_tables(out, tracklets, frames, identities)
+        carried = write_carried(out, former, before.reviewed, tracklets, frames, shown)
         own = write_attributes(out, of_identities(known, tracklets))
         sheets = write_sheets(
             out,
@@ -205,7 +221,7 @@ def build(
                 "protocol": SINGLE if single else MULTI,
                 "counts": counts(tracklets),
                 "losses": losses | _sum(one.counts for one in proposals.values()),
-                "split": {"by": by, "test_share": settings.split.test_share, "seed": settings.split.seed},
+                "split": division_facts(divided, settings.split),
                 "scores": scored.total,
                 "linking": {event: _rounded(asdict(one.calibration)) for event, one in proposals.items()},
                 "floor": {event: one.floor for event, one in proposals.items()},
@@ -216,15 +232,42 @@ def build(
                 "notes": [
                     *found.notes,
                     *_empty_notes(works),
-                    *_split_notes(tracklets, by, single, same),
+                    *split_notes(divided, same),
+                    *([SINGLE_NOTE] if single else []),
                     *_own_notes(own),
+                    *carried,
                     *_rights_notes(found.rights, tracklets, reviewed=(out / DECISIONS).exists()),
                 ],
                 "build": key,
+                "reviewed": log_digest(out),
             },
         )
-    lost = losses.get("frames_lost", 0) / max(losses.get("frames_expected", 0), 1)
-    return Outcome(manifest, lost, sheets, floor)
+        forget_former(out)
+    return Outcome(manifest, _share_lost(losses), sheets, floor)
+
+
+@contextmanager
+def _not_reviewed_meanwhile(out: Path) -> Iterator[None]:
+    """Keeps a review out while a build takes up its decisions.
+
+    Raises:
+        UsageError: somebody is reviewing.
+    """
+    with open_decisions(out) if (out / DECISIONS).exists() else nullcontext():
+        yield
+
+
+def _as_it_is(out: Path) -> Outcome:
+    """What the folder holds: nothing has changed, and nobody decided anything since."""
+    say(f"'{out}' is this build, with nothing decided since; there is nothing to do.")
+    manifest = read_json(out / MANIFEST, dict, FIX)
+    pages = sorted(out.glob(f"{Path(SHEET).stem}*{Path(SHEET).suffix}"), key=lambda path: (len(path.name), path.name))
+    floor = out / FLOOR
+    return Outcome(manifest, _share_lost(manifest["losses"]), pages, floor if floor.is_file() else None)
+
+
+def _share_lost(losses: Mapping[str, int]) -> float:
+    return losses.get("frames_lost", 0) / max(losses.get("frames_expected", 0), 1)
 
 
 def _check_place(raw: Path, out: Path) -> None:
@@ -263,7 +306,7 @@ def _identity_of(take: Take) -> list:
     source = take.source
     lines = source.annotation or source.truth
     digest = sha256_file(lines) if lines else None
-    given = [source.offset, source.fps, digest, source.ignore, source.floor]
+    given = [source.offset, source.fps, digest, source.ignore, source.floor, source.activity]
     return [source.event, source.camera, source.layout, take.sha256, *given]
 
 
@@ -343,7 +386,9 @@ def _is_single_camera(found: Discovery, protocol: Protocol) -> bool:
     return found.single_camera or len(set(events)) == len(events)
 
 
-def _link(works: Sequence[SourceWork], settings: EventSettings, *, divide: bool) -> dict[str, Proposals]:
+def _link(
+    works: Sequence[SourceWork], settings: EventSettings, *, divide: bool, reviewed: Reviewed | None
+) -> dict[str, Proposals]:
     """Event -> who is who in it. Where `divide`, the take of an event's only camera is divided into views."""
     by_event: dict[str, list[SourceWork]] = {}
     for work in works:
@@ -353,17 +398,24 @@ def _link(works: Sequence[SourceWork], settings: EventSettings, *, divide: bool)
         views = 1
         if divide and len(group) == 1:
             views = int(np.clip(round(group[0].take.duration / VIEW_SECONDS), FEWEST_VIEWS, MOST_VIEWS))
-        proposals[event] = propose(group, settings, views, at_once=not divide)
+        proposals[event] = propose(group, settings, views, at_once=not divide, reviewed=reviewed)
         people = proposals[event].tracklets.filter(pl.col("cluster") >= 0)
         junk = len(proposals[event].tracklets) - len(people)
         say(f"{event}: {len(people)} tracklets of {people['cluster'].n_unique()} people, {junk} junk")
     return proposals
 
 
-def _number(table: pl.DataFrame) -> pl.DataFrame:
-    """Clusters to identities: 1, 2, ... by event and cluster; adds `identity` and `kind`, orders by event and id."""
+def _number(table: pl.DataFrame, numbers: Mapping[tuple[str, int], int]) -> pl.DataFrame:
+    """Clusters to identities: 1, 2, ... by event and cluster; adds `identity` and `kind`, orders by event and id.
+
+    Args:
+        numbers: (event, cluster) -> the identity that it keeps; the others get the numbers that are free.
+    """
     people = table.filter(pl.col("cluster") >= 0).select("event", "cluster").unique().sort("event", "cluster")
-    people = people.with_columns(identity=pl.int_range(1, len(people) + 1, dtype=pl.Int64))
+    taken = set(numbers.values())
+    free = (number for number in itertools.count(1) if number not in taken)
+    found = [numbers[place] if place in numbers else next(free) for place in people.iter_rows()]
+    people = people.with_columns(identity=pl.Series(found, dtype=pl.Int64))
     joined = table.join(people, on=["event", "cluster"], how="left", maintain_order="left")
     return joined.with_columns(
         pl.col("identity").fill_null(JUNK),
@@ -417,29 +469,6 @@ def _same_people(proposals: Mapping[str, Proposals], tracklets: pl.DataFrame, le
     ]
 
 
-def _split_notes(tracklets: pl.DataFrame, by: str, single: bool, same: Sequence[SamePerson]) -> list[str]:
-    notes = []
-    if by == "test":
-        notes.append(
-            "Test set only: one event can't be divided without sharing its videos. "
-            "Add another event, or divide the identities with --split identity."
-        )
-    if by == "identity":
-        notes.append("Train and test share source videos: identities were divided, not events.")
-    both = across(tracklets, same)
-    if both:
-        pairs = ", ".join(f"{a} and {b}" for a, b in (one.identities for one in both))
-        notes.append(
-            f"Identities that may be one person are in train and test: {pairs}. Divide by other events, or make a test "
-            "set only with --split test."
-        )
-    if single:
-        notes.append("Views are parts of one camera's footage: scores don't compare with those across cameras.")
-    if not len(tracklets.filter(role="query")):
-        notes.append("No queries: no test identity was seen by two cameras.")
-    return notes
-
-
 def _own_notes(own: bool) -> list[str]:
     return [] if own else ["attributes.csv is not of this build and was kept: its identities may be those of another."]
 
@@ -457,6 +486,7 @@ def _source_facts(work: SourceWork, scores: Mapping[str, Figures]) -> dict:
     return {
         "event": source.event,
         "camera": source.camera,
+        "activity": source.activity,
         "kind": source.layout,
         "file": source.path.name,
         "sha256": take.sha256,

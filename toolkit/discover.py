@@ -243,15 +243,18 @@ def _name(found: Iterable[_Found], settings: SourceSettings, config: Path, notes
         offset = look_up("offsets", key, camera) or 0.0
         ignore = look_up("ignore", key, camera) or ()
         floor = look_up("floor", key, camera)
+        activity = look_up("activities", event, here.event) or ""
         named_so = {"event": event, "camera": camera, "fps": fps, "offset": offset, "ignore": ignore, "floor": floor}
-        sources.append(replace(here, **named_so))
+        sources.append(replace(here, **named_so, activity=activity))
     if guessed:
         notes.append(
             f"{guessed} folders of images are taken as {DEFAULT_IMAGE_RATE:g} frames a second; "
             f"[frame_rates] in {CONFIG} says otherwise."
         )
     for table, key in sorted(settings.keys() - used):
-        known = {s.key for s in sources} | {name for f in found for name in (f.source.camera, f.source.event)}
+        known = {name for s in sources for name in (s.key, s.event)} | {
+            name for f in found for name in (f.source.camera, f.source.event)
+        }
         raise UsageError(f"'{config}', [{table}]: {choices(key, known, 'source')}")
     return sources
 

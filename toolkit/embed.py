@@ -2,7 +2,7 @@
 
 An embedder is loaded by its name, file or folder:
 
-    embedder = load_embedder("weights/osnet_x0_25_msmt17.onnx")     # any re-ID model [N or 1, 3, H, W] -> [N or 1, D]
+    embedder = load_embedder("weights/osnet_x0_25_msmt17.onnx")     # any re-ID model, of `reidkit export-model` too
     embedder = load_embedder("clip")                                # CLIP ViT-B/16, image tower
     embedder = load_embedder("simulated")                           # ships with reidkit, for simulated footage
     embedder = load_embedder("runs/mars/resnet50/seed0")            # a model trained by `reidkit run`
@@ -23,7 +23,6 @@ import numpy as np
 import polars as pl
 
 from ..datasets import UsageError
-from ..datasets.clips import IMAGENET_MEAN, IMAGENET_STD
 from ..datasets.cores import usable_cores
 from ..datasets.errors import MissingWeights, choices
 from ..datasets.files import atomic_path, sha256_file
@@ -32,6 +31,7 @@ from ..datasets.progress import progress
 from ..datasets.tracklet import Frames
 from ..training import weights
 from .crops import crop_quality
+from .embedder_input import CAMERAS, stated_input
 from .looks import Looks
 from .onnx_session import open_session, with_one_thread
 
@@ -88,8 +88,14 @@ def load_embedder(name: str | Path, *, threads: int | None = None) -> Embedder:
 
 
 class OnnxEmbedder:
-    """A re-ID model in an .onnx file: one image input [1 or N, 3, H, W], RGB, ImageNet-normalised; output [1 or N, D],
-    also with heights and widths of 1 behind it, as the re-ID model of OpenCV's zoo has.
+    """A re-ID model in an .onnx file, in the form that `embedder_input` finds stated, else [1 or N, 3, H, W], RGB,
+    ImageNet-normalised; output [1 or N, D], also with heights and widths of 1 behind it, as the re-ID model of OpenCV's
+    zoo has.
+
+    To a model of clips a crop is a clip of one frame, or of as few as it takes, each of them that crop; its camera is
+    unknown (0).
+
+    Its `sha256` covers the file, and the TOML file beside it.
 
     Raises:
         UsageError: the file is no ONNX model, or its input or output is of another form.
@@ -98,30 +104,46 @@ class OnnxEmbedder:
     def __init__(self, path: Path, name: str, threads: int) -> None:
         self.calls_at_once, self._path = False, path
         self.session = open_session(path, threads)
+        self._takes = takes = stated_input(path, self.session)
         inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
-        shape = inputs[0].shape if len(inputs) == 1 else []
-        if len(shape) != 4 or shape[1] != 3 or not all(isinstance(side, int) for side in shape[2:]):
-            raise UsageError(f"'{path}' takes {shape or 'several inputs'}; an embedder takes images [N, 3, H, W].")
+        shape = list(inputs[0].shape)
+        more = [one.name for one in inputs[1:]]
+        fits = len(shape) == len(takes.layout) and shape[takes.layout.index("C")] == 3 and more in ([], [CAMERAS])
+        height, width = (takes.side(shape, "H"), takes.side(shape, "W")) if fits else (None, None)
+        if height is None or width is None:
+            raise UsageError(
+                f"'{path}' takes {'several inputs' if more else shape}; an embedder takes images "
+                f"[{', '.join(takes.layout).replace('C', '3')}], their height and width known. A file "
+                f"'{path.with_suffix('.toml').name}' beside it may state another layout, and both."
+            )
         if len(outputs[0].shape) < 2 or any(side != 1 for side in outputs[0].shape[2:]):
             raise UsageError(f"'{path}' gives {outputs[0].shape}; an embedder gives [N, D]. Is it a detector?")
         self.name, self.sha256 = name, sha256_file(path)
-        self.height, self.width = shape[2:]
+        beside = path.with_suffix(".toml")
+        if beside.is_file():
+            self.sha256 = hashlib.sha256((self.sha256 + sha256_file(beside)).encode()).hexdigest()
+        self.height, self.width = height, width
         self.batch = shape[0] if isinstance(shape[0], int) else BATCH
         self._fixed = isinstance(shape[0], int)
-        self._input, self._output = inputs[0].name, outputs[0].name
+        length = shape[1] if takes.layout == "NTCHW" else 1
+        self._frames = length if isinstance(length, int) else takes.frame_step or takes.frames
+        self._input, self._output, self._more = inputs[0].name, outputs[0].name, more
 
     def one_thread_a_call(self) -> "OnnxEmbedder":
         """The same, for several calls at once (`at_once`); itself on a GPU."""
         return with_one_thread(self)
 
     def embed(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        rows = []
+        rows, takes = [], self._takes
         for start in range(0, len(images), self.batch):
-            batch = to_batch(images[start : start + self.batch], self.height, self.width, IMAGENET_MEAN, IMAGENET_STD)
+            part = images[start : start + self.batch]
+            batch = to_batch(part, self.height, self.width, takes.rgb_mean, takes.rgb_deviation)
             count = len(batch)
             if self._fixed and count < self.batch:
                 batch = np.concatenate([batch, np.zeros((self.batch - count, *batch.shape[1:]), np.float32)])
-            rows.append(self.session.run([self._output], {self._input: batch})[0][:count].reshape(count, -1))
+            feed = {self._input: takes.arranged(batch, self._frames)}
+            feed |= {name: np.zeros(len(batch), np.int64) for name in self._more}
+            rows.append(self.session.run([self._output], feed)[0][:count].reshape(count, -1))
         return normalise(np.concatenate(rows)) if rows else np.zeros((0, 1), np.float32)
 
 
@@ -199,7 +221,11 @@ class RunEmbedder:
 
 
 def to_batch(
-    images: Sequence[np.ndarray], height: int, width: int, mean: Sequence[float], std: Sequence[float]
+    images: Sequence[np.ndarray],
+    height: int,
+    width: int,
+    mean: Sequence[float] | np.ndarray,
+    std: Sequence[float] | np.ndarray,
 ) -> np.ndarray:
     """Images uint8 RGB [H, W, 3] -> float32 [N, 3, height, width], normalised; areas averaged where they shrink."""
     batch = np.empty((len(images), 3, height, width), np.float32)

@@ -11,7 +11,7 @@ What remains is junk, each with the reason.
 import itertools
 from collections import Counter
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -21,6 +21,7 @@ from .floor.picture import Scene
 from .linking import UNDECIDED, Calibration, Links, Observations, Portraits, link, portraits
 from .pieces import Piece, SourceWork, cut_event
 from .rejoin import Rejoined, TrackRows, rejoin
+from .review.constraints import Reviewed, Shown
 from .settings import EventSettings
 
 COLUMNS = {
@@ -31,7 +32,7 @@ COLUMNS = {
     "local": pl.String,  # number of the track in `Proposals.tracks`, before cutting
     "cut": pl.Boolean,  # a person changed in it
     "cluster": pl.Int64,
-    "reason": pl.String,  # why it's junk: "second box", "scrap", "poor" or "undecided"; "" for people
+    "reason": pl.String,  # why it's junk: "second box", "scrap", "reviewed", "poor" or "undecided"; "" for people
     "start": pl.Float64,
     "end": pl.Float64,
     "frames": pl.Int64,
@@ -77,21 +78,35 @@ class Proposals:
     scene: Scene | None
 
 
-def propose(works: Sequence[SourceWork], settings: EventSettings, views: int = 1, *, at_once: bool = True) -> Proposals:
+def propose(
+    works: Sequence[SourceWork],
+    settings: EventSettings,
+    views: int = 1,
+    *,
+    at_once: bool = True,
+    reviewed: Reviewed | None = None,
+) -> Proposals:
     """Who is who in one event.
 
     Args:
         works: its takes, in order.
         views: number of time segments that an only take is divided into, each a camera of its own.
         at_once: the takes are of cameras that stand and film at one time, not clips of one that moves.
+        reviewed: what people decided about an earlier build of this footage; all of it holds.
 
     Raises:
         UsageError: tracklets that the annotation says are one person are seen at the same time in one camera.
     """
-    pieces = cut_event(list(works), settings, views)
+    changes = {w.take.source.key: reviewed.changes(w.take.source.key, w.extracted.tracks) for w in works if reviewed}
+    pieces = cut_event(list(works), settings, views, changes)
+    shown = _shown(works, pieces, reviewed)
+    if reviewed:
+        pieces = _admitted(pieces, shown, reviewed)
     linked = [i for i, piece in enumerate(pieces) if not piece.excluded]
     some = [pieces[i] for i in linked]
-    seen = _observe(some)
+    seen, dropped = _observe(some), 0
+    if reviewed:
+        seen, dropped = reviewed.constrain(seen, [shown[i] for i in linked], settings.link.overlap)
     floor = event_floor(works if at_once else [], some, seen, settings.floor)
     links = link(seen, settings.link, floor.floor.evidence)
     cluster = np.full(len(pieces), UNDECIDED, np.int64)
@@ -100,7 +115,8 @@ def propose(works: Sequence[SourceWork], settings: EventSettings, views: int = 1
     reason = [piece.excluded for piece in pieces]
     for number in np.unique(cluster[cluster >= 0]):
         rows = np.flatnonzero(cluster == number)
-        if all(_is_poor(pieces[i], settings) for i in rows):
+        told = reviewed is not None and any(reviewed.owner(shown[i]) is not None for i in rows)
+        if not told and all(_is_poor(pieces[i], settings) for i in rows):
             cluster[rows] = UNDECIDED
             for i in rows:
                 reason[i] = "poor"
@@ -142,10 +158,32 @@ def propose(works: Sequence[SourceWork], settings: EventSettings, views: int = 1
             "scraps": reason.count("scrap"),
             "poor": reason.count("poor"),
             "undecided": reason.count("undecided"),
+            **({"nobody_by_review": reason.count("reviewed"), "review_not_followed": dropped} if reviewed else {}),
         },
         floor.floor.facts,
         scene_of(works, some, floor, cluster[linked]),
     )
+
+
+def _shown(works: Sequence[SourceWork], pieces: Sequence[Piece], reviewed: Reviewed | None) -> list[Shown]:
+    """Which tracklets of the reviewed build each piece shows; nothing where there was none."""
+    if reviewed is None:
+        return [Shown() for _ in pieces]
+    rows_of = {id(work): TrackRows(work.extracted.tracks) for work in works}
+    return [reviewed.shown(piece.work.take.source.key, rows_of[id(piece.work)].of(piece)) for piece in pieces]
+
+
+def _admitted(pieces: Sequence[Piece], shown: Sequence[Shown], reviewed: Reviewed) -> list[Piece]:
+    """The pieces without those that are nobody, as people decided, and with the one that shows most of a tracklet which
+    they decided is a person's, whatever else would leave it out."""
+    excluded = [
+        "reviewed" if reviewed.is_nobody(one) else piece.excluded for piece, one in zip(pieces, shown, strict=True)
+    ]
+    for id_, numbers in reviewed.pieces_of(shown).items():
+        if reviewed.former.person(id_) is not None and id_ in reviewed.former.settled:
+            best = max(numbers, key=lambda i: (not pieces[i].excluded, shown[i][id_], -i))
+            excluded[best] = ""
+    return [replace(piece, excluded=reason) for piece, reason in zip(pieces, excluded, strict=True)]
 
 
 def _identities(event: str, links: Links, kept: set[int]) -> pl.DataFrame:

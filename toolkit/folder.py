@@ -2,13 +2,15 @@
 
     refuse_other(out)                       # before any work
     with claim(out):                        # marked as a build and locked
-        invalidate(out, key)                # the manifest of a build with other settings goes before anything changes
+        before = invalidate(out, key)       # a build with other settings is set aside before anything changes
         …
+        forget_former(out)                  # when the manifest is written
 
 What somebody else put into the folder is neither overwritten nor deleted.
 """
 
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,8 +18,18 @@ from pathlib import Path
 from typing import Literal
 
 from ..datasets import UsageError
-from ..datasets.files import sha256_file, write_json
-from ..datasets.format import ATTRIBUTES, CROPS, DECISIONS, FORGETTING, FORGOTTEN, MANIFEST
+from ..datasets.files import atomic_path, sha256_file, write_json
+from ..datasets.format import (
+    ATTRIBUTES,
+    CAPTIONS,
+    CROPS,
+    DECISIONS,
+    FORGETTING,
+    FORGOTTEN,
+    FRAMES,
+    MANIFEST,
+    TRACKLETS,
+)
 from ..datasets.locks import exclusive
 from ..datasets.schema import read_json
 
@@ -25,6 +37,7 @@ WORK = ".work"
 MARK = "build.json"
 WRITTEN = "written.json"
 LOCK = "lock"
+FORMER = "former"
 # What `atomic_path` leaves when the process is killed: .NAME.PROCESS.tmp
 LEFT = re.compile(r"\..+\.\d+\.tmp")
 
@@ -36,12 +49,13 @@ class _Mark:
 
 @dataclass(frozen=True)
 class _Built:
-    """The keys that every manifest of a build has, whatever its version."""
+    """The keys that every manifest of a build has, whatever its version; `reviewed` since decisions are carried."""
 
     format: int
     build: str
     fingerprint: str
     files: dict[str, str]
+    reviewed: str = ""
 
 
 @dataclass(frozen=True)
@@ -104,27 +118,49 @@ def claim(out: Path) -> Iterator[None]:
         yield
 
 
-def invalidate(out: Path, key: str) -> None:
-    """Takes away the manifest of a build with another key, before anything that it speaks of changes.
+def log_digest(folder: Path) -> str:
+    """sha256 of the review decisions in a folder; "" where there are none."""
+    log = folder / DECISIONS
+    return sha256_file(log) if log.is_file() and log.stat().st_size else ""
 
-    Raises:
-        UsageError: a person has reviewed that build.
+
+def is_current(out: Path, key: str) -> bool:
+    """Whether the folder holds the build of that key, and nobody has decided anything since."""
+    before = _read(out / MANIFEST, _Built)
+    return before is not None and (before.build, before.reviewed) == (key, log_digest(out))
+
+
+def invalidate(out: Path, key: str) -> Path | None:
+    """Sets a build that isn't current aside, before anything that its manifest speaks of changes.
+
+    Returns:
+        The folder with the tables and the decisions of the earlier build, for this one to take up; None: there is none.
     """
     before = _read(out / MANIFEST, _Built)
+    aside = out / WORK / FORMER
     if before is None:
-        return
+        return aside if (aside / MANIFEST).is_file() else None
     # Of a dataset that was copied without its work, or built by an older reidkit, the manifest alone knows this.
     digest = before.files.get(ATTRIBUTES)
     if digest is not None and not is_own(out, ATTRIBUTES, digest):
         note_own(out, ATTRIBUTES, digest)
-    if before.build == key:
-        return
-    decisions = out / DECISIONS
-    if decisions.is_file() and decisions.stat().st_size:
-        raise UsageError(
-            f"'{out}' holds review decisions on a build with other settings or footage. Build into another folder."
-        )
+    if is_current(out, key):
+        return out
+    forget_former(out)
+    for name in (TRACKLETS, FRAMES, DECISIONS, CAPTIONS, MANIFEST):  # the manifest last: the copy is whole
+        if (out / name).is_file():
+            with atomic_path(aside / name) as temporary:
+                shutil.copyfile(out / name, temporary)
     (out / MANIFEST).unlink()
+    return aside
+
+
+def forget_former(out: Path) -> None:
+    """Takes away what `invalidate` set aside, the manifest first."""
+    aside = out / WORK / FORMER
+    if aside.is_dir():
+        (aside / MANIFEST).unlink(missing_ok=True)
+        shutil.rmtree(aside)
 
 
 def note_own(out: Path, name: str, digest: str) -> None:

@@ -27,11 +27,11 @@ from ..datasets.format import (
     TRACKLET_OPTIONAL,
     TRACKLETS,
 )
-from ..datasets.identities import identity_table
 from ..datasets.manifest import as_manifest
-from ..datasets.own import read_dataset, read_tables, reviewed_tables, standings, tracklet_table
+from ..datasets.own import read_dataset, read_tables, reviewed_identities, reviewed_tables, standings
 from ..datasets.rights import counted
 from .folder import is_own
+from .review.figures import review_figures
 
 SURE = 0.9  # identities of which both figures are higher need no look
 MOST_DOUBTS = 12
@@ -98,18 +98,20 @@ def counts(tracklets: pl.DataFrame) -> dict[str, int]:
 def summary(root: Path) -> dict:
     """What `reidkit inspect` prints: counts, cameras by name, who was seen by which camera, and what is doubtful.
 
+    It tells of the dataset as its review stands, but `scores` and `notes` are the build's.
+
     Raises:
         UsageError: no dataset of ours, or a damaged one.
     """
     dataset = read_dataset(root)
-    table = tracklet_table(root)
+    table = reviewed_tables(root)[0]
     by_identity: dict[str, dict[str, int]] = {}
     people = table.filter(kind="person").group_by("identity", "camera").len().sort("identity", "camera")
     for identity, camera, number in people.iter_rows():
         by_identity.setdefault(str(identity), {})[camera] = number
     manifest = dataset.manifest
     assert manifest is not None  # of our own format
-    rights, people = standings(root, manifest, reviewed_tables(root)[0])
+    rights, people = standings(root, manifest, table)
     return {
         "name": dataset.name,
         "protocol": dataset.protocol,
@@ -117,8 +119,10 @@ def summary(root: Path) -> dict:
         "camera_names": list(dataset.cameras),
         "event_names": sorted(set(table["event"].to_list())),
         "by_identity": by_identity,
-        "doubtful": _doubtful(identity_table(root)),
-        "fingerprint": manifest.fingerprint,
+        "doubtful": _doubtful(reviewed_identities(root)),
+        "review": review_figures(root),
+        "fingerprint": dataset.fingerprint,
+        "fingerprint_built": manifest.fingerprint,
         "split": asdict(manifest.split) if manifest.split else None,
         "scores": manifest.scores,
         "by_source": {f"{s.event}/{s.camera}": s.scores for s in manifest.sources if s.scores},

@@ -8,6 +8,7 @@ of a second box on a person whom another tracklet follows, and "scrap" for a pie
 
 import itertools
 import string
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,10 +79,16 @@ class Piece:
         return tracklet_embedding(self.work.crops.features[self.crops], self.work.crops.quality[self.crops])
 
 
-def cut_event(works: list[SourceWork], settings: EventSettings, views: int = 1) -> list[Piece]:
+def cut_event(
+    works: list[SourceWork],
+    settings: EventSettings,
+    views: int = 1,
+    changes: Mapping[str, Mapping[int, list[float]]] | None = None,
+) -> list[Piece]:
     """The pieces of an event's takes, ordered by take, tracklet and time.
 
     Args:
+        changes: source -> track -> seconds at which another person begins, as a reviewer said.
         views: number of time segments that the only take of an event is divided into, each a camera of its own.
     """
     second = [second_boxes(work, settings) for work in works]
@@ -89,7 +96,7 @@ def cut_event(works: list[SourceWork], settings: EventSettings, views: int = 1) 
     return [
         piece
         for work, excluded in zip(works, second, strict=True)
-        for piece in _cut_take(work, excluded, limit, settings, views)
+        for piece in _cut_take(work, excluded, limit, settings, views, (changes or {}).get(work.take.source.key, {}))
     ]
 
 
@@ -188,13 +195,19 @@ def _crops_of(work: SourceWork) -> dict[str, np.ndarray]:
 
 
 def _cut_take(
-    work: SourceWork, second: set[str], limit: float | None, settings: EventSettings, views: int
+    work: SourceWork,
+    second: set[str],
+    limit: float | None,
+    settings: EventSettings,
+    views: int,
+    told: Mapping[int, list[float]],
 ) -> list[Piece]:
     """The take's tracklets, cut where a person changes, where a shard ends and where a view ends.
 
     Args:
         second: local ids of the tracklets of second boxes.
         limit: see `purify.find_cuts`.
+        told: see `cut_event`, of this take.
     """
     time = work.extracted.frames["time"].to_numpy()
     shards = work.extracted.frames["shard"].to_list()
@@ -212,6 +225,7 @@ def _cut_take(
             at = time[work.crops.row[crops]]
             cuts = find_cuts(work.crops.features[crops], work.crops.quality[crops], limit, settings.purity)
             changes = [float((at[k - 1] + at[k]) / 2) for k in cuts]
+        changes += told.get(int(local), [])
         # A tracklet lies in one shard: where its crops go on in the next, it ends and another begins.
         shard_ends = [float((time[a] + time[b]) / 2) for a, b in itertools.pairwise(rows) if shards[a] != shards[b]]
         parts = _cut_tracklet(work, rows, crops, changes, [*views_end, *shard_ends])

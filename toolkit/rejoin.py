@@ -34,10 +34,14 @@ class TrackRows:
 
     def of(self, piece: Piece) -> np.ndarray:
         """[n] rows, by time."""
-        first, last = np.searchsorted(self._track, [int(piece.local), int(piece.local) + 1])
+        return self.between(int(piece.local), piece.start, piece.end)
+
+    def between(self, track: int, start: float, end: float) -> np.ndarray:
+        """[n] rows of a track from one second to another, by time."""
+        first, last = np.searchsorted(self._track, [track, track + 1])
         time = self._time[first:last]
-        start = np.searchsorted(time, piece.start - BORDER)
-        return self._order[first + start : first + np.searchsorted(time, piece.end + BORDER)]
+        at = np.searchsorted(time, start - BORDER)
+        return self._order[first + at : first + np.searchsorted(time, end + BORDER)]
 
 
 @dataclass(frozen=True)

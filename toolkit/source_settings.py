@@ -10,6 +10,8 @@
     GOPR0123 = "left"
     [events]                            # event folder or sequence -> event; sequences may share one
     v_abc_c001 = "final"
+    [activities]                        # event -> its sport or dance; train and test get their share of each
+    final = "basketball"
     [offsets]                           # CAMERA -> seconds to add to its times, so that the clocks of an event agree
     "final/left" = -1.25
     [frame_rates]                       # CAMERA -> images a second of a folder of images (25 where nothing is said)
@@ -48,6 +50,7 @@ Number = Annotated[float, Meta(ge=-1e9, le=1e9)]
 _TABLES: dict[str, tuple[object, str]] = {
     "cameras": (str, '"camera"'),
     "events": (str, '"event"'),
+    "activities": (str, '"sport or dance"'),
     "offsets": (Number, "seconds"),
     "frame_rates": (Rate, "frames a second, from 0.1 to 1000"),
     "ignore": (tuple[tuple[Number, Number, Number, Number], ...], "[[x1, y1, x2, y2], …] with x1 < x2 and y1 < y2"),
@@ -64,7 +67,7 @@ class SourceSettings:
 
     Attributes:
         single_camera: whether the views of an event are clips of one moving camera; None where it isn't said.
-        cameras, events: name of a file or folder -> name.
+        cameras, events: name of a file or folder -> name. activities: event -> name.
         offsets: seconds to add. frame_rates: frames a second of images. ignore: boxes in pixels.
         floor: homography [3][3] from pixels to metres.
         consent, licence: EVENT or EVENT/IDENTITY -> what holds there.
@@ -73,6 +76,7 @@ class SourceSettings:
     single_camera: bool | None = None
     cameras: dict[str, str] = field(default_factory=dict)
     events: dict[str, str] = field(default_factory=dict)
+    activities: dict[str, str] = field(default_factory=dict)
     offsets: dict[str, float] = field(default_factory=dict)
     frame_rates: dict[str, float] = field(default_factory=dict)
     ignore: dict[str, tuple[Box, ...]] = field(default_factory=dict)
@@ -128,7 +132,8 @@ def _table(path: Path, name: str, values: object) -> dict:
             except ValueError as error:
                 raise UsageError(f"'{path}', [{name}], {_shown(key)}: {error}.") from None
         if kind is str:
-            check_name(value, f"name of {'a camera' if name == 'cameras' else 'an event'} ('{path}', [{name}])")
+            what = {"cameras": "a camera", "events": "an event", "activities": "an activity"}[name]
+            check_name(value, f"name of {what} ('{path}', [{name}])")
     return read
 
 

@@ -30,6 +30,7 @@ class Source:
         offset: seconds to add to the source's times to come to the event's clock.
         ignore: boxes (x1, y1, x2, y2) in pixels where nobody is to be detected.
         floor: homography [3][3] from pixels to metres on the floor, where the user gives it.
+        activity: the event's sport or dance; "" where nobody said.
     """
 
     event: str
@@ -43,6 +44,7 @@ class Source:
     offset: float = 0.0
     ignore: tuple[Box, ...] = ()
     floor: tuple[tuple[float, ...], ...] | None = None
+    activity: str = ""
 
     @property
     def key(self) -> str:

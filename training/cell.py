@@ -21,6 +21,7 @@ from ..leaderboard.results import check_names
 from .recipe import Recipe, to_dict
 from .run_folder import RunFacts, TrainedOn, read_facts
 from .user_model import Source, source_of
+from .validation import HeldOut, hold_out
 
 FIRST_SOURCE = "version 1"  # of a model of ours, as all were before a version was recorded
 
@@ -89,10 +90,11 @@ def check_cell(cell: Cell, datasets: Sequence[ReidDataset]) -> None:
     """Whether a cell's result can be computed and stored. Ask before any work.
 
     Raises:
-        UsageError: a name that can't be a folder's, a bench that can't be tested on.
+        UsageError: a name that can't be a folder's, a bench that can't be tested on, too few identities to hold out.
     """
     for dataset in datasets:
         check_testable(dataset)
+        hold_out(dataset, cell.recipe)
         check_names(bench_name(cell, dataset), cell.name)
 
 
@@ -116,31 +118,36 @@ def captions_digest(dataset: ReidDataset) -> str:
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
 
 
-def run_facts(cell: Cell, dataset: ReidDataset, processes: int) -> RunFacts:
-    """What run.json says of a cell's run on a dataset (one split of a bench)."""
+def run_facts(cell: Cell, dataset: ReidDataset, processes: int, held: HeldOut | None = None) -> RunFacts:
+    """What run.json says of a cell's run on a dataset (one split of a bench), without what it started from."""
     source = cell.source
     return RunFacts(
         key=cell_key(cell, dataset),
         model=cell.name,
         size=cell.size,
         recipe=to_dict(cell.recipe),
-        classes=len(dataset.identities),
+        classes=len((held.training if held else dataset).identities),
         cameras=dataset.num_cameras,
         dataset=TrainedOn(dataset.name, dataset.fingerprint, str(dataset.root), captions_digest(dataset)),
         source=source.mark,
         file=str(source.file or ""),
         processes=processes,
+        held_out=held.identities if held else (),
+        held_out_by=held.drawn_by if held else "",
     )
 
 
 def cell_key(cell: Cell, dataset: ReidDataset) -> str:
     """sha256 over all that decides a run: two runs of one key have the same weights.
 
-    The source of a model of ours enters from version 2 on, so that runs from before it was recorded keep their keys.
+    Who is held out enters where anybody is, as a dataset's manifest may say it. The source of a model of ours enters
+    from version 2 on, so that runs from before it was recorded keep their keys.
     """
     facts = [cell.name, cell.size, to_dict(cell.recipe), dataset.fingerprint, captions_digest(dataset)]
     if cell.source.mark != FIRST_SOURCE:
         facts.append(cell.source.mark)
+    if held := hold_out(dataset, cell.recipe):
+        facts.append(list(held.identities))
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 

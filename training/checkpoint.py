@@ -8,7 +8,9 @@ Nothing read here can execute: safetensors, or pickles restricted to tensors.
 
 import codecs
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +36,26 @@ HARMLESS = [
     codecs.encode,
 ]
 
+_read: ContextVar[list[Path] | None] = ContextVar("files of weights that were read", default=None)
+
+
+@contextmanager
+def files_read() -> Iterator[list[Path]]:
+    """While it is open, the list that it gives grows by each file that weights are read from, in their order."""
+    found: list[Path] = []
+    token = _read.set(found)
+    try:
+        yield found
+    finally:
+        _read.reset(token)
+
+
+def note_file(path: Path) -> None:
+    """Says that weights are read from a file: for whoever reads one without `read_weights`."""
+    found = _read.get()
+    if found is not None and path not in found:
+        found.append(path)
+
 
 @dataclass(frozen=True)
 class LoadReport:
@@ -52,6 +74,7 @@ def read_weights(path: Path | str) -> dict[str, Tensor]:
     path = Path(path)
     if not path.is_file():
         raise UsageError(f"There are no weights at '{path}'. Give the path of a .safetensors or .pth file.")
+    note_file(path)
     if path.suffix == ".safetensors":
         try:
             return safetensors.torch.load_file(path)

@@ -7,6 +7,7 @@ A cell that was stopped goes on at its last epoch; one that has its result is no
 """
 
 import dataclasses
+import functools
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,11 +17,13 @@ import numpy as np
 from torch import nn
 
 from ..datasets import ReidDataset, ReidkitError
+from ..datasets.files import sha256_file
 from ..datasets.locks import exclusive
 from ..datasets.progress import say
 from ..leaderboard import ranking
+from ..leaderboard.origin import WeightsFile
 from ..leaderboard.results import Result, open_store, save_result
-from . import loop, run_folder
+from . import checkpoint, loop, run_folder, validation
 from .arithmetic import arithmetic, forget_peak_memory
 from .cell import Cell, Places, check_cell, check_testable, load_datasets, run_facts
 from .cell import run_folder as place_of
@@ -28,7 +31,7 @@ from .extraction import extract_features, frame_extractor
 from .model import build, prepare
 from .parallel import Parallel
 from .recipe import Recipe
-from .record import finished, make_result
+from .record import finished, make_result, origin_of
 from .user_model import user_faults
 
 
@@ -73,7 +76,7 @@ def run_cell(
     check_cell(cell, datasets)
     if not again and (found := finished(cell, datasets, open_store(places.results))):
         return found
-    scores, seconds = [], 0.0
+    scores, origins, seconds = [], [], 0.0
     for split, dataset in by_split.items():
         several = len(datasets) > 1 or cell.split is not None
         title = cell.title + (f", split {split}" if several else "")
@@ -83,7 +86,8 @@ def run_cell(
         started = time.monotonic()
         scores.append(score_model(model, dataset, cell.recipe, here, workers=workers, title=f"{title}: test"))
         seconds += time.monotonic() - started
-    result = make_result(cell, datasets, scores, seconds=seconds, command=command)
+        origins.append(origin_of(folder, len(origins)))
+    result = make_result(cell, datasets, scores, origins, seconds=seconds, command=command)
     if here.first:
         save_result(places.results, result)
     here.barrier()
@@ -94,7 +98,10 @@ def train_cell(
     cell: Cell, dataset: ReidDataset, folder: Path, here: Parallel, *, again: bool, workers: int, title: str
 ) -> nn.Module:
     """The trained model on the device. A finished folder's weights are loaded, an unfinished one's training goes on."""
-    recipe, classes, cameras = cell.recipe, len(dataset.identities), dataset.num_cameras
+    recipe, cameras = cell.recipe, dataset.num_cameras
+    held = validation.hold_out(dataset, recipe)
+    training = held.training if held else dataset
+    facts = run_facts(cell, dataset, here.world, held)
     forget_peak_memory(here.device)
     with _alone(folder, here):
         if here.first:
@@ -102,24 +109,43 @@ def train_cell(
             if again:
                 for name in (run_folder.MANIFEST, run_folder.LOG):
                     (folder / name).unlink(missing_ok=True)
-            run_folder.write_facts(folder, run_facts(cell, dataset, here.world))
+            before = run_folder.read_facts(folder)
+            if before and before.key == facts.key:
+                facts = dataclasses.replace(facts, start=before.start)
+            run_folder.write_facts(folder, facts)
         here.barrier()
         done = run_folder.manifest(folder)
         loop.seed_everything(recipe.seed, 0, 0)
         # with weights of its own in the folder, a run needs no pretrained ones
         source = dataclasses.replace(recipe, pretrained="") if done else recipe
-        model = build(cell.module, source, classes, cameras)
+        with checkpoint.files_read() as files:
+            model = build(cell.module, source, len(training.identities), cameras)
         with user_faults(model):
             model.to(here.device)
             if done is None:
+                if here.first:
+                    start = tuple(WeightsFile(file.name, sha256_file(file)) for file in files)
+                    run_folder.write_facts(folder, dataclasses.replace(facts, start=start))
                 with arithmetic(here.device):
-                    prepare(model, dataset, frame_extractor(recipe, here.device, workers=workers))
+                    prepare(model, training, frame_extractor(recipe, here.device, workers=workers))
                 model.to(here.device)  # what it computed, too
             elif done.finished:
                 run_folder.resume(folder, model, None)
                 return model
-            loop.train(model, dataset, recipe, folder, here, workers=workers, title=title)
+            judge = held and functools.partial(
+                _judge, held=held, recipe=recipe, here=here, workers=workers, title=title
+            )
+            loop.train(model, training, recipe, folder, here, workers=workers, title=title, judge=judge)
     return model
+
+
+def _judge(
+    model: nn.Module, held: validation.HeldOut, recipe: Recipe, here: Parallel, workers: int, title: str
+) -> dict[str, float]:
+    """The model's figures on the identities held out, as `loop.train` asks for them."""
+    title = f"{title}: validation"
+    found = score_model(model, held.validation, recipe, here, pairs=False, workers=workers, title=title)
+    return {name: found.metrics[name] for name in validation.METRICS}
 
 
 @user_faults()
@@ -130,6 +156,7 @@ def score_model(
     here: Parallel,
     *,
     protocol: str | None = None,
+    pairs: bool = True,
     workers: int = 0,
     title: str = "test",
 ) -> ranking.Scores:
@@ -137,6 +164,7 @@ def score_model(
 
     Args:
         protocol: another one than the dataset's own.
+        pairs: whether to judge pairs of cameras, and all pairs as an open set, too.
 
     Raises:
         UsageError: an unknown protocol, or a dataset without queries.
@@ -163,6 +191,8 @@ def score_model(
         kinds=np.array([t.kind for t in tracklets]),
         outfits=np.array([t.outfit for t in tracklets]),
         device=str(here.device),
+        camera_pairs=pairs,
+        pairs=pairs,
     )
 
 

@@ -3,7 +3,8 @@
     train(model, dataset, recipe, Path("runs/mars/resnet50/seed0"), start("auto"), workers=4)
 
 After each epoch the folder holds a whole checkpoint and a line more in `log.jsonl`. The same call resumes there, and
-ends in the same bits as a run that was never stopped (on the CPU; a GPU's kernels add in their own order). Under
+ends in the same bits as a run that was never stopped (on the CPU; a GPU's kernels add in their own order). With a judge
+the model that it liked best is the one that is kept, otherwise the last. Under
 torchrun every process takes batches of its own and gradients are averaged: the batch is as many times larger as there
 are processes.
 """
@@ -14,9 +15,10 @@ import json
 import random
 import time
 from collections import defaultdict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 import numpy as np
 import torch
@@ -29,7 +31,7 @@ from ..datasets.loader import TrainLoader
 from ..datasets.progress import progress, say
 from ..datasets.schema import decode_json, read_bytes
 from ..datasets.transforms import augment
-from . import run_folder
+from . import checkpoint, run_folder, validation
 from .arithmetic import arithmetic, autocast, peak_memory
 from .losses import combine
 from .model import check_output
@@ -62,8 +64,13 @@ def train(
     *,
     workers: int = 0,
     title: str = "train",
+    judge: Callable[[nn.Module], Mapping[str, float]] | None = None,
 ) -> None:
     """Trains `model`, already prepared and on the device, from where `folder` left off to `recipe.epochs`.
+
+    Args:
+        judge: the model's figures in percent, mAP and R1 among them, on identities that `dataset` doesn't train on. It
+            is asked every few epochs (`validation.due`), in all processes; `model` is left as it was at its best.
 
     Raises:
         UsageError: there are fewer than two identities to train on.
@@ -80,6 +87,7 @@ def train(
         return
     if done and here.first:
         say(f"{title}: going on after epoch {done} of {recipe.epochs}")
+    best = run_folder.best_until(folder, done)
     forward = _wrap(model, recipe, here)
     loader = TrainLoader(
         dataset,
@@ -105,16 +113,33 @@ def train(
     with progress(title, total, "steps") as advance, arithmetic(here.device):
         for epoch in range(done, recipe.epochs):
             line = _epoch(forward, optimiser, loader, recipe, here, epoch, advance, check)
+            if judge and validation.due(epoch + 1, recipe):
+                here.spread(model.buffers())  # batch norm's statistics, as the first process saves them
+                started = time.monotonic()
+                line["validation"] = dict(judge(model))
+                line["seconds"] = round(line["seconds"] + time.monotonic() - started, 3)
+                best = validation.better(best, epoch + 1, line["validation"])
             if here.first:
                 with open(folder / run_folder.LOG, "a") as log:
                     log.write(json.dumps(line) + "\n")
-                run_folder.save_checkpoint(folder, model, optimiser, epoch + 1)
+                run_folder.save_checkpoint(folder, model, optimiser, epoch + 1, best)
+                if best and "validation" in line:
+                    say(f"{title}: {_judged(line, best)}")
             here.barrier()
     if here.first:
-        run_folder.save_checkpoint(folder, model, None, recipe.epochs)
+        if best:
+            weights = folder / best.weights
+            checkpoint.load_into(model, checkpoint.read_weights(weights), source=str(weights))
+        run_folder.save_checkpoint(folder, model, None, recipe.epochs, best)
     here.barrier()
     if not here.first:
         run_folder.resume(folder, model, None)  # batch norm's statistics of the first process, which were saved
+
+
+def _judged(line: Mapping[str, Any], best: run_folder.Best) -> str:
+    figures = ", ".join(f"{name} {line['validation'][name]:.1f}" for name in validation.METRICS)
+    so_far = "the best so far" if best.epoch == line["epoch"] else f"the best is epoch {best.epoch}"
+    return f"epoch {line['epoch']} on the identities held out: {figures}; {so_far}"
 
 
 def _wrap(model: nn.Module, recipe: Recipe, here: Parallel) -> nn.Module:

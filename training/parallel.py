@@ -9,6 +9,7 @@ Every process trains on batches of its own, extracts a share of the test's featu
 
 import datetime
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -44,6 +45,12 @@ class Parallel:
         values: list[Any] = [None] * self.world
         dist.all_gather_object(values, value)
         return values
+
+    def spread(self, tensors: Iterable[torch.Tensor]) -> None:
+        """Gives every process the first one's values of the tensors."""
+        if self.world > 1:
+            for tensor in tensors:
+                dist.broadcast(tensor, 0)
 
 
 def start(device: str = "auto") -> Parallel:

@@ -90,6 +90,9 @@ class Recipe:
     test_frames: Length = 8  # T of a test clip
     test_flip: bool = False  # average with the flipped clip
     metric: Literal["cosine", "euclidean"] = "cosine"
+    # choice of the epoch: see validation
+    validate: Annotated[float, Meta(ge=0, lt=1)] = 0.0  # share of the training identities held out; 0: the last epoch
+    validate_every: Epochs = 0  # epochs; 0: a tenth of them
     # machine
     precision: Precision = "bf16"
     compile: bool = False

@@ -1,7 +1,7 @@
 """What a tested cell leaves in the result store, and whether it has left it already.
 
     found = finished(cell, datasets, open_store("results"))
-    result = make_result(cell, datasets, scores, seconds=81.5, command="reidkit run …")
+    result = make_result(cell, datasets, scores, [origin_of(folder)], seconds=81.5, command="reidkit run …")
 
 A test of weights that are there already is recorded beside it, under a name of its own: `make_evaluation`.
 """
@@ -18,11 +18,12 @@ from ..datasets.files import sha256_file
 from ..datasets.progress import say
 from ..leaderboard import protocols
 from ..leaderboard.environment import environment
+from ..leaderboard.origin import ChosenEpoch, Origin
 from ..leaderboard.ranking import Scores
-from ..leaderboard.results import Result, ResultStore, Summary, pair_rows, query_rows, read_result
+from ..leaderboard.results import Result, ResultStore, Summary, open_set_row, pair_rows, query_rows, read_result
 from .cell import FIRST_SOURCE, Cell, bench_name, captions_digest, fingerprint
 from .recipe import agrees, to_dict
-from .run_folder import folder_of, manifest
+from .run_folder import folder_of, is_run, manifest, read_facts
 
 
 def finished(cell: Cell, datasets: Sequence[ReidDataset], store: ResultStore) -> Result | None:
@@ -58,13 +59,44 @@ def is_of(stored: Summary, cell: Cell, datasets: Sequence[ReidDataset]) -> bool:
     )
 
 
+def origin_of(weights: Path, split: int = 0) -> Origin:
+    """Where weights are from: a run's folder or a file in it; or a file from elsewhere, known by its bytes alone.
+
+    Raises:
+        UsageError: a damaged run.
+    """
+    facts, found = read_facts(weights), manifest(folder_of(weights)) if is_run(weights) else None
+    file = folder_of(weights) / found.weights if found and weights.is_dir() else weights
+    digest = sha256_file(file)
+    if facts is None or found is None:
+        return Origin(digest, split=split)
+    chosen = None
+    if found.best and facts.held_out:
+        chosen = ChosenEpoch(
+            epoch=found.best.epoch,
+            of=found.epoch,
+            share=len(facts.held_out) / (len(facts.held_out) + facts.classes),
+            identities=list(facts.held_out),
+            drawn_by=facts.held_out_by,
+            metrics=found.best.metrics,
+        )
+    return Origin(digest, list(facts.start), facts.dataset.name, facts.dataset.fingerprint, chosen, split)
+
+
 def make_result(
-    cell: Cell, datasets: Sequence[ReidDataset], scores: Sequence[Scores], *, seconds: float, command: str
+    cell: Cell,
+    datasets: Sequence[ReidDataset],
+    scores: Sequence[Scores],
+    origins: Sequence[Origin],
+    *,
+    seconds: float,
+    command: str,
 ) -> Result:
     """The record of one cell; metrics are means over the splits, whose own figures are kept beside them.
 
     Args:
         scores: of each dataset, all under one protocol.
+        origins: of the weights that were tested on each.
         seconds: that training and test took.
     """
     splits = [s.metrics for s in scores]
@@ -93,12 +125,14 @@ def make_result(
         environment=environment(),
         command=command,
         seconds=round(seconds, 2),
+        weights=list(origins),
+        open_set=[open_set_row(s.pairs, k) for k, s in enumerate(scores) if s.pairs],
     )
 
 
-def evaluation_title(cell: Cell, mark: str) -> str:
-    """`cgclip/no-cmr@mars`: a cell's model and what tells of its weights."""
-    return f"{cell.name}@{re.sub(r'[^A-Za-z0-9._-]+', '-', mark)}"
+def evaluation_title(model: str, mark: str) -> str:
+    """`cgclip/no-cmr@mars`: a model and what tells of its weights."""
+    return f"{model}@{re.sub(r'[^A-Za-z0-9._-]+', '-', mark)}"
 
 
 def make_evaluation(
@@ -113,11 +147,10 @@ def make_evaluation(
         weights: the run's folder, or the file.
         mark: what the name tells of the weights: the dataset that they were trained on, or their file's name.
     """
-    found = manifest(weights) if weights.is_dir() else None
-    file = folder_of(weights) / found.weights if found else weights
-    made = make_result(cell, [dataset], [scores], seconds=seconds, command=command)
+    origin = origin_of(weights)
+    made = make_result(cell, [dataset], [scores], [origin], seconds=seconds, command=command)
     return dataclasses.replace(
         made,
-        model=evaluation_title(cell, mark),
-        recipe=made.recipe | {"weights": weights.name, "weights_sha256": sha256_file(file)},
+        model=evaluation_title(cell.name, mark),
+        recipe=made.recipe | {"weights": weights.name, "weights_sha256": origin.sha256},
     )

@@ -6,7 +6,8 @@
     epoch-0007.optimiser.pt
     epoch-0006.…                    the one before, for a folder whose newest files are damaged
     checkpoint.json                 names them; written last. `resume(folder, model, optimiser)`
-    model.safetensors               the weights of a finished run; the epochs' files are gone then
+    epoch-0004.safetensors          also the best epoch by its validation, where training identities are held out
+    model.safetensors               the weights of a finished run, of the best epoch then; the epochs' files are gone
 
 A kill at any moment leaves a folder that can be resumed.
 """
@@ -25,6 +26,7 @@ from ..datasets import UsageError
 from ..datasets.files import atomic_path, write_json
 from ..datasets.progress import say
 from ..datasets.schema import read_json
+from ..leaderboard.origin import Percent, WeightsFile
 from ..leaderboard.results import Setting
 from .checkpoint import load_into, read_weights, save_weights
 
@@ -32,7 +34,7 @@ RUN, MANIFEST, LOG = "run.json", "checkpoint.json", "log.jsonl"
 FORMAT = 1
 FIX = "Delete its folder to train that run again."
 
-WeightsFile = Annotated[str, Meta(pattern=r"^(model|epoch-\d{4,9})\.safetensors$")]
+Weights = Annotated[str, Meta(pattern=r"^(model|epoch-\d{4,9})\.safetensors$")]
 OptimiserFile = Annotated[str, Meta(pattern=r"^epoch-\d{4,9}\.optimiser\.pt$")]
 
 
@@ -57,6 +59,9 @@ class RunFacts:
         source: what identifies the model's code (`user_model.Source.mark`); "" in runs from before that was recorded.
         file: absolute path of a user's own model file; "" for a model of ours.
         processes: that trained it together.
+        held_out: training identities that no class is trained for, because the epoch is chosen by them.
+        held_out_by: what drew them: "seed", or "dataset" whose manifest says so; "" where nobody is held out.
+        start: the files of weights that it started from.
     """
 
     key: str
@@ -69,21 +74,37 @@ class RunFacts:
     source: str = ""
     file: str = ""
     processes: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
+    held_out: tuple[int, ...] = ()
+    held_out_by: str = ""
+    start: tuple[WeightsFile, ...] = ()
+
+
+@dataclass(frozen=True)
+class Best:
+    """The epoch, from 1, that was best on the identities held out, its weights and its figures in percent."""
+
+    epoch: Annotated[int, Meta(ge=1, le=100_000)]
+    weights: Weights
+    metrics: dict[str, Percent]
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The state after `epoch` epochs, in two files of the folder; a finished run has no optimiser any more."""
+    """The state after `epoch` epochs, in two files of the folder; a finished run has no optimiser any more.
+
+    `best` is the best of these epochs, where identities are held out to tell.
+    """
 
     epoch: Annotated[int, Meta(ge=0, le=100_000)]
     finished: bool
-    weights: WeightsFile
+    weights: Weights
     optimiser: OptimiserFile | None = None
+    best: Best | None = None
 
     @property
     def files(self) -> set[str]:
         """Their names in the folder."""
-        return {self.weights} | ({self.optimiser} if self.optimiser else set())
+        return {self.weights, *filter(None, [self.optimiser, self.best and self.best.weights])}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,21 +160,27 @@ def manifest(folder: Path) -> Manifest | None:
     return found
 
 
-def save_checkpoint(folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer | None, epoch: int) -> None:
+def save_checkpoint(
+    folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer | None, epoch: int, best: Best | None = None
+) -> None:
     """The state after `epoch` epochs. Without an optimiser the run is finished and only its weights are kept.
+
+    Args:
+        best: of these epochs; where it is this one, its weights are those that are written now.
 
     The manifest is written after the files that it names and before any older one goes, so a kill at any moment leaves
     the previous checkpoint or this one.
     """
     before = manifest(folder)
     if optimiser is None:
-        made = Manifest(epoch, True, "model.safetensors", format=FORMAT)
+        best = dataclasses.replace(best, weights="model.safetensors") if best else None
+        made = Manifest(epoch, True, "model.safetensors", best=best, format=FORMAT)
     else:
-        stem = f"epoch-{epoch:04d}"
-        older = before if before is None or before.epoch < epoch else before.previous
-        previous = Checkpoint(older.epoch, older.finished, older.weights, older.optimiser) if older else None
-        made = Manifest(epoch, False, f"{stem}.safetensors", f"{stem}.optimiser.pt", format=FORMAT, previous=previous)
-        with atomic_path(folder / f"{stem}.optimiser.pt") as temporary:
+        weights, state = f"epoch-{epoch:04d}.safetensors", f"epoch-{epoch:04d}.optimiser.pt"
+        old = before if before is None or before.epoch < epoch else before.previous
+        previous = Checkpoint(old.epoch, old.finished, old.weights, old.optimiser, old.best) if old else None
+        made = Manifest(epoch, False, weights, state, best, format=FORMAT, previous=previous)
+        with atomic_path(folder / state) as temporary:
             torch.save(optimiser.state_dict(), temporary)
     save_weights(folder / made.weights, model)
     write_json(folder / MANIFEST, dataclasses.asdict(made))
@@ -161,6 +188,14 @@ def save_checkpoint(folder: Path, model: nn.Module, optimiser: torch.optim.Optim
     for old in [*folder.glob("epoch-*.safetensors"), *folder.glob("epoch-*.optimiser.pt")]:
         if old.name not in kept:
             old.unlink()
+
+
+def best_until(folder: Path, epoch: int) -> Best | None:
+    """The best of the first `epoch` epochs, whose checkpoint was resumed; None where nobody judged them."""
+    found = manifest(folder)
+    if found is None:
+        return None
+    return found.best if found.epoch == epoch or found.previous is None else found.previous.best
 
 
 def resume(folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer | None) -> int:

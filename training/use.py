@@ -25,15 +25,16 @@ from ..datasets.devices import pick_device
 from ..datasets.files import atomic_path
 from ..datasets.progress import say
 from ..leaderboard.gallery import Gallery, Match, open_gallery, open_source, rank, stored_features
+from ..leaderboard.likeness import Measured, find_measured, measured_by
 from ..leaderboard.ranking import Scores
-from ..leaderboard.results import Result, check_names, save_result
+from ..leaderboard.results import Result, check_names, read_result, save_result
 from . import parallel, zoo
 from .cell import Cell, Places, bench_name, check_testable, load_datasets
 from .experiment import run_cell, score_model
 from .extraction import extract_features
 from .parallel import Parallel
 from .recipe import Recipe
-from .record import evaluation_title, make_evaluation
+from .record import evaluation_title, make_evaluation, origin_of
 from .run_folder import read_facts
 from .trained import Opened, open_model
 
@@ -86,11 +87,15 @@ class Features:
 
 @dataclass(frozen=True)
 class Searched:
-    """The nearest tracklets of a query, the gallery that was ranked, and the recipe that says by which distance."""
+    """The nearest tracklets of a query, the gallery that was ranked, and the recipe that says by which distance.
+
+    `measured` tells how likely a match is the same person; None where no result of these weights does.
+    """
 
     gallery: Gallery
     matches: tuple[Match, ...]
     recipe: Recipe
+    measured: Measured | None = None
 
 
 def thread_count(given: int | None) -> int:
@@ -171,7 +176,7 @@ def evaluate(
     opened = open_model(model, weights, size, tuple(overrides), dataset, here.device)
     cell = Cell(opened.module, opened.title, opened.size, opened.recipe, str(bench), split)
     mark = opened.trained_on or weights.stem
-    check_names(bench_name(cell, dataset), evaluation_title(cell, mark))
+    check_names(bench_name(cell, dataset), evaluation_title(cell.name, mark))
     scores = score_model(
         opened.model,
         dataset,
@@ -250,6 +255,8 @@ def search(
     tracklet: str,
     *,
     features: Path | str | None = None,
+    result: Path | str | None = None,
+    results: Path | str = "results",
     top: int = 10,
     size: str | None = None,
     overrides: Sequence[str] = (),
@@ -262,16 +269,20 @@ def search(
 
     Args:
         weights, features: weights to embed the gallery with, or the .npz that `reidkit embed` made of the source.
+        result: a stored result, whose thresholds say whether a match is likely the same person.
+        results: the store in which one of these weights is looked for where none is given.
         split: of a bench that has several; None: the one that the weights were trained on.
 
     Raises:
-        UsageError: neither or both of weights and features, no such source, tracklet or file, or nothing to rank.
+        UsageError: neither or both of weights and features, no such source, tracklet or file, nothing to rank, or a
+            result that doesn't fit.
     """
     if (weights is None) == (features is None):
         raise UsageError("Give either --weights, to embed the gallery, or --features, where that is done already.")
     if split is None:
         split = split_of_run(str(source), data, None if weights is None else Path(weights))
     gallery = open_gallery(str(source), tracklet, data, split)
+    origin, names = None, ()
     if weights is None:
         recipe = zoo.recipe(model, size or "full", tuple(overrides))
         values = stored_features(Path(cast(str, features)), gallery)
@@ -279,7 +290,17 @@ def search(
         chosen = pick_device(device)
         opened = open_model(model, Path(weights), size, tuple(overrides), gallery.dataset, chosen)
         recipe = opened.recipe
+        origin = origin_of(Path(weights))
+        mark = opened.trained_on or Path(weights).stem
+        names = (opened.title, evaluation_title(opened.title, mark))
         values = extract_features(
             opened.model, gallery.tracklets, recipe, chosen, workers=thread_count(workers), title=f"search {source}"
         )
-    return Searched(gallery, rank(gallery, values, recipe.metric, top), recipe)
+    measured = None
+    if result is not None:
+        sha256 = origin.sha256 if origin else ""
+        measured = measured_by(read_result(result), Path(result), recipe.metric, sha256, split)
+    elif origin is not None:
+        fingerprint = gallery.dataset.fingerprint if gallery.dataset else ""
+        measured = find_measured(Path(results), names, origin.sha256, recipe.metric, recipe.test_sampling, fingerprint)
+    return Searched(gallery, rank(gallery, values, recipe.metric, top), recipe, measured)

@@ -17,10 +17,12 @@ import numpy as np
 from ...datasets.identities import identity_table, outcomes
 from ...datasets.manifest import Manifest
 from ...datasets.own import tracklet_table
-from .. import complexity, tables
+from .. import complexity, cross, pairs_table, tables
+from ..origin import Origin, trained_on
+from ..pairs_table import rate_name
 from ..protocols import PROTOCOLS
 from ..published import Published, published
-from ..results import Problem, Result, run_id
+from ..results import OpenSetRow, Problem, Result, run_id
 from ..tables import Setting, Table, setting_of
 from .crops import Album, Library, open_library
 from .curves import Chart, chart, cmc
@@ -86,6 +88,8 @@ class Run:
     anchor: str
     result: Result
     explanation: str
+    weights: tuple[tuple[str, str], ...]
+    pairs: tuple[tuple[str, str], ...]
     recipe: tuple[tuple[str, str], ...]
     machine: tuple[tuple[str, str], ...]
     software: tuple[tuple[str, str], ...]
@@ -152,6 +156,8 @@ def _tables(results, problems, root, intervals) -> tuple[tuple[Table, ...], tupl
     made = [t for name in ("main", "hard") for t in tables.build(name, results, intervals=intervals)]
     # one variant alone is in the tables above
     made += [t for t in tables.build("ablation", results, intervals=intervals) if len(t.rows) > 1]
+    made += pairs_table.build(results)
+    made += [t for t in cross.build(results, intervals=intervals) if len(t.rows) > 1]
     costs, words = [], [f"Left out: {problem}" for problem in problems]
     if root is not None:
         costs = complexity.table(root)
@@ -307,11 +313,36 @@ def _run(r: Result) -> Run:
         anchor=f"run-{run_id(r)}",
         result=r,
         explanation=rule.explanation if rule else "",
+        weights=tuple(line for origin in r.weights for line in _weights(origin, len(r.weights) > 1)),
+        pairs=tuple(line for row in r.open_set for line in _open_set(row, len(r.open_set) > 1)),
         recipe=tuple((k, v if isinstance(v, str) else json.dumps(v)) for k, v in r.recipe.items()),
         machine=_pairs(r.environment.get("hardware", {})),
         software=_pairs(r.environment.get("software", {})),
         commit=r.environment.get("commit", ""),
     )
+
+
+def _weights(origin: Origin, several: bool) -> list[tuple[str, str]]:
+    split = f"split {origin.split}: " if several else ""
+    lines = [(f"{split}sha256", origin.sha256), (f"{split}trained on", trained_on(origin) or "not known")]
+    lines += [(f"{split}started from {file.name}", file.sha256) for file in origin.start]
+    if chosen := origin.chosen:
+        figures = ", ".join(f"{name} {value:.1f}" for name, value in chosen.metrics.items())
+        who = (
+            f"{len(chosen.identities)} training identities held out ({100 * chosen.share:.0f} %, by {chosen.drawn_by})"
+        )
+        lines.append((f"{split}epoch", f"{chosen.epoch} of {chosen.of}, the best on {who}: {figures}"))
+    return lines
+
+
+def _open_set(row: OpenSetRow, several: bool) -> list[tuple[str, str]]:
+    split = f"split {row.split}: " if several else ""
+    lines = [(f"{split}pairs", f"{row.positives:,} of one person, {row.negatives:,} of two")]
+    for point in row.points:
+        told = [] if point.tpr is None else [f"TPR {point.tpr:.2f} %"]
+        told += [] if point.threshold is None else [f"at a distance up to {point.threshold:.6g}"]
+        lines.append((f"{split}FPR {rate_name(point.fpr)}", " ".join([*told, point.reason])))
+    return lines
 
 
 def _pairs(facts: Mapping[str, object]) -> tuple[tuple[str, str], ...]:

@@ -19,12 +19,12 @@ from reidkit.training.optimiser import make_optimiser
 from reidkit.training.recipe import Recipe
 
 SMALL = ("height=64", "width=40", "backbone_width=8")
+CLIP = ("pretrained=", "height=64", "width=32", "frames=2", "test_frames=2")
 OVERRIDES = {
     "ap3d": ("height=64", "width=32"),  # any narrower, and the alignment's cosines are those of single numbers
     "ap3d_nl": ("height=64", "width=32", "layers=1,3,3,1"),  # a ReLU behind some non-local block
     "psta": ("height=64", "width=32", "backbone_width=8", "channels=64"),
-    "cgclip": ("pretrained=", "frames=2", "test_frames=2"),
-    **dict.fromkeys(("tfclip", "clipreid", "vslaclip"), ("pretrained=",)),
+    **dict.fromkeys(("tfclip", "clipreid", "vslaclip", "cgclip"), CLIP),
 }
 UNSEEN = {
     # a batch norm and differences are all that read the only feature

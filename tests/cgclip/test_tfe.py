@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from reidkit.cgclip.tfe import TokenExtraction
+from reidkit.cgclip.tfe import TokenExtraction, stretched
 
 from .test_attention import loop_attention
 
@@ -83,3 +84,11 @@ def test_gradients_reach_the_patches() -> None:
     patches.requires_grad_()
     tfe(patches).pow(2).sum().backward()
     assert (patches.grad.abs().amax(-1) > 1e-6).all()
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 7, 16])
+def test_times_are_stretched_as_torch_interpolates(count):
+    rows = torch.randn(4, 6)
+    wanted = F.interpolate(rows.T[None], size=count, mode="linear", align_corners=False)[0].T
+    assert stretched(rows, count) == pytest.approx(wanted, abs=1e-6)
+    assert torch.equal(stretched(rows, 4), rows)

@@ -211,3 +211,43 @@ def test_embed_a_folder_of_crops(trained, here, capsys):
     code, _, err = call(capsys, "embed", "resnet50", "--weights", trained[1], here / "nothing", "-o", out)
     assert code == 2
     assert "There is no folder" in err
+
+
+def test_an_epoch_is_chosen_on_identities_held_out(here, capsys):
+    path = write_own(here, "mine", train=6)
+    code, out, err = run(capsys, "resnet50", "--bench", path, "--validate", "0.4")
+    assert code == 0, err
+    assert "were held out (mAP" in " ".join(out.split())
+    code, out, err = run(capsys, "resnet50", "--bench", path, "--validate", "0.4", "--json")
+    assert code == 0, err
+    (origin,) = json.loads(out)["results"][0]["weights"]
+    assert len(origin["chosen"]["identities"]) == 2
+    assert origin["dataset"] == "mine"
+    model = here / "runs" / "mine" / "resnet50" / "seed0" / "model.safetensors"
+    assert origin["sha256"] == hashlib.sha256(model.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--validate", "0"], "--validate"),
+        (["--validate", "1"], "--validate"),
+        (["--validate", "0.1"], "Give a larger share"),
+        (["--validate-every", "2"], "give both"),
+    ],
+)
+def test_a_share_that_is_none_is_refused(here, capsys, arguments, words):
+    path = write_own(here, "mine")
+    code, out, err = run(capsys, "resnet50", "--bench", path, *arguments)
+    assert (code, out) == (2, "")
+    assert words in " ".join(err.split())
+
+
+def test_start_weights_are_known_by_their_bytes(here, capsys):
+    path, file = write_own(here, "mine"), here / "start.pth"
+    recipe = zoo.recipe("resnet50", "tiny", [a for a in SMALL if "=" in a])
+    torch.save(resnet50.build(recipe, 3, 2).backbone.state_dict(), file)
+    code, out, err = run(capsys, "resnet50", "--bench", path, "--set", f"pretrained={file}", "--json")
+    assert code == 0, err
+    (origin,) = json.loads(out)["results"][0]["weights"]
+    assert origin["start"] == [{"name": "start.pth", "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}]

@@ -48,6 +48,24 @@ def test_re_ranked_figures_are_marked(capsys, written):
     assert "re-ranked" not in run(capsys, written(), "--protocol", "mars")[1]
 
 
+def test_open_set_figures_or_why_there_are_none(capsys, tmp_path, written):
+    shown = run(capsys, written(), "--protocol", "mars")[1]
+    assert "4 pairs of different people are too few; 1,000 are needed." in shown
+    found = json.loads(run(capsys, written(), "--protocol", "mars", "--json")[1])["open_set"]
+    assert (found["positives"], found["negatives"], found["points"][0]["tpr"]) == (2, 4, None)
+    rng = np.random.default_rng(0)
+    pids = np.repeat(np.arange(1, 31), 2)
+    arrays = {"pids": pids, "camids": np.tile([0, 1], 30), "is_query": np.ones(60, bool)}
+    np.savez(
+        tmp_path / "many.npz", features=rng.normal(size=(30, 6))[pids - 1] + 0.1 * rng.normal(size=(60, 6)), **arrays
+    )
+    points = json.loads(run(capsys, tmp_path / "many.npz", "--protocol", "mars", "--json")[1])["open_set"]["points"]
+    assert points[0]["tpr"] > 90
+    assert points[0]["threshold"] > 0
+    assert points[1]["threshold"] is None
+    assert "1e-2" in run(capsys, tmp_path / "many.npz", "--protocol", "mars")[1]
+
+
 @pytest.mark.parametrize(
     ("changes", "word"),
     [

@@ -8,6 +8,7 @@ from command_line import call
 from PIL import Image
 
 from reidkit.datasets.benches import load_bench
+from reidkit.leaderboard import openset
 from reidkit.leaderboard.results import load_results
 
 
@@ -118,3 +119,47 @@ def test_stored_features_that_do_not_fit_are_refused(trained, here, capsys):
     assert "lacks ids" in refused("--features", file)
     assert "either --weights" in refused()
     assert "either --weights" in refused("--weights", trained[1], "--features", file)
+
+
+@pytest.fixture
+def thresholds(monkeypatch):
+    """A negative pair is enough for a rate of 1e-2 at a small test set."""
+    monkeypatch.setattr(openset, "NEGATIVES_A_RATE", 0.1)
+
+
+def test_it_says_who_is_likely_the_same_person(thresholds, trained, here, capsys):
+    (result,), _ = load_results(here / "results")
+    points = {point.fpr: point for point in result.open_set[0].points}
+    assert points[1e-2].threshold is not None
+    query = load_bench(str(trained[0])).query[0].id
+    page = here / "found.html"
+    code, out, err = ask(capsys, trained[1], trained[0], "--query", query, "--json", "-o", page)
+    assert code == 0, err
+    told = json.loads(out)
+    assert told["measured"]["bench"] == "mine"
+    for found in told["top"]:
+        inside = found["distance"] <= points[1e-2].threshold * (1 + 1e-6)
+        assert (found["same_person"]["point"] is not None) == inside
+    assert "Same person up to a distance of" in page.read_text()
+    shown = ask(capsys, trained[1], trained[0], "--query", query)[1]
+    assert "same person?" in shown
+    assert "measured on mine (video-reid" in shown
+    assert "guesses" not in shown
+    (here / "crops").mkdir()
+    for name in ("a", "b"):
+        Image.new("RGB", (20, 40)).save(here / "crops" / f"{name}.png")
+    assert "the rates are guesses here" in ask(capsys, trained[1], here / "crops", "--query", "a.png")[1]
+
+
+def test_without_thresholds_it_says_so_and_a_result_that_does_not_fit_is_refused(trained, here, capsys):
+    query = ("--query", load_bench(str(trained[0])).query[0].id)
+    code, out, err = ask(capsys, trained[1], trained[0], *query)
+    assert code == 0
+    assert "same person?" not in out
+    assert "who is likely the same person isn't said" in " ".join(err.split())
+    (path,) = (here / "results").rglob("*.json")
+    code, out, err = ask(capsys, trained[1], trained[0], *query, "--result", path)
+    assert (code, out) == (2, "")
+    assert "pairs of different people are too few" in " ".join(err.split())
+    code, _, err = ask(capsys, trained[1], trained[0], *query, "--result", here / "absent.json")
+    assert code == 2

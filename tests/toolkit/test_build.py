@@ -181,6 +181,7 @@ def test_who_stands_in_two_events_is_told_and_kept_on_one_side(tmp_path):
     assert not any(problem.check == "same person" for problem in find_problems(out))
     # Without the third event there is nothing to divide by.
     shutil.rmtree(tmp_path / "raw" / "third")
+    out = tmp_path / "two"
     manifest = make(tmp_path / "raw", out, BuildSettings()).manifest
     a, b = manifest["same_person"][0]["identities"]
     assert any(f"in train and test: {a} and {b}." in note for note in manifest["notes"])
@@ -236,14 +237,14 @@ def test_second_build_in_one_folder_is_refused(raw, tmp_path):
         make(raw, tmp_path / "set", SETTINGS)
 
 
-def test_review_decisions_are_not_built_over(raw, built, tmp_path):
+def test_a_log_of_decisions_that_can_not_be_read_is_not_built_over(raw, built, tmp_path):
     out = tmp_path / "set"
     shutil.copytree(built[0], out)
     (out / "decisions.jsonl").write_text('{"do": "merge"}\n')
-    make(raw, out, SETTINGS)  # the same build: fine
-    with pytest.raises(UsageError, match="review decisions"):
+    with pytest.raises(UsageError, match=r"Line 1 of '.*decisions.jsonl' can't be used"):
         make(raw, out, BuildSettings())
     assert (out / "dataset.json").is_file()
+    assert (out / "decisions.jsonl").read_text() == '{"do": "merge"}\n'
 
 
 def test_nobody_in_the_footage(tmp_path):

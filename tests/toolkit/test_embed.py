@@ -71,6 +71,76 @@ def test_onnx_embedder_for_any_batch(tmp_path, batch, keep):
     assert embedder.name == "m.onnx"
 
 
+def nhwc_model(path, shape=(1, 8, 4, 3)):
+    """A model [N, H, W, 3] -> [N, 3]: each channel's mean."""
+    return onnx_model(path, list(shape), axes=(1, 2))
+
+
+def test_a_file_beside_the_model_states_what_it_takes(tmp_path):
+    path = nhwc_model(tmp_path / "m.onnx")
+    with pytest.raises(UsageError, match=r"takes \[1, 8, 4, 3\]; .* images \[N, 3, H, W\].*'m.toml' beside it"):
+        load_embedder(path)
+    images = [np.random.default_rng(k).integers(0, 255, (9, 7, 3), dtype=np.uint8) for k in range(3)]
+    text = 'layout = "NHWC"\nchannels = "BGR"\nwhite = 255\nmean = [1, 2, 3]\ndeviation = [2, 4, 8]\n'
+    (tmp_path / "m.toml").write_text(text)
+    embedder = load_embedder(path)
+    for row, image in zip(embedder.embed(images), images, strict=True):
+        small = cv2.resize(image, (4, 8), interpolation=cv2.INTER_AREA).astype(np.float64)
+        wanted = (small[..., ::-1].mean((0, 1)) - [1, 2, 3]) / [2, 4, 8]  # B, G, R
+        assert row == pytest.approx(wanted / np.linalg.norm(wanted), abs=1e-4)
+    before = embedder.sha256
+    assert before != sha256_file(path)
+    (tmp_path / "m.toml").write_text(text.replace("BGR", "RGB"))
+    assert load_embedder(path).sha256 != before  # a build knows that it was made otherwise
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('layout = "NHCW"', "Invalid enum value 'NHCW'"),
+        ("means = [0, 0, 0]", "unknown field `means`"),
+        ("deviation = [1, 1, 0]", "deviation"),
+        ("mean = [0, 0]", "mean"),
+        ("white = [", "can't be used"),
+        ('layout = "NTCHW"', r"takes \[1, 8, 4, 3\]"),
+        ("", r"takes \[1, 8, 4, 3\]"),
+    ],
+)
+def test_a_stated_form_that_is_none(tmp_path, text, sentence):
+    path = nhwc_model(tmp_path / "m.onnx")
+    (tmp_path / "m.toml").write_text(text)
+    with pytest.raises(UsageError, match=sentence):
+        load_embedder(path)
+
+
+def test_a_size_that_the_file_leaves_open_is_stated(tmp_path):
+    path = onnx_model(tmp_path / "m.onnx", ["N", 3, "H", "W"])
+    with pytest.raises(UsageError, match="height and width known"):
+        load_embedder(path)
+    (tmp_path / "m.toml").write_text("height = 16\nwidth = 8")
+    embedder = load_embedder(path)
+    assert (embedder.height, embedder.width) == (16, 8)
+    assert embedder.embed([np.full((20, 10, 3), 90, np.uint8)]).shape == (1, 3)
+
+
+def test_open_model_zoo_file(tmp_path):
+    """person-reidentification-retail-0287 takes NHWC, BGR, levels to 255, one picture at a time."""
+    theirs = WEIGHTS / "person-reidentification-retail-0287.onnx"
+    if not theirs.is_file():
+        pytest.skip("the file is not here")
+    path = tmp_path / "retail.onnx"
+    path.symlink_to(theirs.resolve())
+    (tmp_path / "retail.toml").write_text(
+        'layout = "NHWC"\nchannels = "BGR"\nwhite = 255\nmean = [0, 0, 0]\ndeviation = [1, 1, 1]\n'
+    )
+    image = np.random.default_rng(0).integers(0, 255, (256, 128, 3), dtype=np.uint8)
+    found = load_embedder(path).embed([image, image[:, ::-1]])
+    assert found.shape == (2, 256)
+    session = load_embedder(path).session
+    raw = session.run(None, {session.get_inputs()[0].name: image[None, ..., ::-1].astype(np.float32)})[0][0]
+    assert found[0] == pytest.approx(raw / np.linalg.norm(raw), abs=1e-4)
+
+
 def test_weights_that_are_not_here_are_asked_for_by_name(tmp_path, monkeypatch):
     cache = without_weights(monkeypatch, tmp_path)
     monkeypatch.chdir(tmp_path)

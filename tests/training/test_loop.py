@@ -82,11 +82,11 @@ def test_resume_after_a_kill_equals_the_run_that_was_not_killed(made_up, tmp_pat
             raise Killed
         return real_epoch(*arguments)
 
-    def dying_save(folder, model, optimiser, epoch):
+    def dying_save(folder, model, optimiser, epoch, best=None):
         saves.append(epoch)
         if epoch == 3 and kill_in == "log":  # the log has the epoch, the checkpoint has not
             raise Killed
-        real_save(folder, model, optimiser, epoch)
+        real_save(folder, model, optimiser, epoch, best)
         if epoch == 3 and kill_in == "save":
             raise Killed
 
@@ -201,16 +201,22 @@ import torch
 sys.path.insert(0, sys.argv[1])
 import made_up
 from reidkit.baselines import resnet50
-from reidkit.training import loop, parallel, checkpoint
+from reidkit.training import experiment, loop, parallel, checkpoint, validation
 torch.set_num_threads(1)
 out = Path(sys.argv[2])
 here = parallel.start("cpu")
 dataset = made_up.make_dataset(out / f"data{here.rank}")
 recipe = resnet50.RECIPES["tiny"].changed(backbone_width=4, frames=2, height=32, width=16, pad=2,
-                             identities=2, tracklets=2, epochs=2, warmup_epochs=0)
+                             identities=2, tracklets=2, epochs=2, warmup_epochs=0, validate=0.4)
+held = validation.hold_out(dataset, recipe)
 torch.manual_seed(here.rank)  # they start apart and must not stay so
-model = resnet50.build(recipe, len(dataset.identities), dataset.num_cameras)
-loop.train(model, dataset, recipe, out / "run", here)
+model = resnet50.build(recipe, len(held.training.identities), dataset.num_cameras)
+judged = []
+def judge(model):
+    judged.append(experiment._judge(model, held, recipe, here, 0, ""))
+    return judged[-1]
+loop.train(model, held.training, recipe, out / "run", here, judge=judge)
+(out / f"judged{here.rank}").write_text(str(judged))
 checkpoint.save_weights(out / f"rank{here.rank}.safetensors", model)
 parallel.stop()
 """
@@ -234,7 +240,9 @@ def test_two_processes_agree_and_write_once(tmp_path):
     assert all(torch.equal(first[name], second[name]) for name in first)
     log = loop.read_log(tmp_path / "run" / run_folder.LOG)
     assert [line["epoch"] for line in log] == [1, 2]
-    assert log[0]["steps"] == 2  # 6 identities, 2 a batch, 2 processes
+    assert log[0]["steps"] == 1  # 4 identities, 2 a batch, 2 processes
+    judged = [(tmp_path / f"judged{rank}").read_text() for rank in (0, 1)]
+    assert judged[0] == judged[1] == str([line["validation"] for line in log])
     assert log[0]["processes"] == 2
     saved = checkpoint.read_weights(tmp_path / "run" / "model.safetensors")
     assert all(torch.equal(saved[name], first[name]) for name in first)

@@ -36,12 +36,12 @@ def make_captioner(
     if kind == "template":
         from ...datasets.attributes import read_attributes
         from ...datasets.format import ATTRIBUTES
-        from ...datasets.own import tracklet_table
+        from ...datasets.own import reviewed_tables
         from .template import Template
 
         fix = "Give a table with --attributes FILE.csv, or choose another --captioner."
         words = read_attributes(attributes or dataset / ATTRIBUTES, fix)
-        return Template(words, dict(tracklet_table(dataset).select("id", "identity").iter_rows()))
+        return Template(words, dict(reviewed_tables(dataset)[0].select("id", "identity").iter_rows()))
     if kind == "attributes":
         from .clip_encoder import SIMULATED, encoders
         from .zero_shot import SIMULATED_VOCABULARY, VOCABULARY, ZeroShot

@@ -9,7 +9,7 @@ import polars as pl
 
 from ...datasets import ReidDataset, Tracklet
 from ...datasets.captions import Caption, CaptionFile, open_captions
-from ...datasets.own import frame_table, tracklet_table
+from ...datasets.own import reviewed_tables
 from ...datasets.progress import progress
 from ...datasets.withheld import Topic, without
 from .captioner import Answer, Captioner, Request
@@ -64,7 +64,7 @@ def requests(dataset: ReidDataset, wanted: Sequence[str], count: int) -> Iterato
         yield from (Request(id_, ()) for id_ in wanted)
         return
     tracklets: dict[str, Tracklet] = {t.id: t for t in (*dataset.train, *dataset.test)}
-    frames = frame_table(dataset.root).sort("frame", maintain_order=True)  # as a tracklet's crops are
+    frames = reviewed_tables(dataset.root)[1].sort("frame", maintain_order=True)  # as a tracklet's crops are
     rows = frames.partition_by("tracklet", as_dict=True)
     for id_ in wanted:
         yield Request(id_, tuple(best_images(tracklets[id_], rows[(id_,)], count)))
@@ -95,7 +95,7 @@ def run(
         UsageError: another run is at work on the dataset, or its captions.jsonl is damaged.
     """
     started = time.monotonic()
-    wanted = choose_tracklets(tracklet_table(dataset.root), split, per_identity)
+    wanted = choose_tracklets(reviewed_tables(dataset.root)[0], split, per_identity)
     identity_of = dict(wanted)
     made_by = (captioner.kind, captioner.model, captioner.prompt_sha256)
 

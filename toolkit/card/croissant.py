@@ -56,6 +56,7 @@ MEANINGS = {
     "quality": "0 to 1.",
     "truth": "The true identity, where ground truth is there.",
     "outfit": "What the person wears, a name among those of its identity.",
+    "fold": "Whose test set of the folds it is in; empty: in that of each.",
     "tracklet": "The tracklet that the crop is of.",
     "frame": "Index of the frame in the source, from 0.",
     "time": "Seconds from the start of the source.",

@@ -15,7 +15,7 @@ from pathlib import Path
 import jinja2
 import numpy as np
 
-from ...datasets.own import frame_table, tracklet_table
+from ...datasets.own import reviewed_tables
 from ..manifest import summary
 from ..sheets import write_sheets
 from .datasheet import QUESTIONS, read_datasheet
@@ -48,7 +48,7 @@ def card_page(root: Path) -> str:
     Raises:
         UsageError: no dataset of ours, a damaged one, or a datasheet.toml that can't be read.
     """
-    facts, table, crops = summary(root), tracklet_table(root), frame_table(root)
+    facts, (table, crops) = summary(root), reviewed_tables(root)
     sheet = read_datasheet(root)
     people = table.filter(kind="person")
     plots = []

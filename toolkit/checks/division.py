@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from ..split import across, queries
+from ...datasets.queries import queries
+from ..split import across
 from .material import Material, Problem, named
 
 SHARE = 0.9  # of a side's crops that one of its cameras may have

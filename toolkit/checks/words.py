@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from ...datasets.captions import read_captions
+from ...datasets.replay import replay_captions
 from ..captioning.check import contradictions
 from .material import Material, Problem, named
 
@@ -19,7 +20,7 @@ def captions(material: Material) -> Iterator[Problem]:
     if strangers:
         yield Problem("captions", f"{len(strangers)} tracklets of captions aren't there: {named(strangers)}.")
     by_identity: dict[int, list[tuple[str, str]]] = {}
-    for caption in read or ():
+    for caption in replay_captions(read or (), material.decisions or ()):
         if caption.tracklet in who:
             by_identity.setdefault(who[caption.tracklet], []).append((caption.tracklet, caption.text))
     for identity, texts in sorted(by_identity.items()):

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import polars as pl
 
-from ...datasets.captions import read_captions, texts_by_identity
+from ...datasets.captions import texts_by_identity
 from ...datasets.errors import UsageError
 from ...datasets.manifest import Manifest, SourceFacts
-from ...datasets.own import read_dataset, reviewed_tables, standings
+from ...datasets.own import read_dataset, reviewed_captions, reviewed_tables, standings
 from ...datasets.rights import Standing
 from ...datasets.text import printable
 from ...datasets.tracklet import DISTRACTOR, JUNK
@@ -113,7 +113,7 @@ def read_content(root: Path) -> Content:
     rights, people_stand = standings(root, dataset.manifest, table)
     nobody_stands = {event: rights.of_nobody(event, people_stand) for event in dataset.events}
     people = dict(table.filter(kind="person").select("id", "identity").iter_rows())
-    texts = texts_by_identity(read_captions(root), people)
+    texts = texts_by_identity(reviewed_captions(root), people)
     rows = {id_: part for (id_,), part in frames.group_by("tracklet", maintain_order=True)}
     items = [
         Item(

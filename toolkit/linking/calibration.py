@@ -42,7 +42,7 @@ def calibrate(features: np.ndarray, seen: Observations, overlap: float, crowd: i
         overlap: seconds, see `constraints.seen_together`.
     """
     rows = _spread(len(features), SAMPLE)
-    some = Observations(*(getattr(seen, name)[rows] for name in Observations.__dataclass_fields__))
+    some = seen.rows(rows)
     vectors = np.asarray(features[rows], np.float64)
     similarity = vectors @ vectors.T
     two_ids = (some.annotated[:, None] == some.annotated[None]) & (some.annotated[:, None] >= 0)

@@ -108,7 +108,8 @@ def overlapping(start: np.ndarray, end: np.ndarray) -> Iterator[tuple[np.ndarray
 
 
 def unit_conflicts(seen: Observations, unit: np.ndarray, overlap: float) -> Conflicts:
-    """The units that are two people: seen together in one camera, or two ids of one annotated sequence.
+    """The units that are two people: seen together in one camera, two ids of one annotated sequence, or as a reviewer
+    said.
 
     Raises:
         UsageError: two tracklets of one unit are seen together.
@@ -126,6 +127,9 @@ def unit_conflicts(seen: Observations, unit: np.ndarray, overlap: float) -> Conf
         people = np.unique(unit[seen.annotated == sequence])
         one, other = np.triu_indices(len(people), 1)
         pairs.append((people[one], people[other]))
+    if seen.apart is not None:
+        one, other = unit[seen.apart].T
+        pairs.append((one[one != other], other[one != other]))
     one, other = (np.concatenate(side) for side in zip(*pairs, strict=True))
     return Conflicts.between(int(unit.max(initial=-1)) + 1, one, other)
 

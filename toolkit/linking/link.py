@@ -5,11 +5,11 @@
     links.pure, links.whole     # [K], how sure it is that a cluster is one person, and all of that person
 
 Two tracklets seen at the same time in one camera are two people (cannot-link); two tracklets with one annotated id in
-one sequence are one person (must-link). Both hold whatever the embeddings say. Within them the two most similar
-clusters are merged until the similarity falls below a threshold that is read off the event itself: cannot-link pairs
-show how similar different people look to this embedder on this footage, pairs of tracklets in two cameras that are
-each other's best match show how similar one person looks. Where cameras share nobody, the best match is a stranger:
-links that are no better than those between strangers are taken back (`strangers`).
+one sequence are one person (must-link). Both, and what a reviewer said, hold whatever the embeddings say. Within them
+the two most similar clusters are merged until the similarity falls below a threshold that is read off the event itself:
+cannot-link pairs show how similar different people look to this embedder on this footage, pairs of tracklets in two
+cameras that are each other's best match show how similar one person looks. Where cameras share nobody, the best match
+is a stranger: links that are no better than those between strangers are taken back (`strangers`).
 """
 
 from dataclasses import dataclass, replace
@@ -161,6 +161,8 @@ def group(seen: Observations, settings: LinkSettings, evidence: Evidence | None 
         clusters = _largest(clusters, settings.people)
     margin = settings.attach_margin * max(calibration.same_mean - calibration.different_mean, 0.05)
     attach(clusters, calibration.threshold, margin)
+    if seen.settled is not None:
+        clusters = _with_settled(clusters, np.unique(unit[seen.settled]))
     cluster = _by_size(clusters.label[unit])
     label = np.full(len(nodes), UNDECIDED)
     label[unit] = cluster
@@ -219,6 +221,13 @@ def _largest(clusters: Clusters, people: int) -> Clusters:
     kept = np.argsort(-clusters.mass, kind="stable")[:people]
     number[kept] = kept
     return clusters.merged(number)
+
+
+def _with_settled(clusters: Clusters, units: np.ndarray) -> Clusters:
+    """The clusters, and one for each of the units that is in none: a reviewer said that they are people."""
+    label, lost = clusters.label.copy(), units[clusters.label[units] < 0]
+    label[lost] = len(clusters) + np.arange(len(lost))
+    return clusters.relabelled(label)
 
 
 def _by_size(label: np.ndarray) -> np.ndarray:

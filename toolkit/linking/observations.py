@@ -23,6 +23,8 @@ class Observations:
         must: [N] integer; tracklets with one value >= 0 are one person; -1 where nothing is known.
         annotated: [N] number of the annotated sequence that `must` comes from, -1 for none: two values of `must` in one
             sequence are two people, seen together or not.
+        apart: [M, 2] pairs of tracklets that are two people, as a reviewer said; None: nobody said anything.
+        settled: [N] bool, tracklets that show a person, as a reviewer said: none of them stays undecided.
     """
 
     features: np.ndarray
@@ -32,6 +34,13 @@ class Observations:
     weight: np.ndarray
     must: np.ndarray
     annotated: np.ndarray
+    apart: np.ndarray | None = None
+    settled: np.ndarray | None = None
+
+    def rows(self, which: np.ndarray) -> "Observations":
+        """Some of the tracklets, without what a reviewer said of pairs."""
+        names = [name for name in self.__dataclass_fields__ if name != "apart" and getattr(self, name) is not None]
+        return Observations(**{name: getattr(self, name)[which] for name in names})
 
     @property
     def mass(self) -> np.ndarray:

@@ -1,7 +1,7 @@
 """What a corrected file says, as review decisions: its tracks matched to the build's tracklets by box and time.
 
     found = import_corrections(Path("dancers"), Path("corrected/"), same_ids=True)
-    found.decisions, found.leaks
+    found.decisions, found.moved
 
 A tracklet is who the corrected boxes are that most of its crops lie on (intersection over union of 0.5, one-to-one in
 each frame); where that changes for good inside it, it is split there. A tracklet of a camera that the file is of, and
@@ -26,7 +26,6 @@ from ...datasets.own import frame_table, tracklet_table
 from ...datasets.replay import replay
 from ...datasets.text import printable
 from ..matching import match
-from ..split import leakage
 from .corrected import Corners, Corrected, Place, Somebody, read_corrected, read_identities
 
 MAJORITY = 0.5  # share of a tracklet's crops that corrected boxes must lie on
@@ -41,12 +40,12 @@ class Imported:
     Attributes:
         decisions: as written, or as they would be.
         tracklets: how many tracklets the file speaks of.
-        leaks: identities that are in train and test after it.
+        moved: identities that trained, and test after it: the file made one person of people on both sides.
     """
 
     decisions: Sequence[Draft]
     tracklets: int
-    leaks: list[int]
+    moved: list[int]
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ def import_corrections(
     with open_decisions(root) as log:
         found = _decide(proposed, crops, read_decisions(root), path, place, same_ids)
         written = log.append(*found.decisions, by=f"import {printable(path.name)[:150]}")
-    return Imported(written, found.tracklets, found.leaks)
+    return Imported(written, found.tracklets, found.moved)
 
 
 def _decide(
@@ -104,8 +103,9 @@ def _decide(
         about = len(pieces) - len(drafts)
     drafts += _assign(tracklets, pieces)
     after, _ = replay(proposed, crops, (*before, *numbered(drafts, len(before) + 1)))
-    people = after.filter(kind="person").with_columns(source="event")
-    return Imported(drafts, about, leakage(people)["identities"])
+    trained = tracklets.filter(split="train")["id"].to_list()
+    moved = after.filter(pl.col("id").is_in(trained), kind="person", split="test")["identity"]
+    return Imported(drafts, about, moved.unique().sort().to_list())
 
 
 def _read(
