@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ..datasets.errors import UsageError
-from .options import JSON, WITHOUT, topics_in
+from .options import BLUR_FACES, JSON, WITHOUT, topics_in
 from .terminal import print_json, tell
 
 CONSENTS = ("not-refused", "given", "all")
@@ -22,16 +22,37 @@ FORMATS = ("mars", "mevid", "market", "mot", "cvat", "webdataset", "parquet-imag
     "--consent", type=click.Choice(CONSENTS), default=CONSENTS[0], show_default=True, help="Whose tracklets go along."
 )
 @WITHOUT
+@BLUR_FACES
+@click.option("--faces", type=click.Path(path_type=Path), help="A YOLO face or head detector (.onnx) for --blur-faces.")
 @JSON
-def export(dataset: Path, out: Path, format_: str, consent: str, withheld: str, as_json: bool) -> None:
+def export(
+    dataset: Path,
+    out: Path,
+    format_: str,
+    consent: str,
+    withheld: str,
+    blur_faces: bool,
+    faces: Path | None,
+    as_json: bool,
+) -> None:
     """A dataset in another format.
 
-    What the format can't hold is refused with the reason and the nearest format that can. Crops keep their bytes.
-    Who refused consent is left out.
+    What the format can't hold is refused with the reason and the nearest format that can. Crops keep their bytes,
+    unless heads are covered in them. Who refused consent is left out.
     """
     from ..toolkit.export.export import export as write
 
-    done = write(dataset, out, format_, consent=consent, topics=topics_in(withheld))  # type: ignore[arg-type]
+    if faces is not None and not blur_faces:
+        raise UsageError("--faces says how heads are found for --blur-faces: give both.")
+    done = write(
+        dataset,
+        out,
+        format_,
+        consent=consent,  # type: ignore[arg-type]
+        topics=topics_in(withheld),
+        blur_faces=blur_faces,
+        faces=faces,
+    )
     if as_json:
         print_json({"path": str(out), **dataclasses.asdict(done)})
         return
@@ -41,6 +62,11 @@ def export(dataset: Path, out: Path, format_: str, consent: str, withheld: str, 
         tell(f"Left out, as {done.format} has no place for them: {number} {name}.")
     for name, number in done.withheld.items():
         tell(f"Left out for people's sake: {number} {name}.")
+    if done.faces:
+        tell(
+            f"Heads covered in {done.faces['crops']} crops. Of simulated people {done.faces['heads']:.1%} "
+            f"of heads are: some {done.faces['heads_missed']} may not be, on real footage more. Look at some."
+        )
 
 
 @click.command("import")

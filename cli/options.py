@@ -23,6 +23,7 @@ WITHOUT = click.option(
     metavar="TOPICS",
     help=f"Leave out of captions what they say of {', '.join(TOPICS)}; several with commas, or all.",
 )
+BLUR_FACES = click.option("--blur-faces", is_flag=True, help="Cover the heads in all crops, for good.")
 WEIGHTS = click.option(
     "--weights", required=True, type=click.Path(path_type=Path), help="A run's folder, or a .safetensors or .pth file."
 )

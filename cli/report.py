@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from ..datasets.progress import say
-from .options import JSON, RESULTS
+from .options import BLUR_FACES, JSON, RESULTS
 from .terminal import print_json
 
 
@@ -17,8 +17,17 @@ from .terminal import print_json
 @click.option("--crops", "queries", type=click.IntRange(0, 100), default=6, show_default=True,
               help="Queries of each bench that are shown with crops.")  # fmt: skip
 @click.option("--intervals", is_flag=True, help="Give ± half the 95 % bootstrap interval over identities.")
+@BLUR_FACES
 @JSON
-def report(output: Path, results: Path, data: Path | None, queries: int, intervals: bool, as_json: bool) -> None:
+def report(
+    output: Path,
+    results: Path,
+    data: Path | None,
+    queries: int,
+    intervals: bool,
+    blur_faces: bool,
+    as_json: bool,
+) -> None:
     """One self-contained HTML page: tables, CMC curves, ranking lists, hard queries, and where each number is from.
 
     It needs no network and no other file: put it online as it is.
@@ -29,7 +38,7 @@ def report(output: Path, results: Path, data: Path | None, queries: int, interva
     from ..leaderboard.results import load_results
 
     found, problems = load_results(results)
-    page = gather(found, problems, root=results, data=data, queries=queries, intervals=intervals)
+    page = gather(found, problems, root=results, data=data, queries=queries, intervals=intervals, blur_faces=blur_faces)
     html = report_page(page)
     write_atomic(output, html)
     for words in page.problems:
@@ -39,6 +48,11 @@ def report(output: Path, results: Path, data: Path | None, queries: int, interva
         say(f"No crops of {name}: {reason}")
     if not found:
         say(f"There are no results in '{results}': the page holds the published figures only.")
+    if blur_faces:
+        say(
+            "Heads are covered by proportion, in the upper part of each crop. Of simulated people hardly one is left; "
+            "of somebody who bends, dives or raises the arms it may be: look at the page."
+        )
     size = len(html.encode())
     if as_json:
         record = {

@@ -11,6 +11,7 @@ A strip is embedded once. When the pictures reach the limit, what comes later is
 import base64
 import io
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -117,10 +118,14 @@ class Shot:
 
 
 class Album:
-    """The strips of a page, each made once, up to `limit` bytes."""
+    """The strips of a page, each made once, up to `limit` bytes.
 
-    def __init__(self, limit: int = LIMIT):
-        self.limit, self.bytes = limit, 0
+    Args:
+        cover: what is done to each crop (uint8 RGB [H, W, 3]) first, as `datasets.heads.cover_by_proportion`.
+    """
+
+    def __init__(self, limit: int = LIMIT, cover: Callable[[np.ndarray], np.ndarray] | None = None):
+        self.limit, self.bytes, self.cover = limit, 0, cover
         self.left_out: set[tuple[str, str]] = set()
         self.broken: dict[str, str] = {}
         self._strips: dict[tuple[str, str], tuple[str, str]] = {}
@@ -140,7 +145,7 @@ class Album:
         if key in self.left_out or tracklet.id in self.broken:
             return ""
         try:
-            data = base64.b64encode(make_strip(tracklet)).decode()
+            data = base64.b64encode(make_strip(tracklet, self.cover)).decode()
         except UsageError as error:
             self.broken[tracklet.id] = str(error)
             return ""
@@ -152,7 +157,7 @@ class Album:
         return self._strips[key][0]
 
 
-def make_strip(tracklet: Tracklet) -> bytes:
+def make_strip(tracklet: Tracklet, cover: Callable[[np.ndarray], np.ndarray] | None = None) -> bytes:
     """JPEG of `FRAMES` crops side by side, evenly spread over the tracklet.
 
     Each is stretched to 1:2, as the models see it.
@@ -162,7 +167,8 @@ def make_strip(tracklet: Tracklet) -> bytes:
     """
     strip = Image.new("RGB", (WIDTH * FRAMES, HEIGHT))
     for column, index in enumerate(np.asarray(middle_frames(len(tracklet.frames), FRAMES)).ravel().tolist()):
-        small = Image.fromarray(crop(tracklet.frames, index)).resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
+        picture = crop(tracklet.frames, index)
+        small = Image.fromarray(cover(picture) if cover else picture).resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
         strip.paste(small, (column * WIDTH, 0))
     out = io.BytesIO()
     strip.save(out, "JPEG", quality=QUALITY, optimize=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...datasets.heads import cover_by_proportion
 from ...datasets.identities import identity_table, outcomes
 from ...datasets.manifest import Manifest
 from ...datasets.own import tracklet_table
@@ -122,8 +123,12 @@ def gather(
     data: Path | None = None,
     queries: int = 6,
     intervals: bool = False,
+    blur_faces: bool = False,
 ) -> Page:
-    """The report's content. `queries` are shown with crops for each bench; datasets are looked for as `crops` says."""
+    """The report's content. `queries` are shown with crops for each bench; datasets are looked for as `crops` says.
+
+    With `blur_faces`, the upper part of every crop shown, where the head is by proportion, has one colour.
+    """
     shown, problem_words = _tables(results, problems, root, intervals)
     settings: dict[Setting, list[Result]] = {}
     for r in results:
@@ -132,7 +137,7 @@ def gather(
     ordered = sorted(
         settings, key=lambda s: (order.index(s.bench) if s.bench in order else len(order), s.bench, s.words)
     )
-    album, libraries, sections = Album(), {}, []
+    album, libraries, sections = Album(cover=cover_by_proportion if blur_faces else None), {}, []
     for number, setting in enumerate(ordered):
         mine = settings[setting]
         key = (setting.bench, setting.fingerprint)

@@ -1,6 +1,7 @@
 """The report's content: curves, lists, matrices, what is left out, and that the page is whole and escaped."""
 
 import dataclasses
+import io
 import json
 import re
 import tomllib
@@ -10,10 +11,12 @@ import numpy as np
 import polars as pl
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from reidkit.cli.report import report
 from reidkit.datasets import Frames, ReidDataset, Tracklet
 from reidkit.datasets.format import IDENTITIES, IDENTITY_COLUMNS, TRACKLETS
+from reidkit.datasets.heads import cover_by_proportion
 from reidkit.datasets.own import read_dataset
 from reidkit.leaderboard.protocols import PROTOCOLS
 from reidkit.leaderboard.report import crops, data, lists
@@ -230,7 +233,7 @@ def test_a_tracklet_is_embedded_once(scored):
 
 def test_pictures_stop_at_the_limit(scored, monkeypatch):
     whole = data.gather([scored()], queries=12).album.bytes
-    monkeypatch.setattr(crops.Album.__init__, "__defaults__", (whole // 2,))
+    monkeypatch.setattr(crops.Album.__init__, "__defaults__", (whole // 2, None))
     page = data.gather([scored()], queries=12)
     assert 0 < page.album.bytes <= whole // 2
     assert any("6 MB" in note for note in page.sections[0].notes)
@@ -369,3 +372,19 @@ def test_output_that_cannot_be_written(tmp_path):
     done = CliRunner().invoke(report, ["-o", str(tmp_path / "file" / "r.html"), "--results", str(tmp_path)])
     assert done.exit_code != 0
     assert "Cannot write" in str(done.exception)
+
+
+def test_heads_are_covered_in_the_strips(dataset):
+    tracklet = dataset.query[0]
+    plain, covered = (
+        np.asarray(Image.open(io.BytesIO(crops.make_strip(tracklet, cover)))) for cover in (None, cover_by_proportion)
+    )
+    top, below = slice(4, crops.HEIGHT * 3 // 10 - 4), slice(crops.HEIGHT // 2, None)
+    column = slice(4, crops.WIDTH - 4)
+    assert covered[top, column].std(axis=(0, 1)).max() < 4
+    assert np.abs(covered[below].astype(int) - plain[below]).mean() < 2
+
+
+def test_blur_faces_reaches_the_page(scored):
+    assert data.gather([scored()]).album.cover is None
+    assert data.gather([scored()], blur_faces=True).album.cover is cover_by_proportion

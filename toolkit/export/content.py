@@ -4,11 +4,11 @@
     for item in content.items:
         for row, data in read_crops(content, item):     # a row of frames.parquet, the JPEG's bytes
 
-Bytes are handed on as they are: no picture is decoded and encoded anew.
+Bytes are handed on as they are: no picture is decoded and encoded anew, unless heads are covered in it.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,6 +73,7 @@ class Content:
         fingerprint: of the dataset as it was read.
         cameras, events: names, sorted.
         items: by event, camera, start and id.
+        cover: makes heads unrecognisable, given a crop's row and bytes; None: crops stay as they are.
         rights: whether anybody said anything of consent or licence.
     """
 
@@ -83,6 +84,7 @@ class Content:
     events: tuple[str, ...]
     items: tuple[Item, ...]
     rights: bool = False
+    cover: Callable[[dict, bytes], bytes] | None = None
 
     def source(self, event: int, camera: int) -> SourceFacts | None:
         """The video that a camera of an event is, or a view of; None where the manifest doesn't say."""
@@ -155,7 +157,7 @@ def read_crops(content: Content, item: Item) -> Iterator[tuple[dict, bytes]]:
                     f"Frame {row['frame']} of tracklet '{printable(item.id)}' in '{row['shard']}' is no whole JPEG. "
                     "`reidkit check` names all such; copy the dataset again, or build it again."
                 )
-            yield row, data
+            yield row, content.cover(row, data) if content.cover else data
 
 
 def record(content: Content, item: Item) -> dict:

@@ -9,15 +9,17 @@ OUT appears whole or not at all. `export.json` in it says what it was made from,
 import os
 import shutil
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...datasets.errors import UsageError, choices
 from ...datasets.files import sync_folder, write_atomic, write_json
 from ...datasets.locks import exclusive
+from ...datasets.own import reviewed_tables
 from ...datasets.progress import progress
 from ...datasets.text import printable
 from ...datasets.withheld import Topic
+from ..faces import FaceFinder, HeadCover
 from . import cvat, market, mars, mevid, mot, parquet_images, webdataset
 from .chosen import WANTED, Wanted, by_consent, rights_table, without_topics
 from .content import Content, read_content
@@ -66,22 +68,33 @@ class Exported:
         counts: tracklets, identities and crops in OUT.
         left_out: what the format has no place for: name -> number; only what there is.
         withheld: what was left out for people's sake, likewise.
+        faces: what `HeadCover.estimate` says where heads were covered.
     """
 
     format: str
     counts: dict[str, int]
     left_out: dict[str, int]
     withheld: dict[str, int]
+    faces: dict[str, float | int | str] | None = None
 
 
 def export(
-    root: Path, out: Path, format: str, *, consent: Wanted = "not-refused", topics: Iterable[Topic] = ()
+    root: Path,
+    out: Path,
+    format: str,
+    *,
+    consent: Wanted = "not-refused",
+    topics: Iterable[Topic] = (),
+    blur_faces: bool = False,
+    faces: Path | None = None,
 ) -> Exported:
     """Writes the dataset `root` into the new or empty folder `out`.
 
     Args:
         consent: whose tracklets go into it.
         topics: what captions are not to speak of.
+        blur_faces: cover heads in the crops.
+        faces: detector of faces or heads for that; None: by proportion.
 
     Raises:
         UsageError: no such format, no dataset of ours, something in `out`, another export to it at work, or a dataset
@@ -101,6 +114,8 @@ def export(
     if not content.items:
         raise UsageError(f"Nobody of '{root}' is left with --consent {consent}: nothing can be exported.")
     _refuse_unfit(content, format)
+    cover = HeadCover(*reviewed_tables(root), finder=FaceFinder(faces) if faces else None) if blur_faces else None
+    content = replace(content, cover=cover)
     held = [item for item in content.items if _held(chosen, item.kind, item.role)]
     done = Exported(
         format,
@@ -121,6 +136,7 @@ def export(
             files.mkdir(parents=True)
             with progress(f"export {format}", total=done.counts["crops"], unit="crops") as advance:
                 chosen.write(content, files, advance)
+            done = replace(done, faces=cover.estimate() if cover else None)
             write_json(files / FACTS, _facts(content, done))
             if content.rights:
                 write_atomic(files / RIGHTS, rights_table(content))
@@ -178,6 +194,7 @@ def _facts(content: Content, done: Exported) -> dict:
         "counts": done.counts,
         "left_out": done.left_out,
         "withheld": done.withheld,
+        **({"faces": done.faces} if done.faces else {}),
     }
 
 

@@ -15,9 +15,9 @@ import polars as pl
 
 from ...datasets.errors import UsageError
 from ...datasets.own import reviewed_tables
+from ..paths import between
 from ..track import BOX
 
-GAP = 1.0  # seconds between two crops of the person, between which the box is taken to move evenly
 INSIDE = 0.5  # share of the smaller of two boxes that both share, from which one lies on the other
 MOST = 0.5  # share of the crops of a tracklet of nobody that must lie on the person
 SEEN = 0.1  # share of the person's box that must lie in somebody else's crop for it to show a part of the person
@@ -80,7 +80,7 @@ def _around(
         names = others.select("tracklet", "frame", "kind").rows()
         for _, path in group.filter(mine).group_by("tracklet"):
             path = path.sort("time")
-            box, known = _between(path["time"].to_numpy(), path.select(BOX).to_numpy(), at)
+            box, known = between(path["time"].to_numpy(), path.select(BOX).to_numpy(), at)
             shared, small, own = _shares(boxes, box)
             for row in np.flatnonzero(known & (shared > 0)):
                 name, frame, kind = names[row]
@@ -90,16 +90,6 @@ def _around(
                     beside.add((name, frame))
     counts = dict(tracklets.select("id", "frames").iter_rows())
     return {id_ for id_, number in lies.items() if number >= MOST * counts[id_]}, beside
-
-
-def _between(times: np.ndarray, boxes: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The boxes [n, 4] of a path at the times `at` [n], and whether the path says where it was then [n]."""
-    place = np.searchsorted(times, at, side="right")
-    low, high = np.clip(place - 1, 0, len(times) - 1), np.clip(place, 0, len(times) - 1)
-    span = times[high] - times[low]
-    share = np.clip((at - times[low]) / np.where(span > 0, span, 1.0), 0.0, 1.0)
-    inside = (at >= times[0] - GAP / 4) & (at <= times[-1] + GAP / 4) & (span <= GAP)
-    return boxes[low] + share[:, None] * (boxes[high] - boxes[low]), inside
 
 
 def _shares(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
