@@ -38,10 +38,10 @@ TRACKERS = ("looks", "bytetrack", "ocsort", "botsort", "cbiou", "mcbyte")
 @click.option(
     "--split", "by", type=click.Choice(SPLITS), default="auto", show_default=True, help="What train and test divide."
 )
-@click.option("--test-share", default=0.5, show_default=True, help="Share of the identities that test.")
+@click.option("--test-share", type=float, help="Share of the identities that test. [default: as before, or 0.5]")
 @click.option("--folds", type=int, help="Divide into so many parts, each the test set once; --test-share is not used.")
-@click.option("--validation", default=0.0, show_default=True, help="Share of the training identities that validate.")
-@click.option("--seed", default=0, show_default=True, help="Of the division.")
+@click.option("--validation", type=float, help="Share of the training identities that validate. [default: as before]")
+@click.option("--seed", type=int, help="Of the division. [default: as before, or 0]")
 @click.option("--people", type=int, help="Number of people an event has, where it is known.")
 @click.option(
     "--floor", type=click.Choice(FLOORS), default="auto", show_default=True, help="Whether to use where people stand."
@@ -61,10 +61,10 @@ def build_dataset(
     tracker: str,
     protocol: str,
     by: str,
-    test_share: float,
+    test_share: float | None,
     folds: int | None,
-    validation: float,
-    seed: int,
+    validation: float | None,
+    seed: int | None,
     people: int | None,
     floor: str,
     workers: int | None,
@@ -82,18 +82,20 @@ def build_dataset(
     from ..toolkit.build import BuildSettings
     from ..toolkit.floor.settings import FloorSettings
     from ..toolkit.linking import LinkSettings
+    from ..toolkit.rebuild import division_before
+    from ..toolkit.resplit import Wish
     from ..toolkit.settings import EventSettings, FootageSettings
-    from ..toolkit.split import SplitSettings
 
     if out is None:
         out = use.default_output(raw)
         say(f"The dataset goes to '{out}'; -o names another folder.")
+    wish = Wish(None if by == "auto" else by, test_share, folds, validation, seed)  # type: ignore[arg-type]
     settings = BuildSettings(
         name=name,
         protocol=protocol,
         footage=FootageSettings(tracker=tracker, flip_test=flip_test, drop_duplicates=drop_duplicates),
         event=EventSettings(link=LinkSettings(people=people), floor=FloorSettings(use=floor)),
-        split=SplitSettings(by=by, test_share=test_share, folds=folds, validation=validation, seed=seed),
+        split=wish.settings(division_before(out)),
         max_loss=max_loss,
     )
     outcome = use.build_dataset(

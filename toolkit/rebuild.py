@@ -11,6 +11,7 @@ A first build has nothing before it, and each of these then says so.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -18,10 +19,11 @@ import polars as pl
 
 from ..datasets.captions import open_captions
 from ..datasets.files import write_atomic
-from ..datasets.format import CAPTIONS, DECISIONS
+from ..datasets.format import CAPTIONS, DECISIONS, MANIFEST
+from ..datasets.manifest import Division, read_manifest
 from ..datasets.text import printable
 from .events import Proposals
-from .folder import WORK
+from .folder import FORMER, WORK
 from .pieces import SourceWork
 from .rejoin import TrackRows
 from .review.carry import carry
@@ -31,6 +33,19 @@ from .review.lies import lies_on, same_footage
 from .split import Kept, SplitSettings, kept_parts
 
 MOST_NAMED = 8  # decisions that could not be carried, in a note
+
+
+def division_before(out: Path) -> Division:
+    """How the build in a folder was divided, which goes on where nothing else is asked for.
+
+    Raises:
+        UsageError: its manifest can't be read.
+    """
+    for folder in (out, out / WORK / FORMER):
+        if (folder / MANIFEST).is_file():
+            split = read_manifest(folder).split or Division()
+            return split if split.by == "identity" else replace(split, by="")  # by event as soon as it can be
+    return Division()
 
 
 def earlier(folder: Path | None, works: Sequence[SourceWork], settings: SplitSettings) -> "Before | NothingBefore":

@@ -6,14 +6,17 @@ import shutil
 import numpy as np
 import polars as pl
 import pytest
-from coloured import ColourEmbedder, load_colour_detector, load_colour_embedder
+from coloured import ColourEmbedder, film, load_colour_detector, load_colour_embedder
 
 from reidkit.datasets import UsageError
 from reidkit.datasets.decisions import Draft, open_decisions, read_decisions
+from reidkit.datasets.manifest import Division, SourceFacts
 from reidkit.datasets.own import read_dataset, reviewed_captions, reviewed_tables, tracklet_table
 from reidkit.datasets.replay import follow
 from reidkit.toolkit import build as building
 from reidkit.toolkit.build import BuildSettings, build
+from reidkit.toolkit.rebuild import division_before
+from reidkit.toolkit.resplit import Wish, split_dataset
 from reidkit.toolkit.review.lies import same_footage
 from reidkit.toolkit.settings import FootageSettings
 
@@ -165,8 +168,6 @@ def test_a_confirmed_identity_stays_whole_and_alone(raw, out):
 
 
 def test_sides_stay_when_footage_is_added(raw, out, tmp_path):
-    from coloured import film
-
     def sides(out):
         return dict(tracklet_table(out).select("event", "split").unique().iter_rows())
 
@@ -189,8 +190,14 @@ def test_a_build_waits_for_the_review(raw, out):
 
 
 def test_footage_is_known_by_its_bytes():
-    from reidkit.datasets.manifest import SourceFacts
-
     facts = [SourceFacts(event="cup", camera="left", sha256="a" * 64), SourceFacts(event="cup", camera="right")]
     now = {"final/west": "a" * 64, "cup/left": "b" * 64, "cup/right": "c" * 64}
     assert same_footage(facts, now) == {"final/west": ("cup", "left"), "cup/right": ("cup", "right")}
+
+
+def test_a_division_goes_on_where_nothing_else_is_asked_for(out):
+    split_dataset(out, Wish(folds=2, validation=0.2, seed=3))
+    again = Wish().settings(division_before(out))
+    assert (again.by, again.folds, again.validation, again.seed) == ("auto", 2, 0.2, 3)
+    assert Wish(test_share=0.3).settings(division_before(out)).folds is None
+    assert division_before(out / "nowhere") == Division()

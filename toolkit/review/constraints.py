@@ -1,9 +1,11 @@
 """What a review of an earlier build demands of the linking of a new one: who is nobody, one person, or two people.
 
-reviewed = Reviewed(former, lying)                  # lying: of each source (`lies.lies_on`)
-times = reviewed.changes("cup/left", tracks)        # where a track goes from one reviewed person to another
-shown = reviewed.shown(piece_rows, source)          # which tracklets of the earlier build a piece shows
-seen, dropped = reviewed.constrain(seen, shown, overlap=0.5)
+    reviewed = Reviewed(former, lying)                  # lying: of each source (`lies.lies_on`)
+    times = reviewed.changes("cup/left", tracks)        # where a track goes from one reviewed person to another
+    shown = reviewed.shown("cup/left", rows)            # which tracklets of the earlier build these boxes show
+    seen, dropped = reviewed.constrain(seen, shown_by_piece, overlap=0.5)
+
+It holds whatever the new build's embeddings say.
 """
 
 import itertools
