@@ -91,7 +91,7 @@ def main() -> None:
         print(json.dumps({"seed": seed, "embedder": "weak, before", **figures(first, reviewed)}), flush=True)
         runs, epochs = home / "runs", f"epochs={given.epochs}"
         places = ("--runs", runs, "--results", home / "results")
-        command("run", "resnet50", "--bench", first, "--from-scratch", "--set", epochs, *places)
+        command("run", "resnet50", "--size", "tiny", "--bench", first, "--from-scratch", "--set", epochs, *places)
         for name in ("weak", "simulated", str(runs / "loop" / "resnet50" / "seed0")):
             out = home / Path(name).name
             shutil.rmtree(out, ignore_errors=True)
