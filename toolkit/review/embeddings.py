@@ -1,7 +1,9 @@
 """The embeddings of a reviewed dataset's crops: those that the build left under `.work`, or made anew.
 
-found = embeddings_of(material)         # None, and a sentence is said, where there are none to be had
-found.of(origin, piece)                 # [D], L2-normalised
+    found = embeddings_of(material)         # None, and a sentence is said, where there are none to be had
+    found.of(origin, piece)                 # [D], L2-normalised
+
+Linking and questions share them.
 """
 
 from collections.abc import Mapping
