@@ -47,8 +47,8 @@ def ours(distances, pids, cams, query_rows, gallery_rows):
     from reidkit.leaderboard.ranking import figures, match_lists
 
     matches, removed = match_lists(pids, cams, query_rows, gallery_rows)
-    ranks, _ = rank_matches(GivenDistances(distances), matches, removed, top=0)
-    return figures(ranks, matches, "step")[0][matches.counts > 0]
+    found = rank_matches(GivenDistances(distances), matches, removed, top=0)
+    return figures(found.ranks, matches, "step")[0][matches.counts > 0]
 
 
 def ours_with_top_ten(distances, pids, cams, query_rows, gallery_rows):

@@ -1,244 +1,74 @@
 """How many decisions make a build right: a scripted reviewer who knows the truth drives the HTTP of `reidkit review`.
 
-    python benchmarks/review.py DATASET… [-o results.json]          # built sets with ground truth
-    python benchmarks/review.py --simulate 911 912 913              # builds sports and dance of these seeds first
-    python benchmarks/review.py --kills 50                          # kills a server while it decides
-    python benchmarks/review.py --large 5000                        # milliseconds with so many tracklets
+    python benchmarks/review.py                                 # builds and reviews the sets below: half an hour
+    python benchmarks/review.py --datasets DIR…                 # sets at hand; the table is printed, and not written
+    python benchmarks/review.py --only kills --kills 50         # a server is killed while it decides
+    python benchmarks/review.py --only large --tracklets 5000   # milliseconds with so many tracklets
 
 Two reviewers with the same abilities work on copies of a set. One answers the questions in the order in which the
-server asks them, and the machine links again after each answer. The other takes the proposals in order of time, and
-nothing is linked again. A decision is a line that the reviewer has written, a confirmation too. A reviewer sees whom
-every tracklet shows, remembers the identities that he has seen, and makes one decision about what he looks at.
+server asks them, and the machine links again after each answer. The other takes the proposals in order of time, then
+the tracklets that are nobody's, and nothing is linked again.
 """
 
 import argparse
 import json
-import re
+import random
 import shutil
-import signal
-import subprocess
-import sys
+import statistics
 import tempfile
+import threading
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import quote
 
 import httpx
 import numpy as np
-import polars as pl
+from command import reidkit
+from machine import describe
+from reviewing import Reviewer, Server, Truth, by_questions, by_time, served
 
 from reidkit.datasets.decisions import read_decisions
-from reidkit.datasets.own import tracklet_table
-from reidkit.toolkit.truth import score_links
+from reidkit.datasets.files import write_json
+from reidkit.datasets.format import MANIFEST
+from reidkit.datasets.own import frame_table, reviewed_tables, tracklet_table
+from reidkit.datasets.replay import follow
+from reidkit.toolkit.embed import load_embedder, normalise
+from reidkit.toolkit.review.embeddings import cache_of
+from reidkit.toolkit.review.material import read_material
 
+RESULTS = Path(__file__).resolve().parent / "results" / "review.md"
+SEEDS, PEOPLE, CAMERAS, EVENTS = (911, 912, 913), 8, 3, 2
 GOOD = 0.99  # B-cubed F1
-OVERLAP = 0.5  # seconds
+TOO_MANY = 600  # decisions; by then something is wrong
+WAY = {"questions": (by_questions, True), "time": (by_time, False)}
+TEXT = """# Reviewing a build
 
+`python benchmarks/review.py`: a scripted reviewer who knows the truth drives the HTTP of `reidkit review` on simulated
+footage ({people} people, {cameras} cameras, {events} events of 12 s; the seeds were used for nothing else).
+Two reviewers have the same abilities: each sees whom every tracklet shows, remembers the identities seen so far, and
+makes one decision about what he looks at. One answers the questions in the order asked, and the machine links again
+after each answer. The other takes the proposals in order of time, then the tracklets that are nobody's, and nothing is
+linked again. A decision is a line that the reviewer has written: confirmations and answers "no" count.
 
-class Server:
-    """A running `reidkit review`, and its HTTP."""
+F1 is B-cubed F1 over the tracklets that show somebody, in percent, junk as people of their own. It is perfect when
+every person's tracklets are one identity that holds nobody else, and false boxes are junk; of two tracklets of a person
+at one moment in one camera one is a second box, and junk.
 
-    def __init__(self, root: Path, *, relink: bool = True) -> None:
-        command = [sys.executable, "-m", "reidkit", "review", str(root), "--no-browser", "--by", "script"]
-        if not relink:
-            command.append("--no-relink")
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        found = re.search(r"(http://127\.0\.0\.1:\d+)/\?token=(\S+)", line)
-        if not found:
-            raise SystemExit(f"The server of '{root}' said: {line!r}")
-        headers = {"Authorization": f"Bearer {found[2]}"}
-        self.http = httpx.Client(base_url=found[1], headers=headers, trust_env=False, timeout=60)
+| set | tracklets | wrong | F1 | to F1 99: ours | by time | to perfection: ours | by time | made by the machine |
+|---|---:|---:|---:|---:|---:|---:|---:|---:|
+{rows}
 
-    def state(self) -> dict:
-        """When the machine has thought."""
-        while True:
-            state = self.http.get("/api/state").json()
-            if not state["progress"]["thinking"]:
-                return state
-            time.sleep(0.01)
+## Kills
 
-    def identity(self, number: int) -> dict:
-        return self.http.get(f"/api/identity/{number}").json()
+{kills}
 
-    def decide(self, revision: int, draft: dict) -> httpx.Response:
-        return self.http.post("/api/decide", json={"revision": revision, "decisions": [draft]})
+## Speed
 
-    def labels(self, state: dict) -> dict[str, int]:
-        """Tracklet -> identity; -1 of nobody's."""
-        found = {}
-        for event in state["events"]:
-            for camera in self.http.get(f"/api/timeline/{quote(event['name'], safe='')}").json()["cameras"]:
-                for track in camera["tracks"]:
-                    found[track["id"]] = track["identity"] if track["kind"] == "person" else -1
-        return found
+{large}
 
-
-@contextmanager
-def server(root: Path, *, relink: bool = True) -> Iterator[Server]:
-    running = Server(root, relink=relink)
-    try:
-        yield running
-    finally:
-        running.process.send_signal(signal.SIGINT)
-        running.process.wait(timeout=30)
-
-
-class Truth:
-    """Whom each tracklet of a built set shows; nobody, too, where a better tracklet shows him there and then."""
-
-    def __init__(self, root: Path) -> None:
-        self.table = tracklet_table(root)
-        ranked = self.table.filter(pl.col("truth").is_not_null()).sort(
-            [pl.col("kind") == "person", "frames"], descending=True
-        )
-        self.person: dict[str, tuple[str, int]] = {}
-        taken: dict[tuple, list[tuple[float, float]]] = defaultdict(list)
-        for row in ranked.iter_rows(named=True):
-            start, end = row["start"], row["end"]
-            here = taken[row["event"], row["camera"], row["truth"]]
-            short = (end - start) / 2
-            if all(min(end, b) - max(start, a) <= min(OVERLAP, short, (b - a) / 2) for a, b in here):
-                here.append((start, end))
-                self.person[row["id"]] = (row["event"], row["truth"])
-        self.starts = dict(self.table.select("id", "start").iter_rows())
-
-    def who(self, tracklets: list[str]) -> tuple[str, int] | None:
-        """The person most of them show."""
-        shown = Counter(self.person[id_] for id_ in tracklets if id_ in self.person)
-        return max(shown, key=lambda one: (shown[one], one)) if shown else None
-
-    def f1(self, labels: dict[str, int]) -> float:
-        ids = sorted(self.person)
-        identity = np.array([labels[id_] for id_ in ids])
-        event, truth = (np.array([self.person[id_][k] for id_ in ids]) for k in (0, 1))
-        scores = score_links(identity, truth, np.zeros(len(ids), int), event)
-        precision, recall = scores["bcubed_precision"], scores["bcubed_recall"]
-        assert precision is not None
-        assert recall is not None
-        return 2 * precision * recall / (precision + recall)
-
-    def wrong(self, labels: dict[str, int]) -> int:
-        """Tracklets that aren't where they belong."""
-        homes: dict[tuple[str, int], Counter] = defaultdict(Counter)
-        for id_, person in self.person.items():
-            homes[person][labels[id_]] += 1
-        home = {
-            person: max((k for k in c if k >= 0), key=lambda k: (c[k], -k), default=-1) for person, c in homes.items()
-        }
-        owners = Counter(home.values())
-        count = 0
-        for id_, label in labels.items():
-            person = self.person.get(id_)
-            fine = label < 0 if person is None else label == home[person] >= 0 and owners[label] == 1
-            count += not fine
-        return count
-
-
-class Reviewer:
-    """Makes one decision about an identity, as somebody does who sees it."""
-
-    def __init__(self, served: Server, truth: Truth) -> None:
-        self.served, self.truth = served, truth
-        self.seen: dict[tuple[str, int], str] = {}  # person -> a tracklet of the identity that he was seen in
-
-    def members(self, identity: int) -> list[str]:
-        return [t["id"] for t in self.served.identity(identity)["tracklets"]]
-
-    def home(self, person: tuple[str, int], labels: dict[str, int]) -> int | None:
-        """The identity of a person that was seen before."""
-        number = labels.get(self.seen.get(person, ""), -1)
-        return number if number >= 0 else None
-
-    def mend(self, identity: int, labels: dict[str, int]) -> dict:
-        """What an identity needs: who doesn't belong leaves it; the same person's other identity joins it; else it is
-        confirmed."""
-        members = self.members(identity)
-        person = self.truth.who(members)
-        if person is None:
-            return {"do": "junk", "tracklets": members}
-        strangers: dict[tuple[str, int] | None, list[str]] = defaultdict(list)
-        for id_ in members:
-            if self.truth.person.get(id_) != person:
-                strangers[self.truth.person.get(id_)].append(id_)
-        own = next(id_ for id_ in members if self.truth.person.get(id_) == person)
-        known = self.home(person, labels)
-        if strangers:
-            other = max(strangers, key=lambda one: (len(strangers[one]), str(one)))
-            return self.bring(other, strangers[other], labels)
-        if known is not None and known != identity:
-            return {"do": "merge", "tracklets": [self.seen[person], own]}
-        self.seen[person] = own
-        return {"do": "confirm", "tracklets": members}
-
-    def settle(self, pair: list[str], asked: list[str], labels: dict[str, int]) -> dict:
-        """What makes two tracklets of one moment and camera fit: who is no person there, or of another one, leaves."""
-        for id_ in sorted(pair, key=lambda id_: id_ in asked):  # who is there already first
-            if self.truth.person.get(id_) != self.truth.who([t for t in labels if labels[t] == labels[id_] >= 0]):
-                return self.bring(self.truth.person.get(id_), [id_], labels)
-        raise SystemExit(f"{pair} can't be one person, and both are right where they are.")
-
-    def bring(self, person: tuple[str, int] | None, tracklets: list[str], labels: dict[str, int]) -> dict:
-        if person is None:
-            return {"do": "junk", "tracklets": tracklets}
-        home = self.home(person, labels)
-        if home is not None:
-            return {"do": "identity", "tracklets": tracklets, "identity": home}
-        self.seen[person] = tracklets[0]
-        return {"do": "split", "tracklets": tracklets}
-
-
-def answer(reviewer: Reviewer, question: dict, labels: dict[str, int]) -> dict:
-    """The decision that answers a question."""
-    truth = reviewer.truth
-    first = question["identities"][0]
-    if question["kind"] == "pure":
-        return reviewer.mend(first, labels)
-    members = [reviewer.members(identity) for identity in question["identities"]]
-    people = [truth.who(some) for some in members]
-    if question["kind"] == "same":
-        covers = [
-            next(id_ for id_ in some if truth.person.get(id_) == person)
-            for some, person in zip(members, people, strict=True)
-        ]
-        for person, cover in zip(people, covers, strict=True):
-            if person is not None:
-                reviewer.seen.setdefault(person, cover)
-        return {"do": "merge" if people[0] == people[1] else "different", "tracklets": covers}
-    shown = question["tracklets"]
-    if people[0] is not None:
-        reviewer.seen.setdefault(people[0], next(id_ for id_ in members[0] if truth.person.get(id_) == people[0]))
-    mine = [id_ for id_ in shown if id_ in truth.person and truth.person[id_] == people[0]]
-    if mine:
-        return {"do": "identity", "tracklets": mine, "identity": first}
-    other = truth.who(shown)
-    some = [id_ for id_ in shown if truth.person.get(id_) == other]
-    return reviewer.bring(other, some, labels)
-
-
-def by_questions(reviewer: Reviewer, state: dict, labels: dict[str, int]) -> dict | None:
-    """The decision that our reviewer makes next; None: nothing is asked any more."""
-    questions = state["questions"]
-    return answer(reviewer, questions[0], labels) if questions else None
-
-
-def by_time(reviewer: Reviewer, state: dict, labels: dict[str, int]) -> dict | None:
-    """The decision of the one who takes the proposals in order of time, and then what is nobody's."""
-    first: dict[int, float] = defaultdict(lambda: float("inf"))
-    for id_, label in labels.items():
-        first[label] = min(first[label], reviewer.truth.starts[id_])
-    confirmed = {one["identity"] for one in state["identities"] if one["confirmed"]}
-    for identity in sorted((k for k in first if k >= 0), key=lambda k: (first[k], k)):
-        if identity not in confirmed:
-            return reviewer.mend(identity, labels)
-    for id_ in sorted(labels, key=lambda id_: (reviewer.truth.starts[id_], id_)):
-        if labels[id_] < 0 and id_ in reviewer.truth.person:
-            return reviewer.bring(reviewer.truth.person[id_], [id_], labels)
-    return None
+Machine of the last run: {machine}.
+"""
 
 
 def review(root: Path, truth: Truth, choose: Callable[[Reviewer, dict, dict], dict | None], *, relink: bool) -> dict:
@@ -247,51 +77,229 @@ def review(root: Path, truth: Truth, choose: Callable[[Reviewer, dict, dict], di
         copy = Path(folder) / root.name
         shutil.copytree(root, copy)
         (copy / "decisions.jsonl").unlink(missing_ok=True)
-        with server(copy, relink=relink) as served:
-            reviewer = Reviewer(served, truth)
+        with served(copy, relink=relink) as server:
+            reviewer = Reviewer(server, truth)
             curve: list[tuple[float, int]] = []
-            times, kinds, machine = [], Counter(), 0
+            kinds: Counter[str] = Counter()
             while True:
-                state = served.state()
-                labels = served.labels(state)
+                state = server.state()
+                labels = server.labels(state)
                 curve.append((truth.f1(labels), truth.wrong(labels)))
                 draft = choose(reviewer, state, labels) if curve[-1][1] else None
-                if draft is None or len(curve) > 600:
+                if draft is None or len(curve) > TOO_MANY:
                     break
-                began = time.perf_counter()
-                reply = served.decide(state["revision"], draft)
-                times.append(time.perf_counter() - began)
+                reply = server.decide(state["revision"], draft)
                 if "conflict" in reply.json():  # both are shown: the one that is wrong there leaves first
                     draft = reviewer.settle(reply.json()["conflict"]["tracklets"], draft["tracklets"], labels)
-                    reply = served.decide(state["revision"], draft)
+                    reply = server.decide(state["revision"], draft)
                 if reply.status_code != 200:
                     raise SystemExit(f"{root.name}: {draft} was answered by {reply.text}")
                 kinds[draft["do"]] += 1
             machine = sum(d.by == "machine" for d in read_decisions(copy))
-    good = next((n for n, (f1, _) in enumerate(curve) if f1 >= GOOD), None)
-    perfect = next((n for n, (_, wrong) in enumerate(curve) if not wrong), None)
     return {
-        "f1_before": round(curve[0][0], 4),
-        "wrong_before": curve[0][1],
-        "to_f1": good,
-        "to_perfection": perfect,
-        "decisions": len(times),
-        "f1_after": round(curve[-1][0], 4),
-        "wrong_after": curve[-1][1],
+        "tracklets": len(labels),
+        "wrong": curve[0][1],
+        "f1": round(100 * curve[0][0], 1),
+        "to_f1": next((n for n, (f1, _) in enumerate(curve) if f1 >= GOOD), None),
+        "to_perfection": next((n for n, (_, wrong) in enumerate(curve) if not wrong), None),
         "machine": machine,
         "kinds": dict(kinds),
-        "median_ms": round(1000 * float(np.median(times)), 1) if times else None,
+        "left_wrong": curve[-1][1],
     }
+
+
+def simulated(work: Path, kind: str, seed: int) -> Path:
+    """A built set, made once."""
+    raw, out = work / f"{kind}-seed-{seed}", work / f"{kind}-seed-{seed}-dataset"
+    if not (out / MANIFEST).exists():
+        counts = ["--people", str(PEOPLE), "--cameras", str(CAMERAS), "--events", str(EVENTS)]
+        reidkit("simulate", str(raw), "--kind", kind, "--seed", str(seed), *counts)
+        reidkit("build-dataset", str(raw), "-o", str(out), "--detector", "simulated", "--embedder", "simulated")
+    return out
+
+
+def kill_rounds(root: Path, kills: int, seed: int = 0) -> tuple[int, int]:
+    """Kills a server of a copy of the set in the middle of decisions, again and again.
+
+    Returns the number of decisions that were acknowledged, and of lines in the log at the end: one that was written but
+    not acknowledged any more counts, too.
+
+    Raises:
+        AssertionError: one that was acknowledged isn't in the log, the server that takes it up shows another state than
+            a replay, or two replays don't give the same bytes.
+    """
+    chance = random.Random(seed)
+    acknowledged: dict[int, dict] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "set"
+        shutil.copytree(root, copy, ignore=shutil.ignore_patterns(".work", "decisions.jsonl"))
+        for _ in range(kills):
+            server = Server(copy, relink=False)
+            _check(server, copy, acknowledged)
+            ids = sorted(server.labels(server.state()))
+            killer = threading.Timer(chance.uniform(0.0, 0.5), server.process.kill)
+            killer.start()
+            _decide_until_killed(server, ids, chance, acknowledged)
+            killer.join()
+            server.kill()
+        with served(copy, relink=False) as server:
+            _check(server, copy, acknowledged)
+        for name in ("one", "two"):
+            for table, kind in zip(reviewed_tables(copy), ("tracklets", "frames"), strict=True):
+                table.write_parquet(Path(folder) / f"{name}-{kind}")
+        for kind in ("tracklets", "frames"):
+            assert (Path(folder) / f"one-{kind}").read_bytes() == (Path(folder) / f"two-{kind}").read_bytes()
+        return len(acknowledged), len(read_decisions(copy))
+
+
+def _decide_until_killed(server: Server, ids: list[str], chance: random.Random, acknowledged: dict[int, dict]) -> None:
+    try:
+        revision = server.http.get("/api/state").json()["revision"]
+        while True:
+            some = chance.sample(ids, chance.choice((1, 1, 2)))
+            draft: dict = {"do": chance.choice(("junk", "split", "distractor")), "tracklets": some}
+            if chance.random() < 0.3:
+                draft = {"do": "caption", "tracklets": some[:1], "text": "x" * chance.randrange(1, 5000)}
+            if chance.random() < 0.2:
+                reply, draft = server.http.post("/api/undo", json={}), {"do": "undo"}
+            else:
+                reply = server.decide(revision, draft)
+            if reply.status_code == 200:
+                revision = reply.json()["revision"]
+                acknowledged[revision] = draft
+    except httpx.TransportError:
+        return
+
+
+def _check(server: Server, root: Path, acknowledged: dict[int, dict]) -> None:
+    lines = read_decisions(root)
+    for number, draft in acknowledged.items():
+        assert number <= len(lines), f"decision {number} was acknowledged and is lost"
+        line = lines[number - 1]
+        assert line.do == draft["do"]
+        assert list(line.tracklets) == draft.get("tracklets", [])
+        assert line.text == draft.get("text", "")
+    state = server.state()
+    assert state["revision"] == len(lines)
+    replayed, faults = follow(tracklet_table(root), frame_table(root), lines)
+    assert not faults
+    shown = {id_: piece.identity if piece.kind == "person" else -1 for id_, piece in replayed.pieces.items()}
+    assert server.labels(state) == shown
+
+
+def large(tracklets: int, rounds: int = 60) -> dict[str, tuple[float, float]]:
+    """Median and slowest milliseconds of each step of a review of so many made-up tracklets."""
+    from review_page import PEOPLE as MANY
+    from review_page import write_made_up
+
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "set"
+        root.mkdir()
+        write_made_up(root, tracklets)
+        digest = load_embedder("simulated").sha256
+        content = json.loads((root / MANIFEST).read_text())
+        write_json(root / MANIFEST, content | {"settings": {"embedder": {"name": "simulated", "sha256": digest}}})
+        material = read_material(root)
+        rng = np.random.default_rng(0)
+        people = rng.normal(size=(MANY, 256))
+        firsts = np.array([origin.row for origin in material.origins.values()])
+        who = np.arange(len(firsts)) % MANY
+        features = normalise(people[who] + 0.7 * rng.normal(size=(len(who), 256)))
+        cache = cache_of(material, digest)
+        cache.parent.mkdir()
+        np.savez(cache, row=firsts, features=features, quality=np.ones(len(who), np.float32))
+        times: dict[str, list[float]] = {}
+
+        def timed(step: str, work: Callable[..., httpx.Response | dict], *arguments: object) -> None:
+            began = time.perf_counter()
+            found = work(*arguments)
+            times.setdefault(step, []).append(1000 * (time.perf_counter() - began))
+            if isinstance(found, httpx.Response):
+                found.raise_for_status()
+
+        with served(root) as server:
+            timed("the first state", server.http.get, "/api/state")
+            timed("until the machine has judged all", server.state)
+            for k in range(rounds):
+                state = server.http.get("/api/state").json()
+                one = state["identities"][k % len(state["identities"])]
+                drafts = (
+                    {"do": "junk", "tracklets": [one["cover"]]},
+                    {"do": "caption", "tracklets": [one["cover"]], "text": "red"},
+                    {"do": "split", "tracklets": [one["cover"]]},
+                )
+                timed("a decision", server.decide, state["revision"], drafts[k % 3])
+                timed("the state", server.http.get, "/api/state")
+                timed("an identity", server.identity, state["identities"][-1]["identity"])
+                if k % 10 == 0:
+                    timed("until the machine has linked again", server.state)
+            timed("an undo", lambda: server.http.post("/api/undo", json={}))
+    return {step: (statistics.median(some), max(some)) for step, some in times.items()}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("datasets", nargs="*", type=Path)
+    parser.add_argument("--datasets", nargs="*", type=Path, help="built sets with ground truth, instead of the seeds")
+    parser.add_argument("--work", type=Path, help="where footage and builds are kept")
+    parser.add_argument("--only", choices=("decisions", "kills", "large"))
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--tracklets", type=int, default=5000)
     chosen = parser.parse_args()
-    for root in chosen.datasets:
+    with tempfile.TemporaryDirectory() as folder:
+        work = chosen.work or Path(folder)
+        sets = chosen.datasets or [simulated(work, kind, seed) for kind in ("sports", "dance") for seed in SEEDS]
+        rows = _rows(sets) if chosen.only in (None, "decisions") else []
+        kills = _kills(sets[0], chosen.kills) if chosen.only in (None, "kills") else ""
+    speed = _speed(chosen.tracklets) if chosen.only in (None, "large") else ""
+    text = TEXT.format(
+        people=PEOPLE,
+        cameras=CAMERAS,
+        events=EVENTS,
+        rows="\n".join(rows),
+        kills=kills,
+        large=speed,
+        machine=describe(),
+    )
+    if chosen.datasets is None and chosen.only is None:
+        RESULTS.write_text(text)
+    print(text)
+
+
+def _rows(sets: list[Path]) -> list[str]:
+    found = []
+    for root in sets:
         truth = Truth(root)
-        for name, choose, relink in (("questions", by_questions, True), ("time", by_time, False)):
-            print(root.name, name, json.dumps(review(root, truth, choose, relink=relink)), flush=True)
+        ours, plain = (review(root, truth, choose, relink=relink) for choose, relink in WAY.values())
+        print(root.name, json.dumps({"questions": ours, "time": plain}), flush=True)
+        found.append((root.name.removesuffix("-dataset"), ours, plain))
+    rows = [_row(*one) for one in found]
+    if len(found) > 1 and all(v is not None for _, *both in found for one in both for v in one.values()):
+        sums = [{k: sum(one[n][k] for one in found) for k in ("to_f1", "to_perfection")} for n in (1, 2)]
+        figures = (sums[0]["to_f1"], sums[1]["to_f1"], sums[0]["to_perfection"], sums[1]["to_perfection"])
+        rows.append(f"| together | | | | {' | '.join(map(str, figures))} | |")
+    return rows
+
+
+def _row(name: str, ours: dict, plain: dict) -> str:
+    cells = [name, ours["tracklets"], ours["wrong"], ours["f1"]]
+    for key in ("to_f1", "to_perfection"):
+        cells += ["never" if one[key] is None else one[key] for one in (ours, plain)]
+    return f"| {' | '.join(map(str, [*cells, ours['machine']]))} |"
+
+
+def _kills(root: Path, kills: int) -> str:
+    acknowledged, lines = kill_rounds(root, kills)
+    return (
+        f"{kills} times a server was killed (SIGKILL) while a client decided as fast as it could. {acknowledged}\n"
+        f"decisions were acknowledged; all of them are among the {lines} lines of the log, each server took up the\n"
+        "state that a replay gives, and two replays gave the same bytes."
+    )
+
+
+def _speed(tracklets: int) -> str:
+    rows = [f"| {step} | {median:.0f} | {most:.0f} |" for step, (median, most) in large(tracklets).items()]
+    head = f"Milliseconds over HTTP, {tracklets:,} made-up tracklets in two events; the machine works beside it."
+    return "\n".join([head, "", "| step | median | slowest |", "|---|---:|---:|", *rows])
 
 
 if __name__ == "__main__":

@@ -80,7 +80,7 @@ def _serve(root, port, sender):
 
 
 def decided(root):
-    """The lines of decisions.jsonl, without what no decision is about."""
+    """The lines that people wrote into decisions.jsonl: what was decided about which tracklets."""
     path = root / "decisions.jsonl"
-    lines = path.read_text().splitlines() if path.exists() else []
-    return [{k: v for k, v in json.loads(line).items() if k not in ("number", "by", "at")} for line in lines]
+    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return [{k: v for k, v in line.items() if k not in ("number", "by", "at")} for line in lines if "after" not in line]

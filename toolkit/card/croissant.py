@@ -14,7 +14,8 @@ import polars as pl
 
 from ...datasets.format import FRAME_SCHEMA, FRAMES, MANIFEST, TRACKLET_OPTIONAL, TRACKLET_SCHEMA, TRACKLETS
 from ...datasets.manifest import FIX
-from ...datasets.own import read_dataset
+from ...datasets.own import read_dataset, reviewed_tables, standings
+from ...datasets.rights import counted
 from ...datasets.schema import read_json
 from .datasheet import Datasheet, read_datasheet
 
@@ -104,8 +105,11 @@ def croissant(root: Path) -> dict:
         f"Video person re-identification: {number['identities']} people in {number['tracklets']} tracklets "
         f"({number['crops']} crops) by {number['cameras']} cameras at {number['events']} events, built by reidkit."
     )
+    rights, people = standings(root, manifest, reviewed_tables(root)[0])
+    number_of = counted(people.values())
+    said = [licence for licence in number_of["licence"] if licence != "not said"]
     named = {
-        "license": sheet.licence,
+        "license": sheet.licence or (said[0] if len(said) == 1 else said),
         "url": sheet.url,
         "datePublished": sheet.published,
         "citeAs": sheet.cite,
@@ -120,7 +124,7 @@ def croissant(root: Path) -> dict:
         "version": sheet.version,
         "keywords": ["person re-identification", "video", "multi-camera"],
         **{key: value for key, value in named.items() if value},
-        **_responsible(sheet, settings, manifest.losses, manifest.notes),
+        **_responsible(sheet, settings, manifest.losses, manifest.notes, number_of["consent"] if rights else {}),
         "distribution": _distribution(manifest.files),
         "recordSet": [
             _records("tracklets", TRACKLETS, TRACKLET_SCHEMA | known, "One row a tracklet.", key="id"),
@@ -129,7 +133,9 @@ def croissant(root: Path) -> dict:
     }
 
 
-def _responsible(sheet: Datasheet, settings: _Settings, losses: dict[str, int], notes: tuple[str, ...]) -> dict:
+def _responsible(
+    sheet: Datasheet, settings: _Settings, losses: dict[str, int], notes: tuple[str, ...], consent: dict
+) -> dict:
     tools = [
         f"{what}: {model.name}"
         for what, model in (("person detector", settings.detector), ("re-identification embedder", settings.embedder))
@@ -156,6 +162,7 @@ def _responsible(sheet: Datasheet, settings: _Settings, losses: dict[str, int], 
         "personalSensitiveInformation": [
             "Pictures of identifiable people.",
             *([f"Consent: {sheet.consent}"] if sheet.consent else []),
+            *([f"Consent of people: {', '.join(f'{n} {name}' for name, n in consent.items())}."] if consent else []),
         ],
         "dataReleaseMaintenancePlan": sheet.maintenance,
     }

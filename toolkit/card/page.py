@@ -19,6 +19,7 @@ from ...datasets.own import reviewed_tables
 from ..manifest import summary
 from ..sheets import write_sheets
 from .datasheet import QUESTIONS, read_datasheet
+from .difficulty import difficulty
 
 BINS = 24
 WIDTH, HEIGHT, BASE = 320, 120, 100  # of a plot, in its own units; BASE is where the bars stand
@@ -81,6 +82,7 @@ def card_page(root: Path) -> str:
         rows=rows,
         left_out=len(seen) - len(rows),
         most=most,
+        difficulty=difficulty(root),
         sheet=_sheet(root, table, crops),
         size=(WIDTH, HEIGHT, BASE),
     )

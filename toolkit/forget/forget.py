@@ -156,6 +156,7 @@ def _forget(root: Path, manifest: Manifest, whom: Whom, why: str) -> Forgotten:
         _write_rights(root, new, keys)
         people = {"people_forgotten": len(whom.identities), "crops_forgotten": whom.crops}
         content = _manifest(root, manifest, less, keys, people)
+        content["notes"] = [note for note in content["notes"] if not any(id_ in note for id_ in origins)]
         fingerprint = write_manifest(new, content)["fingerprint"]
         if (root / SHEET).exists():
             write_sheets(new, new / SHEET, less.tracklets, crops, identity_table(new), own_folder=True)

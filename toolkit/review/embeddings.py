@@ -1,7 +1,9 @@
 """The embeddings of a reviewed dataset's crops: those that the build left under `.work`, or made anew.
 
-found = embeddings_of(material)         # None, and a sentence is said, where there are none to be had
-found.of(origin, piece)                 # [D], L2-normalised
+    found = embeddings_of(material)         # None, and a sentence is said, where there are none to be had
+    found.of(origin, piece)                 # [D], L2-normalised
+
+Linking and questions share them.
 """
 
 from collections.abc import Mapping
@@ -82,14 +84,18 @@ def embeddings_of(material: Material) -> Embeddings | None:
         embedder = load_embedder(built.name)
         if embedder.sha256 != built.sha256:
             raise UsageError(f"The embedder '{built.name}' is another one than that of the build.")
-        digest = material.manifest.fingerprint or ""
-        cache = material.root / WORK / f"review-{work_key(digest, built.sha256, len(material.frames))}.npz"
-        nothing = Looks.nothing(len(material.frames))
+        nothing, cache = Looks.nothing(len(material.frames)), cache_of(material, built.sha256)
         made = embed_source(material.frames, nothing, embedder, material.root, cache, material.manifest.name)
     except ReidkitError as error:
         say(f"Nothing is linked anew, only what you decide counts: {error}")
         return None
     return _by_tracklet(material, made)
+
+
+def cache_of(material: Material, embedder: str) -> Path:
+    """Where the embeddings that a review made are kept; `embedder` is its sha256."""
+    key = work_key(material.manifest.fingerprint or "", embedder, len(material.frames))
+    return material.root / WORK / f"review-{key}.npz"
 
 
 def _kept(material: Material) -> Embeddings | None:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...datasets.replay import Piece, Review
-from ..linking.calibration import Calibration, calibrate
 from ..linking.constraints import Conflicts, seen_together
 from ..linking.linkage import Nodes
 from ..linking.observations import Observations, camera_centred, people_at_once
@@ -45,7 +44,6 @@ class Scene:
     nodes: Nodes
     conflicts: Conflicts
     crowd: int
-    calibration: Calibration
 
 
 def scene_of(event: str, material: Material, review: Review, embeddings: Embeddings) -> Scene | None:
@@ -66,9 +64,6 @@ def scene_of(event: str, material: Material, review: Review, embeddings: Embeddi
     pieces = [piece for piece, _ in chosen]
     label = np.array([number[p.identity] if p.kind == "person" else -1 for p in pieces])
     seen = _observed(material, pieces, np.stack([looks for _, looks in chosen]))
-    people = _rows(seen, label >= 0)
-    crowd = max(people_at_once(people).values())
-    features = camera_centred(seen)
     closed = np.array([identity in review.confirmed for identity in identities])
     return Scene(
         ids=[piece.id for piece in pieces],
@@ -77,10 +72,9 @@ def scene_of(event: str, material: Material, review: Review, embeddings: Embeddi
         free=np.array([p.id not in review.settled for p in pieces]) & ~(closed[label] & (label >= 0)),
         closed=closed,
         seen=seen,
-        nodes=Nodes(features, seen.mass, (seen.start + seen.end) / 2),
+        nodes=Nodes(camera_centred(seen), seen.mass, (seen.start + seen.end) / 2),
         conflicts=_conflicts(pieces, label, closed, seen, review),
-        crowd=crowd,
-        calibration=calibrate(features[label >= 0], people, OVERLAP, crowd),
+        crowd=max(people_at_once(seen.rows(label >= 0)).values()),
     )
 
 
@@ -97,10 +91,6 @@ def _observed(material: Material, pieces: list[Piece], features: np.ndarray) -> 
         must=nothing,
         annotated=nothing,
     )
-
-
-def _rows(seen: Observations, which: np.ndarray) -> Observations:
-    return Observations(*(getattr(seen, name)[which] for name in Observations.__dataclass_fields__))
 
 
 def _conflicts(

@@ -3,7 +3,7 @@
     with open_session(root) as session:
         serve(session, port=0, by="anna", ready=print)      # until it is stopped
 
-What is sent and answered, `docs/review.md` lists. Every answer to a decision comes when it is on the disk.
+What is sent and answered, `docs/review-http.md` lists. Every answer to a decision comes when it is on the disk.
 """
 
 import asyncio

@@ -8,7 +8,13 @@ import numpy as np
 import polars as pl
 import pytest
 
+from reidkit.datasets.decisions import Draft, open_decisions
+from reidkit.datasets.own import tracklet_table
+from reidkit.datasets.replay import Piece
+from reidkit.toolkit.card.difficulty import difficulty
 from reidkit.toolkit.card.page import BASE, card_page, histogram
+from reidkit.toolkit.review.embeddings import embeddings_of
+from reidkit.toolkit.review.material import read_material
 
 
 class Texts(HTMLParser):
@@ -71,3 +77,43 @@ def test_a_histogram_counts_everything_once(values):
     assert sum(numbers) == len(values)
     assert max(height for _, _, height, _ in plot.bars) == BASE
     assert plot.middle == f"{np.median(values):.4g}"
+
+
+def test_difficulty_review_and_consent(root):
+    page = read(card_page(root)).text
+    assert "two people" in page  # the build's embeddings are there
+    assert "Nobody has decided anything" in page
+    assert "Nobody has said who agreed" in page
+    table = pl.read_parquet(root / "tracklets.parquet").filter(kind="person")
+    event, id_ = table["event"][0], table["id"][0]
+    (root / "rights.toml").write_text(f'[consent]\n"{event}" = "given"\n[licence]\n"{event}" = "<b>CC0</b>"\n')
+    with open_decisions(root) as log:
+        log.append(Draft("junk", (id_,)))
+    page = read(card_page(root))
+    assert "consent given" in page.text
+    assert "<b>CC0</b>" in page.text
+    assert "decisions by people" in page.text
+
+
+def test_difficulty_is_that_of_plain_loops(root):
+    found = difficulty(root)
+    material = read_material(root)
+    embeddings = embeddings_of(material)
+    rows = [
+        (
+            r["event"],
+            r["camera"],
+            r["identity"],
+            embeddings.of(material.origins[r["id"]], Piece(r["id"], r["id"], 0, "")),
+        )
+        for r in tracklet_table(root).filter(kind="person").iter_rows(named=True)
+    ]
+    wrong = compared = 0
+    for event, camera, who, mine in rows:
+        others = [row for row in rows if row[0] == event and row[1] != camera]
+        for own in (row for row in others if row[2] == who):
+            strangers = [row[3] @ mine for row in others if row[2] != who]
+            compared += 1
+            wrong += sum(value > own[3] @ mine for value in strangers) / len(strangers)
+    assert found.confused == pytest.approx(wrong / compared, abs=1e-6)
+    assert found.same > found.different

@@ -14,21 +14,30 @@ const person = () => model.shown?.identity !== undefined;
 const ids = () => tracklets().map((tracklet) => tracklet.id);
 const captions = () => tracklets().filter((tracklet) => tracklet.captions.length);
 
+/** Those of a question's tracklets that were chosen; all of them where none was. */
+function meant(odd) {
+  const chosen = odd.filter((id) => model.chosen.has(id));
+  return chosen.length ? chosen : odd;
+}
+
 function answer(yes) {
   if (!asked()) return follow();
-  const { kind, identities, tracklets: odd } = model.asked;
+  const { kind, identities, tracklets: odd, about } = model.asked;
   const who = identities.map((number) => called(identity(number)));
   const covers = identities.map((number) => identity(number).cover);
   if (kind === "same" && yes) return decide([{ do: "merge", tracklets: covers }], `${who[0]} and ${who[1]} are one person.`);
   if (kind === "same") return decide([{ do: "different", tracklets: covers }], `${who[0]} and ${who[1]} are different people.`);
   if (kind === "stray") {
-    const [{ kind: now }] = model.asked.about;
-    return yes
-      ? decide([{ do: "identity", tracklets: odd, identity: identities[0] }], `${count(odd.length, "tracklet")} went to ${who[0]}.`)
-      : decide([{ do: now, tracklets: odd }], `${count(odd.length, "tracklet")} left out of ${who[0]}.`);
+    const those = meant(odd);
+    const many = count(those.length, "tracklet");
+    const kindOf = about.find((tracklet) => tracklet.id === those[0]).kind; // it stays nobody's, and isn't asked for again
+    if (yes) return decide([{ do: "identity", tracklets: those, identity: identities[0] }], `${many} went to ${who[0]}.`);
+    return decide([{ do: kindOf, tracklets: those }], `${many} left out of ${who[0]}.`);
   }
   if (yes) return decide([{ do: "confirm", tracklets: ids() }], `${who[0]} is confirmed.`);
-  return decide([{ do: "split", tracklets: odd }], `${count(odd.length, "tracklet")} left ${who[0]}.`);
+  const those = model.chosen.size ? picked() : odd;
+  if (those.length === tracklets().length) return askSplit(odd); // it is these alone that aren't one person
+  return decide([{ do: "split", tracklets: those }], `${count(those.length, "tracklet")} left ${who[0]}.`);
 }
 
 const pair = () => [model.shown.cover, model.other.cover];

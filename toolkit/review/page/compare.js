@@ -1,9 +1,10 @@
 // The nearest other identities at the right, and one of them side by side with the shown one, camera by camera.
-import { $, called, clock, cover, fill, h, percent, picture } from "./dom.js";
+import { $, addresses, called, clock, cover, fill, h, percent, picture } from "./dom.js";
 import { compareWith, identity, model, on, show } from "./model.js";
 import { playsOnHover } from "./player.js";
 
 const MOST = 6; // tracklets of a side in one camera
+const NARROW = 1280; // pixels, as in review.css
 
 const nearest = () => model.shown?.nearest ?? [];
 
@@ -32,17 +33,20 @@ function strip() {
   if (focused) box.querySelector("[aria-selected=true], button")?.focus();
 }
 
+/** One side in one camera: a picture of each tracklet, or several where there are few. */
 function side(tracklets, name) {
-  const shown = tracklets.slice(0, MOST);
-  const pictures = shown.map((tracklet) => {
-    const tile = h("span", { class: "picture" }, picture(cover(tracklet.id)));
-    const element = h("span", { class: "pair-tile", tabindex: "-1", title: `${clock(tracklet.start)} to ${clock(tracklet.end)}` }, tile);
-    element.setAttribute("aria-label", `${name}, ${tracklet.camera}, ${clock(tracklet.start)} to ${clock(tracklet.end)}`);
-    element.setAttribute("role", "img");
-    playsOnHover(element, tile, tracklet);
-    return element;
+  const room = innerWidth < NARROW ? 2 : 3;
+  const many = Math.max(1, Math.floor(room / Math.max(1, tracklets.length)));
+  const pictures = tracklets.slice(0, MOST).flatMap((tracklet) => {
+    const words = `${clock(tracklet.start)} to ${clock(tracklet.end)}`;
+    return addresses(tracklet, Math.min(many, tracklet.crops)).map((address, at) => {
+      const tile = h("span", { class: "picture" }, picture(address));
+      const element = h("span", { class: "pair-tile", title: words, role: "img", "aria-label": at ? null : `${name}, ${tracklet.camera}, ${words}`, "aria-hidden": at ? "true" : null }, tile);
+      playsOnHover(element, tile, tracklet);
+      return element;
+    });
   });
-  const more = tracklets.length - shown.length;
+  const more = tracklets.length - MOST;
   return h("div", { class: "side" }, ...pictures, more > 0 && h("span", { class: "faint more" }, `+ ${more}`));
 }
 

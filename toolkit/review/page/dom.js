@@ -85,6 +85,10 @@ export function picture(address, properties = {}) {
   return image;
 }
 
+/** Addresses of a tracklet's pictures: its best crop, or `many` evenly spaced in time. */
+export const addresses = ({ id, crops }, many) =>
+  many === 1 ? [cover(id)] : Array.from({ length: many }, (_, k) => crop(id, Math.floor(((k + 0.5) * crops) / many)));
+
 /** A small bar with its figure: how pure or how whole an identity is. */
 export function bar(label, share, title) {
   const fill = h("i");

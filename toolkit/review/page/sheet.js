@@ -1,6 +1,6 @@
 // The contact sheet in the middle: the tracklets of an identity, a row of each camera, in time. Chosen by clicks, a
 // frame drawn around them, or keys.
-import { $, bars, called, clock, count, cover, crop, fill, h, icon, percent, picture, set } from "./dom.js";
+import { $, addresses, bars, called, clock, count, fill, h, icon, percent, picture, set } from "./dom.js";
 import { askedIsShown, choose, model, on, strays, tracklets } from "./model.js";
 import { isPlaying, play, playsOnHover, stop, stopAll } from "./player.js";
 
@@ -29,11 +29,8 @@ function describe(tracklet, doubtful) {
   return `${tracklet.camera}, ${clock(tracklet.start)} to ${clock(tracklet.end)}, ${count(tracklet.crops, "crop")}${sure}${doubts}${doubtful ? ", may be somebody else" : ""}`;
 }
 
-/** A tracklet's pictures: its best crop, or `many` evenly spaced in time where there is room. */
-function strip({ id, crops }, many) {
-  const addresses = many === 1 ? [cover(id)] : Array.from({ length: many }, (_, k) => crop(id, Math.floor(((k + 0.5) * crops) / many)));
-  return h("span", { class: "strip-of" }, ...addresses.map((address) => h("span", { class: "picture" }, picture(address))));
-}
+const strip = (tracklet, many) =>
+  h("span", { class: "strip-of" }, ...addresses(tracklet, many).map((address) => h("span", { class: "picture" }, picture(address))));
 
 function makeCard(tracklet, doubtful, many) {
   const pictures = strip(tracklet, many);
@@ -110,7 +107,8 @@ function draw() {
   const later = [];
   let drawn = 0;
   const elements = sections.map((section) => {
-    const { event, camera } = section[0];
+    const event = section[0].event;
+    const camera = [...new Set(section.map((tracklet) => tracklet.camera))].join(", ");
     const room = Math.max(0, AT_ONCE - drawn);
     drawn += section.length;
     const make = (one) => cardOf(one, doubtful.has(one.id), Math.min(one.crops, roomFor(section.length)));
@@ -326,16 +324,15 @@ export function startSheet() {
   });
   sheet.addEventListener("keydown", keys);
   frames();
-  let last = null;
+  let [last, lastOdd] = [null, null];
   on("shown", () => {
     title();
     draw();
     const now = model.shown?.identity ?? model.shown?.nobody;
-    if (now === last) return;
-    last = now;
-    sheet.scrollTop = 0;
     const [odd] = inQuestion();
-    elementOf(odd)?.scrollIntoView({ block: "nearest" });
+    if (now !== last) sheet.scrollTop = 0;
+    if (odd && (now !== last || odd !== lastOdd)) elementOf(odd)?.scrollIntoView({ block: "nearest" });
+    [last, lastOdd] = [now, odd];
   });
   on("chosen", mark);
 }

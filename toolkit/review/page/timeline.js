@@ -151,7 +151,7 @@ function axis(pen, wide, high, colour) {
     pen.fillStyle = colour.line;
     pen.fillRect(Math.round(x), 2, 1, high);
     pen.fillStyle = colour.faint;
-    if (x < wide - 30) pen.fillText(clock(n * step, step < 1), x + 4, 8);
+    if (x < wide - 48) pen.fillText(clock(n * step, step < 1), x + 4, 8);
   }
 }
 
@@ -165,7 +165,7 @@ function bandOf(pen, camera, colour) {
       late.push([track, mine]);
       continue;
     }
-    if (track.kind === "person") pen.fillStyle = `hsl(${hue(track.identity)} ${colour.dark ? "34% 66% / .5" : "46% 50% / .48"})`;
+    if (track.kind === "person") pen.fillStyle = `hsl(${hue(track.identity)} ${colour.dark ? "38% 66% / .62" : "46% 50% / .48"})`;
     else pen.fillStyle = colour.line;
     pen.fillRect(toX(track.start), camera.top + track.lane * camera.height, Math.max(1.5, toX(track.end) - toX(track.start)), tall);
   }

@@ -1,5 +1,5 @@
 // The top of the page: the next question, how far the review is, and whether the server is there.
-import { $, called, cover, fill, h, percent, picture } from "./dom.js";
+import { $, called, count, cover, fill, h, percent, picture } from "./dom.js";
 import { askedIsShown, identity, model, nextQuestion, on } from "./model.js";
 import { buttonOf } from "./actions.js";
 
@@ -19,11 +19,11 @@ function wording({ kind, identities, text }) {
   return kind === "pure" ? `Is all of this ${names[0]}, and complete?` : `Is this ${names[0]}?`;
 }
 
-const ODD = {
-  same: "",
-  pure: "No takes out those marked ?.",
-  stray: "No leaves it out.",
-};
+function whatNoDoes({ kind, identities, tracklets }) {
+  if (kind === "same") return "";
+  if (kind === "stray") return tracklets.length > 1 ? "Answer for all marked ?, or for those you chose." : "No leaves it out.";
+  return identity(identities[0])?.tracklets > tracklets.length ? "No takes out those marked ?, or those you chose." : "No asks where it goes on as somebody else.";
+}
 
 /** Fetches the pictures that the next question begins with. */
 function lookAhead() {
@@ -40,11 +40,13 @@ function question() {
   const { asked } = model;
   if (!asked) {
     const skipped = model.state.questions.length;
-    fill(box, h("div", { class: "ask" }, h("p", { class: "wording" }, skipped ? `You skipped ${skipped}. Nothing else is left to ask.` : "Nothing is left to ask.")),
+    const { confirmed, identities } = model.state.progress;
+    const rest = confirmed < identities ? ` ${count(identities - confirmed, "identity", "identities")} not confirmed yet.` : " All are confirmed.";
+    fill(box, h("div", { class: "ask" }, h("p", { class: "wording" }, skipped ? `You skipped ${skipped}. Nothing else is left to ask.` : `Nothing is left to ask.${rest}`)),
       h("div", { class: "answers" }, skipped > 0 && buttonOf("again")));
     return;
   }
-  const why = `${percent(asked.probability)} likely. ${ODD[asked.kind]}`;
+  const why = `${percent(asked.probability)} likely. ${whatNoDoes(asked)}`;
   fill(box, 
     faces(asked),
     h("div", { class: "ask" }, h("p", { class: "wording" }, wording(asked)), h("p", { class: "faint" }, why)),
@@ -59,7 +61,7 @@ const span = (seconds) => {
 
 function progress() {
   if (!model.state) return;
-  const { doubt, decisions, per_minute: pace, seconds_left: left, confirmed, identities } = model.state.progress;
+  const { doubt, decisions, per_minute: pace, seconds_left: left, confirmed, identities, thinking } = model.state.progress;
   const meter = h("i");
   meter.style.inlineSize = `${(100 * confirmed) / Math.max(1, identities)}%`;
   fill($("progress"), 
@@ -67,7 +69,7 @@ function progress() {
     h("div", { class: "pace" },
       h("p", {}, h("b", {}, `${confirmed} of ${identities}`), " confirmed"),
       h("div", { class: "meter", role: "progressbar", "aria-label": "Confirmed", "aria-valuemin": "0", "aria-valuemax": identities, "aria-valuenow": confirmed }, meter),
-      h("p", { class: "faint" }, [`${decisions} ${decisions === 1 ? "decision" : "decisions"}`, pace !== null && `${pace.toFixed(1)} a minute`, left !== null && `${span(left)} left`].filter(Boolean).join(" · "))));
+      h("p", { class: "faint" }, thinking && h("span", { class: "thinking", title: "The machine links again, with what you decided" }), [`${decisions} ${decisions === 1 ? "decision" : "decisions"}`, pace !== null && `${pace.toFixed(1)} a minute`, left !== null && confirmed < identities && `${span(left)} left`].filter(Boolean).join(" · "))));
 }
 
 function banner() {
