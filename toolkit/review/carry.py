@@ -104,15 +104,15 @@ def _drafts(
                     pairs.setdefault((review.pieces[a].identity, review.pieces[b].identity), (a, b))
     found += [Draft("different", pair) for pair in pairs.values()]
     if decision.do == "confirm" and (who := former.person(decision.tracklets[0])) in former.review.confirmed:
-        found.append(_confirmed(review, new(sorted(former.review.members[who or 0]))))
+        found.append(_confirmed(review, new(sorted(former.review.members[who or 0])), shown))
     return found
 
 
-def _confirmed(review: Review, ids: tuple[str, ...]) -> Draft | str:
+def _confirmed(review: Review, ids: tuple[str, ...], shown: Mapping[str, Shown]) -> Draft | str:
+    """All of the identity; what else is of it may only be parts of its tracks without a crop of the earlier build."""
     people = {review.pieces[id_].identity for id_ in ids if review.pieces[id_].kind == "person"}
     members = {id_ for who in people for id_ in review.members[who]}
     if not ids or (len(people) != 1 and members != set(ids)):
         return "its tracklets are not all of one identity now"
-    if members != set(ids):
-        return f"its identity now also holds '{min(members - set(ids), default='')}'"
-    return Draft("confirm", ids)
+    others = sorted(id_ for id_ in members - set(ids) if shown[id_])
+    return f"its identity now also holds '{others[0]}'" if others else Draft("confirm", tuple(sorted(members)))

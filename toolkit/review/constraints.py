@@ -102,6 +102,7 @@ class Reviewed:
             shown: of each of `seen`. overlap: seconds, see `linking.constraints.seen_together`.
         """
         shown, dropped = list(shown), 0
+        seen = replace(seen, must=self._without_contradicted(seen.must, shown))
         first, second = seen_together(seen, overlap)
         while True:
             must = _units(seen.must, self._together(shown))
@@ -126,6 +127,18 @@ class Reviewed:
         person = np.array([self.owner(one) is not None for one in shown], bool)
         apart = np.array(pairs, np.int64).reshape(-1, 2)
         return replace(seen, must=must, apart=apart, settled=person), dropped
+
+    def _without_contradicted(self, must: np.ndarray, shown: Sequence[Shown]) -> np.ndarray:
+        """[N] `must` without what joins two people whom the review settled, as the parts of a track that goes from one
+        to the other for a moment too short to be cut."""
+        owners: dict[int, set[int]] = defaultdict(set)
+        people = [self.owner(one) for one in shown]
+        for number, who in zip(must.tolist(), people, strict=True):
+            if number >= 0 and who is not None:
+                owners[number].add(who)
+        wrong = {number for number, some in owners.items() if len(some) > 1}
+        loose = [number in wrong and who is not None for number, who in zip(must.tolist(), people, strict=True)]
+        return np.where(loose, -1, must)
 
     def _together(self, shown: Sequence[Shown]) -> list[list[int]]:
         """Groups of pieces that are one person."""

@@ -3,7 +3,7 @@
     found = embeddings_of(material)         # None, and a sentence is said, where there are none to be had
     found.of(origin, piece)                 # [D], L2-normalised
 
-What is made anew is kept under `.work`, too.
+Linking and questions share them.
 """
 
 from collections.abc import Mapping
