@@ -108,7 +108,7 @@ CHROMIUM = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # Playwright keeps an event loop running, in which other modules could start none
 def browser():
     """A headless Chromium; where there is none, the test is skipped."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (the dev extra has it)")
