@@ -277,6 +277,11 @@ def _rows(sets: list[Path]) -> list[str]:
         sums = [{k: sum(one[n][k] for one in found) for k in ("to_f1", "to_perfection")} for n in (1, 2)]
         figures = (sums[0]["to_f1"], sums[1]["to_f1"], sums[0]["to_perfection"], sums[1]["to_perfection"])
         rows.append(f"| together | | | | {' | '.join(map(str, figures))} | |")
+    confirmed = [sum(one[n]["kinds"].get("confirm", 0) for one in found) for n in (1, 2)]
+    rows += [
+        "",
+        f"Confirmations of identities that were right, among these: {confirmed[0]} of ours, {confirmed[1]} by time.",
+    ]
     return rows
 
 
