@@ -104,7 +104,7 @@ def propose(
         pieces = _admitted(pieces, shown, reviewed)
     linked = [i for i, piece in enumerate(pieces) if not piece.excluded]
     some = [pieces[i] for i in linked]
-    seen, dropped = _observe(some), 0
+    seen, dropped = _observe(some), []
     if reviewed:
         seen, dropped = reviewed.constrain(seen, [shown[i] for i in linked], settings.link.overlap)
     floor = event_floor(works if at_once else [], some, seen, settings.floor)
@@ -113,6 +113,8 @@ def propose(
     confidence = np.zeros(len(pieces), np.float32)
     cluster[linked], confidence[linked] = links.cluster, links.confidence
     reason = [piece.excluded for piece in pieces]
+    for i in (linked[k] for k in dropped):  # its person is there already at that time
+        cluster[i], reason[i] = UNDECIDED, "reviewed"
     for number in np.unique(cluster[cluster >= 0]):
         rows = np.flatnonzero(cluster == number)
         told = reviewed is not None and any(reviewed.owner(shown[i]) is not None for i in rows)
@@ -158,7 +160,11 @@ def propose(
             "scraps": reason.count("scrap"),
             "poor": reason.count("poor"),
             "undecided": reason.count("undecided"),
-            **({"nobody_by_review": reason.count("reviewed"), "review_not_followed": dropped} if reviewed else {}),
+            **(
+                {"nobody_by_review": reason.count("reviewed") - len(dropped), "review_not_followed": len(dropped)}
+                if reviewed
+                else {}
+            ),
         },
         floor.floor.facts,
         scene_of(works, some, floor, cluster[linked]),

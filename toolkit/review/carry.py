@@ -78,11 +78,12 @@ def _drafts(
     pieces = former.review.pieces
     found: list[Draft | str] = []
 
-    def new(ids: Sequence[str]) -> tuple[str, ...]:
-        return tuple(sorted({one for id_ in ids for one in where.get(id_, ())}))
+    def new(ids: Sequence[str], person: bool = True) -> tuple[str, ...]:
+        found = {one for id_ in ids for one in where.get(id_, ())}
+        return tuple(sorted(one for one in found if not person or review.pieces[one].kind == "person"))
 
     if decision.do in ("junk", "distractor"):
-        ids = new([id_ for id_ in decision.tracklets if pieces[id_].kind == decision.do])
+        ids = new([id_ for id_ in decision.tracklets if pieces[id_].kind == decision.do], person=False)
         return [Draft(decision.do, ids)] if ids else []
     if decision.do == "caption":
         (id_,) = decision.tracklets

@@ -92,16 +92,15 @@ class Reviewed:
                     found[id_].append(number)
         return found
 
-    def constrain(self, seen: Observations, shown: Sequence[Shown], overlap: float) -> tuple[Observations, int]:
-        """The observations with what people decided as constraints, and how many tracklets could not follow it.
+    def constrain(self, seen: Observations, shown: Sequence[Shown], overlap: float) -> tuple[Observations, list[int]]:
+        """The observations with what people decided as constraints, and the tracklets that can't follow it.
 
-        Those are seen at the same time in one camera as another one of their person; the one with less of the
-        reviewed crops follows nothing.
+        Those are seen at the same time in one camera as another one of their person, with more of the reviewed crops.
 
         Args:
             shown: of each of `seen`. overlap: seconds, see `linking.constraints.seen_together`.
         """
-        shown, dropped = list(shown), 0
+        shown, dropped = list(shown), list[int]()
         seen = replace(seen, must=self._without_contradicted(seen.must, shown))
         first, second = seen_together(seen, overlap)
         while True:
@@ -112,7 +111,7 @@ class Reviewed:
                 break
             weaker = min((int(first[k]), int(second[k])), key=lambda i: (not shown[i], shown[i].total(), i))
             shown[weaker] = Counter()
-            dropped += 1
+            dropped.append(weaker)
         where = self.pieces_of(shown)
         pairs = [
             (i, j)
@@ -130,14 +129,18 @@ class Reviewed:
 
     def _without_contradicted(self, must: np.ndarray, shown: Sequence[Shown]) -> np.ndarray:
         """[N] `must` without what joins two people whom the review settled, as the parts of a track that goes from one
-        to the other for a moment too short to be cut."""
+        to the other for a moment too short to be cut; or a confirmed one and what the review knew as somebody else."""
         owners: dict[int, set[int]] = defaultdict(set)
         people = [self.owner(one) for one in shown]
         for number, who in zip(must.tolist(), people, strict=True):
             if number >= 0 and who is not None:
                 owners[number].add(who)
         wrong = {number for number, some in owners.items() if len(some) > 1}
-        loose = [number in wrong and who is not None for number, who in zip(must.tolist(), people, strict=True)]
+        whole = {number for number, some in owners.items() if some & self.former.review.confirmed}
+        loose = [
+            (number in wrong and who is not None) or (number in whole and who is None and one.total() > 0)
+            for number, who, one in zip(must.tolist(), people, shown, strict=True)
+        ]
         return np.where(loose, -1, must)
 
     def _together(self, shown: Sequence[Shown]) -> list[list[int]]:

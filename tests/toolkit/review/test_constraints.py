@@ -36,7 +36,7 @@ def observations(count, must=None):
 def test_the_parts_of_a_track_that_shows_two_people_are_two_people():
     shown = [Shown(a=3), Shown(c=2), Shown(), Shown(b=4)]
     seen, dropped = reviewed().constrain(observations(4, [7, 7, 7, -1]), shown, 0.5)
-    assert dropped == 0
+    assert dropped == []
     assert seen.must[0] == seen.must[3] != seen.must[1]
     assert [0, 1] in seen.apart.tolist()
 
