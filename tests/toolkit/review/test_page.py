@@ -180,7 +180,7 @@ def test_a_conflict_names_its_reason_and_shows_both(opened, dataset):
     figures = opened.locator("dialog figcaption").all_inner_texts()
     assert {text.split("\n")[0] for text in figures} == {"Identity 1", "Identity 3"}
     opened.keyboard.press("Escape")
-    assert opened.locator("dialog").count() == 0
+    expect(opened.locator("dialog")).to_have_count(0, timeout=WAIT)
     assert decided(dataset) == []
     assert len(people(opened)) == 4
 
