@@ -16,8 +16,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from .errors import ReidkitError
-from .files import sync_folder, write_atomic
+from .files import append_durably, write_atomic
 from .format import CAPTIONS
 from .locks import exclusive
 from .progress import say
@@ -194,19 +193,7 @@ def _mend_end(path: Path) -> None:
 
 
 def _append(path: Path, data: bytes) -> None:
-    try:
-        new = not path.exists()
-        with open(path, "ab") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if new:
-            sync_folder(path.parent)
-    except OSError as error:
-        raise ReidkitError(
-            f"Cannot write '{path}': {error.strerror or error}. Free some space, or allow writing, and run the same "
-            "command again."
-        ) from None
+    append_durably(path, data, "Free some space, or allow writing, and run the same command again.")
 
 
 def _encode(row: dict) -> bytes:

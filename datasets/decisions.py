@@ -31,8 +31,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from .errors import ReidkitError, UsageError
-from .files import sync_folder
+from .errors import UsageError
+from .files import append_durably
 from .format import DECISIONS
 from .locks import exclusive
 from .schema import decode_json, read_bytes
@@ -184,19 +184,7 @@ class DecisionLog:
         if not made:
             return []
         data = b"".join(msgspec.json.encode(decision) + b"\n" for decision in made)
-        try:
-            new = not self._path.exists()
-            with open(self._path, "ab") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            if new:
-                sync_folder(self._path.parent)
-        except OSError as error:
-            raise ReidkitError(
-                f"Cannot write '{self._path}': {error.strerror or error}. Free some space, or allow writing, and "
-                "decide again."
-            ) from None
+        append_durably(self._path, data, "Free some space, or allow writing, and decide again.")
         self._count += len(made)
         return made
 

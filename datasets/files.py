@@ -86,6 +86,29 @@ def write_atomic(path: Path | str, data: bytes | str) -> None:
         temporary.write_bytes(data.encode() if isinstance(data, str) else data)
 
 
+def append_durably(path: Path, data: bytes, fix: str) -> None:
+    """Adds `data` to the end of `path`, which is made where it isn't there; on return it can't be lost any more.
+
+    Args:
+        fix: what somebody can do where it can't be written.
+
+    Raises:
+        ReidkitError: it can't be written; the file is then as it was.
+    """
+    size = path.stat().st_size if path.exists() else None
+    try:
+        with open(path, "ab") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if size is None:
+            sync_folder(path.parent)
+    except OSError as error:
+        with suppress(OSError):  # a part of a line would join the next one
+            os.truncate(path, size or 0)
+        raise ReidkitError(f"Cannot write '{path}': {error.strerror or error}. {fix}") from None
+
+
 def write_json(path: Path | str, value: object) -> None:
     """Writes `value` as indented JSON, whole or not at all. NaN is refused (ValueError)."""
     write_atomic(path, json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n")

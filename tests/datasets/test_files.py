@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from reidkit.datasets import ReidkitError
-from reidkit.datasets.files import atomic_path, write_atomic, write_json
+from reidkit.datasets.files import append_durably, atomic_path, write_atomic, write_json
 
 
 def left(folder):
@@ -77,3 +77,21 @@ def test_a_read_only_file_system_does_not_hide_the_message(tmp_path, monkeypatch
         monkeypatch.setattr(Path, name, refuse)
     with pytest.raises(ReidkitError, match=r"Cannot write.*Read-only file system"):
         write_atomic(tmp_path / "a.html", "page")
+
+
+@pytest.mark.parametrize("before", [None, b"one\n"])
+def test_a_line_that_cannot_be_kept_leaves_the_file_as_it_was(tmp_path, monkeypatch, before):
+    path = tmp_path / "log.jsonl"
+    if before is not None:
+        path.write_bytes(before)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("os.fsync", full)
+        with pytest.raises(ReidkitError, match="No space left on device"):
+            append_durably(path, b"two\n", "Free some space.")
+    assert path.read_bytes() == (before or b"")
+    append_durably(path, b"two\n", "Free some space.")
+    assert path.read_bytes() == (before or b"") + b"two\n"

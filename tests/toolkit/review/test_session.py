@@ -40,6 +40,10 @@ def test_nothing_counts_that_cannot_be_written(session, root, monkeypatch):
     with pytest.raises(Exception, match="No space left"):
         session.decide(0, "anna", [Draft("junk", ("c",))])
     assert state(session) == before
+    assert read_decisions(root) == ()
+    monkeypatch.undo()
+    session.decide(0, "anna", [Draft("junk", ("c",))])
+    assert len(read_decisions(root)) == 1
 
 
 def test_one_review_at_a_time(session, root):
