@@ -1,7 +1,6 @@
 """Time and memory of ranking: our kernel beside the slow twin, numpy's argsort, scikit-learn and torchmetrics.
 
     OMP_NUM_THREADS=2 python benchmarks/ranking.py                 # two minutes; writes benchmarks/results/ranking.md
-    OMP_NUM_THREADS=2 python benchmarks/ranking.py --large         # and 10,000 x 1,000,000 x 512, some ten minutes
 
 Distances are given (uniform random float32), labels are like MARS' (11 true matches a query on average). Every way
 runs in a process of its own, so that its peak memory is its own. Those that would take minutes run on a part of the
@@ -15,12 +14,11 @@ import math
 import os
 import platform
 import resource
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
+from judged import by_sklearn, by_torchmetrics, in_a_process
 
 HERE = Path(__file__).resolve().parent
 SIZES = {"MARS": (1980, 11310), "1k x 100k": (1000, 100_000)}
@@ -87,39 +85,13 @@ def argsort_alone(distances, *_):
     np.argsort(distances, axis=1)
 
 
-def _judged(function, distances, pids, cams, query_rows, gallery_rows):
-    found = []
-    for i, row in enumerate(distances):
-        same = pids[gallery_rows] == pids[query_rows[i]]
-        kept = ~(same & (cams[gallery_rows] == cams[query_rows[i]]))
-        if same[kept].any():
-            found.append(function(same[kept], -row[kept]))
-    return np.array(found)
-
-
-def sklearn(*arguments):
-    from sklearn.metrics import average_precision_score
-
-    return _judged(average_precision_score, *arguments)
-
-
-def torchmetrics(*arguments):
-    import torch
-    from torchmetrics.functional.retrieval import retrieval_average_precision
-
-    return _judged(
-        lambda hits, near: float(retrieval_average_precision(torch.from_numpy(near), torch.from_numpy(hits))),
-        *arguments,
-    )
-
-
 WAYS = {
     "reidkit, ranks by counting": ours,
     "reidkit, with top ten and everything else": ours_with_top_ten,
     "numpy argsort alone (no score)": argsort_alone,
     "numpy stable argsort and cumulative sums": argsort,
-    "scikit-learn": sklearn,
-    "torchmetrics": torchmetrics,
+    "scikit-learn": by_sklearn,
+    "torchmetrics": by_torchmetrics,
     "slow twin": slow_twin,
 }
 
@@ -153,29 +125,6 @@ def run_one(size: str, way: str) -> dict:
     }
 
 
-def large() -> dict:
-    """10,000 queries against 1,000,000 entries of 512 dimensions, distances made on the way."""
-    from reidkit.leaderboard.ranking import score
-
-    queries, gallery, width = 10_000, 1_000_000, 512
-    pids, cams = labels(queries, gallery)
-    rng = np.random.default_rng(2)
-    features = np.empty((queries + gallery, width), np.float32)
-    for start in range(0, len(features), 10_000):
-        features[start : start + 10_000] = rng.standard_normal((len(features[start : start + 10_000]), width))
-    is_query = np.arange(len(features)) < queries
-    before, started = peak_mib(), time.perf_counter()
-    scores = score(features, pids, cams, is_query, "ls-vid", camera_pairs=False)
-    return {"seconds": time.perf_counter() - started, "mib": peak_mib() - before, "queries": scores.queries}
-
-
-def child(*arguments: str) -> dict:
-    done = subprocess.run([sys.executable, __file__, *arguments], capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(done.stderr)
-    return json.loads(done.stdout)
-
-
 def machine() -> str:
     from reidkit.datasets.cores import usable_cores
     from reidkit.leaderboard.environment import cpu_model
@@ -191,16 +140,14 @@ def machine() -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
-    parser.add_argument("--one-large", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--large", action="store_true", help="10,000 x 1,000,000 x 512 too")
     parser.add_argument("-o", "--output", type=Path, default=HERE / "results" / "ranking.md")
     options = parser.parse_args()
-    if options.one or options.one_large:
-        print(json.dumps(large() if options.one_large else run_one(*options.one)))
+    if options.one:
+        print(json.dumps(run_one(*options.one)))
         return
     lines = ["# Ranking", "", f"`python benchmarks/ranking.py` on {machine()}.", ""]
     for size, (queries, gallery) in SIZES.items():
-        found = {way: child("--one", size, way) for way in WAYS}
+        found = {way: in_a_process(__file__, "--one", size, way) for way in WAYS}
         base, reference = found["reidkit, ranks by counting"]["seconds"], found["reidkit, ranks by counting"]["ap"]
         lines += [f"## {size}: {queries} x {gallery}, distances given", ""]
         lines += [
@@ -218,14 +165,6 @@ def main() -> None:
                 f"| {way} | {1e3 * r['seconds']:.1f}{mark} | {r['seconds'] / base:.1f} | {r['mib']:.0f} | {text} |"
             )
         lines.append("")
-    if options.large:
-        r = child("--one-large")
-        lines += [
-            "## 10,000 x 1,000,000 x 512, distances made block by block",
-            "",
-            f"{r['seconds']:.0f} s, {r['mib']:.0f} MiB beside the features ({r['queries']} queries averaged).",
-            "",
-        ]
     lines.append("Scaled: timed on the first queries, times their share. scikit-learn takes tied entries together, ")
     lines.append("the others by gallery order; random distances have few ties, so they differ in few queries.")
     text = "\n".join(lines) + "\n"

@@ -18,9 +18,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from judged import by_sklearn, by_torchmetrics, in_a_process
 from machine import describe
 
 HERE = Path(__file__).resolve().parent
@@ -84,38 +86,15 @@ def distances(features, is_query):
         return (1 - torch.mm(normalize(x[torch.from_numpy(is_query)]), normalize(x).t())).numpy()
 
 
+def others(by, features, pids, cams, is_query):
+    return float(by(distances(features, is_query), pids, cams, np.flatnonzero(is_query), np.arange(len(pids))).mean())
+
+
 def fast_reid(features, pids, cams, is_query):
     from rank_cy import evaluate_cy
 
     found = evaluate_cy(distances(features, is_query), pids[is_query], pids, cams[is_query], cams, 50)
     return float(np.asarray(found[1])[np.asarray(found[2]) > 0].mean())
-
-
-def _judged(function, features, pids, cams, is_query):
-    rows = distances(features, is_query)
-    found = []
-    for row, i in zip(rows, np.flatnonzero(is_query), strict=True):
-        same = pids == pids[i]
-        kept = ~(same & (cams == cams[i]))
-        if same[kept].any():
-            found.append(function(same[kept], 2 - row[kept]))
-    return float(np.mean(found))
-
-
-def sklearn(*arguments):
-    from sklearn.metrics import average_precision_score
-
-    return _judged(average_precision_score, *arguments)
-
-
-def torchmetrics(*arguments):
-    import torch
-    from torchmetrics.functional.retrieval import retrieval_average_precision
-
-    return _judged(
-        lambda hits, near: float(retrieval_average_precision(torch.from_numpy(near), torch.from_numpy(hits))),
-        *arguments,
-    )
 
 
 WAYS = {
@@ -124,8 +103,8 @@ WAYS = {
     "reidkit, with camera pairs, top ten and AP of every query": (ours_all, ""),
     "exact float64 product and counting (reidkit before)": (float64, ""),
     "fast-reid, compiled": (fast_reid, "rank_cy"),
-    "scikit-learn": (sklearn, "sklearn"),
-    "torchmetrics": (torchmetrics, "torchmetrics"),
+    "scikit-learn": (partial(others, by_sklearn), "sklearn"),
+    "torchmetrics": (partial(others, by_torchmetrics), "torchmetrics"),
 }
 
 
@@ -212,15 +191,8 @@ def fresh() -> list[tuple[str, float]]:
     return found
 
 
-def child(*arguments: str) -> dict:
-    done = subprocess.run([sys.executable, __file__, *arguments], capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(done.stderr)
-    return json.loads(done.stdout)
-
-
 def table(kind: str, extra: list[str]) -> list[str]:
-    found = {way: child(*extra, "--one", kind, way) for way in WAYS}
+    found = {way: in_a_process(__file__, *extra, "--one", kind, way) for way in WAYS}
     base = found["bare float32 product"]["seconds"]
     lines = [f"## 1,980 x 11,310 x 2,048, {kind}", "", "| way | seconds | times the product | MiB | mAP |"]
     lines.append("|---|---:|---:|---:|---:|")
@@ -253,7 +225,7 @@ def main() -> None:
     for kind in ("like people", "random"):
         lines += table(kind, extra)
     if options.large:
-        r = child("--one-large", options.large)
+        r = in_a_process(__file__, "--one-large", options.large)
         lines += [
             f"## {r['size']}, random",
             "",

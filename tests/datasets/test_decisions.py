@@ -5,6 +5,7 @@ import os
 
 import polars as pl
 import pytest
+from decided import decide
 
 from reidkit.datasets import UsageError
 from reidkit.datasets.captions import Caption
@@ -17,11 +18,6 @@ from reidkit.datasets.replay import broken, follow, names_of, replay, replay_cap
 def root(write_own, tmp_path):
     """Tracklets a to i of conftest's ROWS: 3 is a and b, 8 is c, 5 is d and e, 6 is f and g, h junk, i a distractor."""
     return write_own(tmp_path / "set")
-
-
-def decide(root, *drafts):
-    with open_decisions(root) as log:
-        return log.append(*drafts, by="anna", at="2026-11-24T12:00:00Z")
 
 
 def who(root):

@@ -3,8 +3,9 @@
 import json
 
 import pytest
+from decided import decide
 
-from reidkit.datasets.decisions import Draft, open_decisions
+from reidkit.datasets.decisions import Draft
 from reidkit.datasets.errors import UsageError
 from reidkit.datasets.manifest import read_manifest
 from reidkit.datasets.own import reviewed_tables, standings
@@ -22,11 +23,6 @@ def folder(write_own, own_rows, tmp_path):
 def of(folder):
     rights, found = standings(folder, read_manifest(folder), reviewed_tables(folder)[0])
     return rights, {key: (one.consent, one.licence) for key, one in found.items()}
-
-
-def decide(folder, *drafts):
-    with open_decisions(folder) as log:
-        log.append(*drafts)
 
 
 def test_an_identity_goes_before_its_event(folder):

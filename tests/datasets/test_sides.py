@@ -5,13 +5,14 @@ import json
 
 import polars as pl
 import pytest
+from decided import decide
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from reidkit.datasets import UsageError
 from reidkit.datasets.benches import bench_splits, load_bench
-from reidkit.datasets.decisions import Draft, numbered, open_decisions
+from reidkit.datasets.decisions import Draft, numbered
 from reidkit.datasets.own import read_dataset, reviewed_captions, reviewed_identities, reviewed_tables, tracklet_table
 from reidkit.datasets.replay import follow, replay
 from reidkit.datasets.sides import validation_identities
@@ -21,11 +22,6 @@ from reidkit.datasets.sides import validation_identities
 def root(write_own, tmp_path):
     """Event final (train): 3 is a and b, 8 is c; event heat (test): 5 is d and e, 6 is f and g, h and i nobody."""
     return write_own(tmp_path / "set")
-
-
-def decide(root, *drafts):
-    with open_decisions(root) as log:
-        return log.append(*drafts, by="anna", at="2026-11-24T12:00:00Z")
 
 
 def sides(table):

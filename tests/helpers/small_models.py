@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from reidkit.baselines import resnet50
 from reidkit.datasets import Tracklet
 from reidkit.datasets.folder import read_folder
 from reidkit.training import zoo
@@ -16,6 +17,19 @@ from reidkit.training.recipe import Recipe, to_dict
 from reidkit.training.run_folder import RunFacts, TrainedOn, save_checkpoint, write_facts
 
 CLASSES, CAMERAS = 5, 3
+# A ResNet-50 that trains in seconds.
+RESNET = resnet50.RECIPES["tiny"].changed(
+    backbone_width=4,
+    frames=2,
+    test_frames=2,
+    height=32,
+    width=16,
+    pad=2,
+    identities=3,
+    tracklets=2,
+    epochs=2,
+    warmup_epochs=0,
+)
 
 
 def small(name: str) -> tuple[nn.Module, Recipe]:

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 from coloured import ColourEmbedder, film, load_colour_detector, load_colour_embedder
+from decided import decide
 
 from reidkit.datasets import UsageError
 from reidkit.datasets.decisions import Draft, open_decisions, read_decisions
@@ -55,11 +56,6 @@ def who(out):
     for truth, camera, identity, kind in reviewed_tables(out)[0].select("truth", "camera", "identity", "kind").rows():
         found.setdefault((truth, camera), set()).add(identity if kind == "person" else kind)
     return found
-
-
-def decide(out, *drafts):
-    with open_decisions(out) as log:
-        return log.append(*drafts, by="anna", at="2026-11-24T12:00:00Z")
 
 
 def rebuild(raw, out, embedder=load_blind, settings=SETTINGS):

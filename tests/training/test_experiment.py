@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from small_models import RESNET as RECIPE
 
 from reidkit.baselines import resnet50
 from reidkit.datasets import UsageError
@@ -19,18 +20,6 @@ from reidkit.training.parallel import Parallel
 from reidkit.training.recipe import to_dict
 from reidkit.training.trained import knows_cameras, open_foreign, open_run
 
-RECIPE = resnet50.RECIPES["tiny"].changed(
-    backbone_width=4,
-    frames=2,
-    test_frames=2,
-    height=32,
-    width=16,
-    pad=2,
-    identities=3,
-    tracklets=2,
-    epochs=2,
-    warmup_epochs=0,
-)
 HERE = Parallel(torch.device("cpu"))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from small_models import RESNET
 
 from reidkit.baselines import resnet50
 from reidkit.datasets import ReidkitError, UsageError
@@ -16,17 +17,7 @@ from reidkit.datasets.devices import pick_device
 from reidkit.training import checkpoint, loop, run_folder
 from reidkit.training.parallel import Parallel
 
-RECIPE = resnet50.RECIPES["tiny"].changed(
-    backbone_width=4,
-    frames=2,
-    height=32,
-    width=16,
-    pad=2,
-    identities=3,
-    tracklets=2,
-    epochs=4,
-    warmup_epochs=1,
-)
+RECIPE = RESNET.changed(epochs=4, warmup_epochs=1)
 HERE = Parallel(torch.device("cpu"))
 
 

@@ -5,6 +5,7 @@ import json
 
 import pytest
 import torch
+from small_models import RESNET
 
 from reidkit.baselines import resnet50
 from reidkit.datasets import Frames, ReidDataset, Tracklet, UsageError
@@ -16,20 +17,7 @@ from reidkit.training.experiment import run_cell
 from reidkit.training.parallel import Parallel
 from reidkit.training.recipe import Recipe
 
-RECIPE = resnet50.RECIPES["tiny"].changed(
-    backbone_width=4,
-    frames=2,
-    test_frames=2,
-    height=32,
-    width=16,
-    pad=2,
-    identities=3,
-    tracklets=2,
-    epochs=5,
-    warmup_epochs=0,
-    validate=0.4,
-    validate_every=2,
-)
+RECIPE = RESNET.changed(epochs=5, validate=0.4, validate_every=2)
 HERE = Parallel(torch.device("cpu"))
 SHARE = Recipe(validate=0.3)
 

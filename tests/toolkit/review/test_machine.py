@@ -16,7 +16,6 @@ from reidkit.toolkit.review.judgement import Judged, as_built, judge
 from reidkit.toolkit.review.machine import Machine
 from reidkit.toolkit.review.questions import questions
 from reidkit.toolkit.review.scene import scene_of
-from reidkit.toolkit.review.session import open_session
 from reidkit.toolkit.review.views import Views
 
 PEOPLE = 6
@@ -68,12 +67,6 @@ def embeddings(event):
     rows = {f"t{k:03}": np.array([k]) for k in range(len(event[1]))}
     features = event[0].features.astype(np.float32)
     return Embeddings(places, rows, features, np.ones(len(features), np.float32))
-
-
-@pytest.fixture
-def session(root):
-    with open_session(root) as session:
-        yield session
 
 
 @contextlib.contextmanager
