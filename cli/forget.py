@@ -54,7 +54,7 @@ def forget(dataset: Path, identities: tuple[int, ...], why: str, dry_run: bool, 
             click.confirm("For good?", abort=True)
     elif dry_run:
         raise UsageError("There is nothing to look at: name identities; what was stopped can only be ended.")
-    done = take_out(dataset, identities, why)
+    done = take_out(dataset, identities, why, go_on=yes)
     if as_json:
         print_json({"path": str(dataset), "dry_run": False, **(dataclasses.asdict(done) if done else {"ended": True})})
         return

@@ -98,19 +98,20 @@ def look(root: Path, identities: Sequence[int]) -> Forgotten:
     return _summary(root, whom, _captions_of(root, _origins(tracklet_table(root), whom)), "")
 
 
-def forget(root: Path, identities: Sequence[int], why: str = "") -> Forgotten | None:
+def forget(root: Path, identities: Sequence[int], why: str = "", *, go_on: bool = True) -> Forgotten | None:
     """Takes these identities out of the dataset `root`; ends first what a kill stopped.
 
     Args:
         identities: numbers after the review; empty: only end what was stopped.
         why: a sentence for forgotten.jsonl, which should name nobody.
+        go_on: take out whoever is left once what was stopped is ended; False: nobody was asked about them yet.
 
     Returns:
         What went; None where the kill's leftovers were all there was to do.
 
     Raises:
-        UsageError: no dataset of ours, a damaged one, an identity that isn't there, or a build, a review or a
-            captioner is at work.
+        UsageError: no dataset of ours, a damaged one, an identity that isn't there, a build, a review or a
+            captioner is at work, or somebody is left to be taken out and we don't `go_on`.
     """
     if not root.is_dir():
         raise UsageError(f"There is no folder '{root}'. Give the folder that `reidkit build-dataset` wrote.")
@@ -121,6 +122,9 @@ def forget(root: Path, identities: Sequence[int], why: str = "") -> Forgotten | 
             if not ended:
                 raise UsageError("Nobody is named: give the numbers of identities, as `reidkit inspect` lists them.")
             return None
+        if ended and not go_on:
+            them = ", ".join(map(str, left))
+            raise UsageError(f"What was stopped is ended. Identities {them} were not taken out: run the command again.")
         manifest = read_manifest(root)
         return _forget(root, manifest, find(root, left), why)
 

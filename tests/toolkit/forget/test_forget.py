@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from coloured import load_colour_detector, load_colour_embedder
+from command_line import call
 
 from reidkit.datasets.decisions import Draft, open_decisions, read_decisions
 from reidkit.datasets.errors import UsageError
@@ -204,6 +205,34 @@ def test_a_kill_at_any_moment_ends_in_the_same_bytes(folder, tmp_path, monkeypat
         assert contents(root) == wanted
         shutil.rmtree(root)
     assert {None, False} <= seen
+
+
+def killed(monkeypatch, root, name, identities):
+    """A `forget` of these that ends where it comes to `swap`'s function of that name."""
+
+    def die(*_):
+        patched.setattr(shutil, "rmtree", lambda *_, **more: None)  # who is killed tidies nothing
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(swap, name, die)
+        with pytest.raises(Killed):
+            forget(root, identities)
+
+
+def test_after_a_kill_nobody_goes_who_was_not_asked_about(folder, monkeypatch, capsys):
+    killed(monkeypatch, folder, "finish", [2])  # the plan is written
+    code, _, err = call(capsys, "forget", folder, 3)
+    assert code == 2
+    assert "What was stopped is ended. Identities 3 were not taken out: run the command again." in " ".join(err.split())
+    people = reviewed_tables(folder)[0].filter(kind="person")["identity"].to_list()
+    assert 2 not in people and 3 in people
+    code, _, err = call(capsys, "forget", folder, 3)
+    assert "Say --yes" in err
+    killed(monkeypatch, folder, "finish", [3])
+    assert call(capsys, "forget", folder, 3, 1, "--yes")[0] == 0
+    people = reviewed_tables(folder)[0].filter(kind="person")["identity"].to_list()
+    assert 1 not in people and 3 not in people
 
 
 @pytest.mark.slow
