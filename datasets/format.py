@@ -27,6 +27,7 @@ ATTRIBUTES = "attributes.csv"
 IDENTITIES = "identities.parquet"
 FORGOTTEN = "forgotten.jsonl"
 FORGETTING = ".forget"  # there while somebody is being taken out
+FORGETTING_PLAN = f"{FORGETTING}/plan.json"  # once it is written, there is no way back
 
 KINDS = ("person", "junk", "distractor")
 SPLITS = ("train", "test")

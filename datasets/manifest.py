@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from .errors import UsageError
 from .files import lies_below
-from .format import FORGETTING, FORMAT_VERSION, MANIFEST
+from .format import FORGETTING_PLAN, FORMAT_VERSION, MANIFEST
 from .names import check_name
 from .rights import Rights
 from .schema import decode_json, read_bytes
@@ -136,7 +136,7 @@ def read_manifest(root: Path | str) -> Manifest:
     if not os.path.isdir(root):  # unlike Path.is_dir, it holds for names that no file system takes
         raise UsageError(f"There is no folder '{root}'. Give the folder that `reidkit build-dataset` wrote.")
     path = root / MANIFEST
-    if not path.exists() and (root / FORGETTING).exists():
+    if not path.exists() and (root / FORGETTING_PLAN).exists():
         raise UsageError(
             f"Somebody was being taken out of '{root}', and that was stopped. Run `reidkit forget {root}` to end it."
         )

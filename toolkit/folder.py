@@ -24,7 +24,6 @@ from ..datasets.format import (
     CAPTIONS,
     CROPS,
     DECISIONS,
-    FORGETTING,
     FORGOTTEN,
     FRAMES,
     MANIFEST,
@@ -32,6 +31,7 @@ from ..datasets.format import (
 )
 from ..datasets.locks import exclusive
 from ..datasets.schema import read_json
+from .forget import swap
 
 WORK = ".work"
 MARK = "build.json"
@@ -75,7 +75,7 @@ def refuse_other(out: Path) -> None:
         return
     if not out.is_dir():
         raise UsageError(f"'{out}' is a file; give a folder as output, new, empty, or of an earlier build.")
-    if (out / FORGOTTEN).exists() or (out / FORGETTING).exists():
+    if (out / FORGOTTEN).exists() or swap.pending(out):
         raise UsageError(
             f"People were taken out of '{out}' (`reidkit forget`), and a build from the footage would bring them back: "
             "nothing was kept that tells them from others. Build into another folder, and take them out there, too."

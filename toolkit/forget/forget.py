@@ -119,7 +119,7 @@ def forget(root: Path, identities: Sequence[int], why: str = "", *, go_on: bool 
         ended = swap.finish(root) if swap.pending(root) else ()
         left = [identity for identity in dict.fromkeys(identities) if identity not in ended]
         if not left:
-            if not ended:
+            if not ended and not swap.discard(root):
                 raise UsageError("Nobody is named: give the numbers of identities, as `reidkit inspect` lists them.")
             return None
         if ended and not go_on:

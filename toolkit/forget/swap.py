@@ -18,11 +18,10 @@ from pathlib import Path
 
 from ...datasets.errors import UsageError
 from ...datasets.files import lies_below, sync_folder, write_json
-from ...datasets.format import FORGETTING, MANIFEST
+from ...datasets.format import FORGETTING, FORGETTING_PLAN, MANIFEST
 from ...datasets.schema import read_json
 
 NEW = "new"
-PLAN = "plan.json"
 FIX = "Copy the dataset again, or build it again."
 
 
@@ -43,7 +42,15 @@ class Plan:
 
 def pending(root: Path) -> bool:
     """Whether a plan was begun and not ended."""
-    return (root / FORGETTING / PLAN).exists()
+    return (root / FORGETTING_PLAN).exists()
+
+
+def discard(root: Path) -> bool:
+    """Throws away what a kill left before there was a plan; whether there was anything."""
+    there = (root / FORGETTING).exists() and not pending(root)
+    if there:
+        shutil.rmtree(root / FORGETTING)
+    return there
 
 
 @contextmanager
@@ -64,7 +71,7 @@ def commit(root: Path, plan: Plan) -> None:
     for name in plan.replace:
         with open(root / FORGETTING / NEW / name, "rb+") as file:
             os.fsync(file.fileno())
-    write_json(root / FORGETTING / PLAN, asdict(plan))
+    write_json(root / FORGETTING_PLAN, asdict(plan))
     finish(root)
 
 
@@ -75,10 +82,12 @@ def finish(root: Path) -> tuple[int, ...]:
         UsageError: the plan can't be read, or names a file outside the folder.
     """
     home = root / FORGETTING
-    plan = read_json(home / PLAN, Plan, FIX)
+    plan = read_json(root / FORGETTING_PLAN, Plan, FIX)
     for name in (*plan.replace, *plan.remove):
         if not lies_below(name):
-            raise UsageError(f"'{home / PLAN}' names {ascii(name)[:100]}, which is no file of the dataset. {FIX}")
+            raise UsageError(
+                f"'{root / FORGETTING_PLAN}' names {ascii(name)[:100]}, which is no file of the dataset. {FIX}"
+            )
     if (home / NEW / MANIFEST).exists():
         (root / MANIFEST).unlink(missing_ok=True)
         sync_folder(root)
@@ -100,6 +109,6 @@ def finish(root: Path) -> tuple[int, ...]:
             touched.add((root / name).parent)
     sync_folder(root)
     shutil.rmtree(home / NEW, ignore_errors=True)
-    (home / PLAN).unlink()
+    (root / FORGETTING_PLAN).unlink()
     shutil.rmtree(home, ignore_errors=True)
     return plan.done

@@ -17,6 +17,7 @@ from reidkit.datasets.errors import UsageError
 from reidkit.datasets.own import read_dataset, reviewed_tables
 from reidkit.toolkit.build import BuildSettings, build
 from reidkit.toolkit.check import find_problems
+from reidkit.toolkit.folder import refuse_other
 from reidkit.toolkit.forget import forget as module
 from reidkit.toolkit.forget import swap
 from reidkit.toolkit.forget.forget import forget, look
@@ -226,13 +227,24 @@ def test_after_a_kill_nobody_goes_who_was_not_asked_about(folder, monkeypatch, c
     assert code == 2
     assert "What was stopped is ended. Identities 3 were not taken out: run the command again." in " ".join(err.split())
     people = reviewed_tables(folder)[0].filter(kind="person")["identity"].to_list()
-    assert 2 not in people and 3 in people
+    assert {2, 3} & set(people) == {3}
     code, _, err = call(capsys, "forget", folder, 3)
     assert "Say --yes" in err
     killed(monkeypatch, folder, "finish", [3])
     assert call(capsys, "forget", folder, 3, 1, "--yes")[0] == 0
     people = reviewed_tables(folder)[0].filter(kind="person")["identity"].to_list()
-    assert 1 not in people and 3 not in people
+    assert not {1, 3} & set(people)
+
+
+def test_a_kill_before_the_plan_keeps_no_build_out(folder, monkeypatch):
+    killed(monkeypatch, folder, "commit", [2])
+    assert (folder / ".forget").exists()
+    refuse_other(folder)
+    assert forget(folder, []) is None
+    assert not (folder / ".forget").exists()
+    killed(monkeypatch, folder, "finish", [2])
+    with pytest.raises(UsageError, match="would bring them back"):
+        refuse_other(folder)
 
 
 @pytest.mark.slow
