@@ -29,6 +29,8 @@ FORGOTTEN = "forgotten.jsonl"
 FORGETTING = ".forget"  # there while somebody is being taken out
 FORGETTING_PLAN = f"{FORGETTING}/plan.json"  # once it is written, there is no way back
 
+ASIDE = f".{MANIFEST}.aside"  # where the manifest lies while the dataset is being divided again
+
 KINDS = ("person", "junk", "distractor")
 SPLITS = ("train", "test")
 ROLES = ("train", "query", "gallery")

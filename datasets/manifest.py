@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from .errors import UsageError
 from .files import lies_below
-from .format import FORGETTING_PLAN, FORMAT_VERSION, MANIFEST
+from .format import ASIDE, FORGETTING_PLAN, FORMAT_VERSION, MANIFEST
 from .names import check_name
 from .rights import Rights
 from .schema import decode_json, read_bytes
@@ -129,8 +129,8 @@ def read_manifest(root: Path | str) -> Manifest:
     """The manifest of the dataset folder `root`.
 
     Raises:
-        UsageError: no folder, no manifest (the build didn't finish), another format version, a value that doesn't fit
-            the schema, or a name that can't be a folder's, the dataset's own or its protocol's.
+        UsageError: no folder, no manifest (its build, or a new division, didn't finish), another format version, a
+            value that doesn't fit the schema, or a name that can't be a folder's, the dataset's own or its protocol's.
     """
     root = Path(root)
     if not os.path.isdir(root):  # unlike Path.is_dir, it holds for names that no file system takes
@@ -140,6 +140,7 @@ def read_manifest(root: Path | str) -> Manifest:
         raise UsageError(
             f"Somebody was being taken out of '{root}', and that was stopped. Run `reidkit forget {root}` to end it."
         )
+    refuse_divided_half(root)
     if not path.exists():
         raise UsageError(
             f"'{root}' has no {MANIFEST}, so its build didn't finish (or it is no dataset of ours). Run the same "
@@ -153,6 +154,15 @@ def read_manifest(root: Path | str) -> Manifest:
             "Build it again, or use the reidkit that built it."
         )
     return _named(_with_raw_scores(decode_json(data, Manifest, f"'{path}'", FIX)), root)
+
+
+def refuse_divided_half(root: Path) -> None:
+    """Raises UsageError where a `reidkit split` of the dataset folder `root` was stopped as it wrote."""
+    if (root / ASIDE).is_file() and not (root / MANIFEST).exists():
+        raise UsageError(
+            f"'{root}' has no {MANIFEST}: it was being divided, and that was stopped. Run the same `reidkit split` "
+            "again."
+        )
 
 
 def as_manifest(content: dict[str, Any], root: Path) -> Manifest:

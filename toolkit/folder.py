@@ -20,6 +20,7 @@ from typing import Literal
 from ..datasets import UsageError
 from ..datasets.files import atomic_path, sha256_file, write_json
 from ..datasets.format import (
+    ASIDE,
     ATTRIBUTES,
     CAPTIONS,
     CROPS,
@@ -30,6 +31,7 @@ from ..datasets.format import (
     TRACKLETS,
 )
 from ..datasets.locks import exclusive
+from ..datasets.manifest import refuse_divided_half
 from ..datasets.schema import read_json
 from .forget import swap
 
@@ -69,7 +71,8 @@ def refuse_other(out: Path) -> None:
     """Does nothing where `out` is absent, an empty folder, or that of an earlier build.
 
     Raises:
-        UsageError: somebody was forgotten from it, it is a file, or it holds something that no build of reidkit wrote.
+        UsageError: somebody was forgotten from it, a new division of it was stopped, it is a file, or it holds something
+            that no build of reidkit wrote.
     """
     if not out.exists():
         return
@@ -80,6 +83,7 @@ def refuse_other(out: Path) -> None:
             f"People were taken out of '{out}' (`reidkit forget`), and a build from the footage would bring them back: "
             "nothing was kept that tells them from others. Build into another folder, and take them out there, too."
         )
+    refuse_divided_half(out)
     if (out / MANIFEST).exists():
         if _read(out / MANIFEST, _Built) is None:
             raise UsageError(
@@ -151,6 +155,7 @@ def invalidate(out: Path, key: str) -> Path | None:
         if (out / name).is_file():
             with atomic_path(aside / name) as temporary:
                 shutil.copyfile(out / name, temporary)
+    (out / ASIDE).unlink(missing_ok=True)  # of a division that was killed when it had ended
     (out / MANIFEST).unlink()
     return aside
 

@@ -17,7 +17,7 @@ import polars as pl
 from ..datasets.decisions import open_decisions, read_decisions
 from ..datasets.errors import UsageError, choices
 from ..datasets.files import atomic_path, sha256_file, sync_folder, write_json
-from ..datasets.format import FOLD, MANIFEST, TRACKLET_COLUMNS, TRACKLETS
+from ..datasets.format import ASIDE, FOLD, MANIFEST, TRACKLET_COLUMNS, TRACKLETS
 from ..datasets.manifest import FIX, Division, Manifest, SamePerson, as_manifest, read_manifest
 from ..datasets.own import frame_table, read_tables, tracklet_table
 from ..datasets.replay import replay
@@ -25,8 +25,6 @@ from ..datasets.schema import read_json
 from ..datasets.sides import with_roles
 from .manifest import counts
 from .split import TEST, By, Divided, Kept, SplitSettings, assign, division_facts, kept_parts, split_notes
-
-ASIDE = f".{MANIFEST}.aside"
 
 
 @dataclass(frozen=True)
@@ -84,10 +82,12 @@ def split_dataset(root: Path, wish: Wish) -> Resplit:
         ReidkitError: a person would be on both sides, or it can't be written.
     """
     aside = root / ASIDE
-    if aside.is_file() and not (root / MANIFEST).exists():
-        os.replace(aside, root / MANIFEST)
-    manifest = read_manifest(root)
+    if not aside.is_file():
+        read_manifest(root)  # a folder that is no dataset gets no lock
     with open_decisions(root):
+        if aside.is_file() and not (root / MANIFEST).exists():
+            os.replace(aside, root / MANIFEST)
+        manifest = read_manifest(root)
         proposed, frames = tracklet_table(root), frame_table(root)
         reviewed, pieces = replay(proposed, frames, read_decisions(root))
         settings = wish.settings(manifest.split or Division())

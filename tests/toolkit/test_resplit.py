@@ -11,6 +11,7 @@ from reidkit.datasets.decisions import Draft, open_decisions
 from reidkit.datasets.own import read_dataset, reviewed_tables, tracklet_table
 from reidkit.toolkit import resplit
 from reidkit.toolkit.check import check
+from reidkit.toolkit.folder import invalidate, refuse_other
 from reidkit.toolkit.resplit import Wish, split_dataset
 
 # Four events of two people each, in two cameras, and somebody who is nobody.
@@ -109,8 +110,12 @@ def test_a_kill_is_mended_by_the_same_command(root, monkeypatch, number):
         patch.setattr(resplit, names[number], killed)
         with pytest.raises(KeyboardInterrupt):
             split_dataset(root, Wish(test_share=0.25))
-    with pytest.raises(UsageError, match=r"has no dataset\.json"):
-        read_dataset(root)
+    for refused in (read_dataset, refuse_other):
+        with pytest.raises(UsageError, match=r"has no dataset\.json: .* Run the same `reidkit split` again"):
+            refused(root)
+    with open_decisions(root), pytest.raises(UsageError, match="Somebody else is reviewing"):
+        split_dataset(root, Wish(test_share=0.25))
+    assert not (root / "dataset.json").exists()  # it is put back by whoever has the lock
     split_dataset(root, Wish(test_share=0.25))
     assert sorted(sides(root).values()) == ["test", "train", "train", "train"]
     assert json.loads((root / "dataset.json").read_text())["settings"] == whole["settings"]
@@ -131,6 +136,21 @@ def test_what_can_not_be(root, wish, sentence):
     with pytest.raises(UsageError, match=sentence):
         split_dataset(root, wish)
     assert ((root / "tracklets.parquet").read_bytes(), (root / "dataset.json").read_bytes()) == before
+
+
+def test_a_manifest_left_aside_is_not_taken_for_that_of_a_later_build(root):
+    written = json.loads((root / "dataset.json").read_text()) | {"build": "0123456789ab", "fingerprint": "f" * 64}
+    (root / "dataset.json").write_text(json.dumps({"files": {}} | written))
+    (root / resplit.ASIDE).write_text("{}")  # the kill came when the new manifest was there
+    invalidate(root, "another key")  # a build begins, and is killed
+    with pytest.raises(UsageError, match="`reidkit build-dataset` command again"):
+        split_dataset(root, Wish())
+
+
+def test_a_folder_that_is_none_is_not_made(tmp_path):
+    with pytest.raises(UsageError, match="There is no folder"):
+        split_dataset(tmp_path / "absent", Wish())
+    assert not (tmp_path / "absent").exists()
 
 
 def test_a_dataset_under_review_waits(root):

@@ -31,6 +31,7 @@ from ...datasets.attributes import read_attributes
 from ...datasets.errors import UsageError
 from ...datasets.files import write_atomic
 from ...datasets.format import (
+    ASIDE,
     ATTRIBUTES,
     CAPTIONS,
     CROPS,
@@ -367,13 +368,13 @@ def _to_remove(root: Path, new: Path, replace: Sequence[str]) -> list[str]:
     ]
     cards = [path for path in sorted(root.glob("*.htm*")) if path.is_file() and GENERATED in path.read_bytes()]
     left = [path for folder in (root, root / CROPS) for path in sorted(folder.glob(".*")) if LEFT.fullmatch(path.name)]
-    floor = [root / FLOOR] if (root / FLOOR).exists() else []
-    return [path.relative_to(root).as_posix() for path in (*gone, *work, *sheets, *cards, *left, *floor)]
+    more = [root / name for name in (FLOOR, ASIDE) if (root / name).exists()]
+    return [path.relative_to(root).as_posix() for path in (*gone, *work, *sheets, *cards, *left, *more)]
 
 
 def _summary(root: Path, whom: Whom, lines: int, fingerprint: str) -> Forgotten:
     own = {path.name for path in root.glob("*.htm*") if path.is_file() and GENERATED in path.read_bytes()}
-    own |= {path.name for path in root.glob(f"{Path(SHEET).stem}*{Path(SHEET).suffix}")} | {FLOOR, *OURS}
+    own |= {path.name for path in root.glob(f"{Path(SHEET).stem}*{Path(SHEET).suffix}")} | {FLOOR, ASIDE, *OURS}
     unknown = [
         path.relative_to(root).as_posix()
         for path in sorted(root.rglob("*"))
