@@ -10,8 +10,7 @@ no path of the machine: a build that was killed and run again ends in the same b
 
 import hashlib
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -143,7 +142,7 @@ def build(
     Raises:
         MissingWeights: the detector's or the embedder's weights are not on this machine; both are named at once.
         UsageError: no footage, the same footage twice, an output folder that holds something else, one event where
-            division by event is asked for, or review decisions on another build.
+            division by event is asked for, review decisions on another build, or somebody is reviewing it.
         ReidkitError: nobody was found, or the output can't be written.
     """
     if workers < 1:
@@ -168,8 +167,8 @@ def build(
     _refuse_repeated(takes)
     for note in found.notes:
         say(note)
-    # What can go wrong for want of a file has gone wrong by now. From here on something is written.
-    with claim(out), _not_reviewed_meanwhile(out):
+    # What can go wrong for want of a file has gone wrong by now. From here on something is written, and no review runs.
+    with claim(out), open_decisions(out):
         key = _build_key(found, takes, settings, detector, embedder)
         if is_current(out, key) and log_digest(out):
             return _as_it_is(out)
@@ -244,17 +243,6 @@ def build(
         )
         forget_former(out)
     return Outcome(manifest, _share_lost(losses), sheets, floor)
-
-
-@contextmanager
-def _not_reviewed_meanwhile(out: Path) -> Iterator[None]:
-    """Keeps a review out while a build takes up its decisions.
-
-    Raises:
-        UsageError: somebody is reviewing.
-    """
-    with open_decisions(out) if (out / DECISIONS).exists() else nullcontext():
-        yield
 
 
 def _as_it_is(out: Path) -> Outcome:

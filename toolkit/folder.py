@@ -71,8 +71,8 @@ def refuse_other(out: Path) -> None:
     """Does nothing where `out` is absent, an empty folder, or that of an earlier build.
 
     Raises:
-        UsageError: somebody was forgotten from it, a new division of it was stopped, it is a file, or it holds something
-            that no build of reidkit wrote.
+        UsageError: somebody was forgotten from it, a new division of it was stopped, it is a file, or it holds
+            something that no build of reidkit wrote.
     """
     if not out.exists():
         return

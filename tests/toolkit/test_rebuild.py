@@ -179,8 +179,10 @@ def test_sides_stay_when_footage_is_added(raw, out, tmp_path):
     assert set(now) == {"again", "zebra", "gala", "aaa"}
 
 
-def test_a_build_waits_for_the_review(raw, out):
-    review(out)
+@pytest.mark.parametrize("decided", [True, False])
+def test_a_build_waits_for_the_review(raw, out, decided):
+    if decided:
+        review(out)
     with open_decisions(out), pytest.raises(UsageError, match="Somebody else is reviewing"):
         rebuild(raw, out)
 
