@@ -18,7 +18,7 @@ from ...datasets.replay import follow
 from ..review.embeddings import embeddings_of
 from ..review.material import read_material
 
-MOST = 2000  # tracklets of an event that are compared, evenly chosen
+MOST = 2000  # tracklets of an event that are compared at the most, evenly chosen
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,14 @@ class Difficulty:
 def difficulty(root: Path) -> Difficulty | None:
     """The difficulty of the dataset in folder `root`, as its review stands; None where nothing can be compared."""
     material = read_material(root)
-    found = embeddings_of(material)
+    found = embeddings_of(material, without="The card says nothing of difficulty")
     if found is None:
         return None
     pieces = follow(tracklet_table(root), frame_table(root), read_decisions(root))[0].pieces
     table = reviewed_tables(root)[0].filter(kind="person")
     same, different, worse, compared = [], [], 0.0, 0
     for _, part in table.group_by("event", maintain_order=True):
-        part = part.gather_every(max(1, len(part) // MOST))
+        part = part.gather_every(-(-len(part) // MOST))
         rows, who, where = [], [], []
         for id_, identity, camera in part.select("id", "identity", "camera").iter_rows():
             piece = pieces[id_]

@@ -69,10 +69,15 @@ class Embeddings:
         return tracklet_embedding(self.features[rows[inside]], self.quality[rows[inside]])
 
 
-def embeddings_of(material: Material) -> Embeddings | None:
+def embeddings_of(
+    material: Material, without: str = "Nothing is linked anew, only what you decide counts"
+) -> Embeddings | None:
     """Those that the build left; where they are gone, new ones by the embedder that the build named, kept for later.
 
-    None where that embedder isn't on this machine: then only what people decide counts, and a sentence says so.
+    None where that embedder isn't on this machine, and a sentence says so.
+
+    Args:
+        without: what there is without embeddings, for that sentence.
     """
     kept = _kept(material)
     if kept is not None:
@@ -87,7 +92,7 @@ def embeddings_of(material: Material) -> Embeddings | None:
         nothing, cache = Looks.nothing(len(material.frames)), cache_of(material, built.sha256)
         made = embed_source(material.frames, nothing, embedder, material.root, cache, material.manifest.name)
     except ReidkitError as error:
-        say(f"Nothing is linked anew, only what you decide counts: {error}")
+        say(f"{without}: {error}")
         return None
     return _by_tracklet(material, made)
 

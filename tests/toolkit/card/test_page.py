@@ -11,6 +11,7 @@ import pytest
 from reidkit.datasets.decisions import Draft, open_decisions
 from reidkit.datasets.own import tracklet_table
 from reidkit.datasets.replay import Piece
+from reidkit.toolkit.card import difficulty as module
 from reidkit.toolkit.card.difficulty import difficulty
 from reidkit.toolkit.card.page import BASE, card_page, histogram
 from reidkit.toolkit.review.embeddings import embeddings_of
@@ -93,6 +94,22 @@ def test_difficulty_review_and_consent(root):
     assert "consent given" in page.text
     assert "<b>CC0</b>" in page.text
     assert "decisions by people" in page.text
+
+
+def test_no_more_tracklets_are_compared_than_it_says(root, monkeypatch):
+    whole = difficulty(root)
+    there = tracklet_table(root).filter(kind="person").group_by("event").len()["len"].max()
+    monkeypatch.setattr(module, "MOST", there - 1)  # one too many, and every other is left out
+    found = difficulty(root)
+    assert found is None or found.pairs < whole.pairs
+
+
+def test_the_card_says_what_it_lacks_without_embeddings(root, capsys):
+    shutil.rmtree(root / ".work", ignore_errors=True)
+    assert difficulty(root) is None
+    said = capsys.readouterr().err
+    assert "The card says nothing of difficulty: " in said
+    assert "linked" not in said
 
 
 def test_difficulty_is_that_of_plain_loops(root):
