@@ -7,11 +7,10 @@ Rows are what a model was trained on, columns what it was tested on. A cell with
 mean over a row or a column: means over other cells don't compare.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from .origin import SHOWN, origin_notes
+from .origin import SHOWN, joint_fingerprint, origin_notes
 from .results import Problem, Result
 from .tables import (
     NO_RESULTS,
@@ -89,9 +88,7 @@ def trained_on(r: Result, benches: dict[str, str]) -> Trained:
     mark = r.model.partition("@")[2]
     origins = [origin for origin in r.weights if origin.fingerprint]
     if origins:
-        prints = [origin.fingerprint for origin in origins]
-        # of several splits as `training.cell.fingerprint` has it
-        one = prints[0] if len(prints) == 1 else hashlib.sha256("\n".join(prints).encode()).hexdigest()
+        one = joint_fingerprint([origin.fingerprint for origin in origins])
         return Trained(benches.get(one, origins[0].dataset), one)
     return Trained(mark) if mark else Trained(r.bench, r.fingerprint)
 

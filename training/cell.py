@@ -17,6 +17,7 @@ from types import ModuleType
 from ..datasets import ReidDataset, UsageError
 from ..datasets.benches import BENCHES, VARIANTS, bench_splits, load_bench
 from ..leaderboard import protocols
+from ..leaderboard.origin import joint_fingerprint
 from ..leaderboard.results import check_names
 from .recipe import Recipe, to_dict
 from .run_folder import RunFacts, TrainedOn, read_facts
@@ -105,9 +106,7 @@ def bench_name(cell: Cell, dataset: ReidDataset) -> str:
 
 def fingerprint(datasets: Sequence[ReidDataset]) -> str:
     """The dataset's own; of several splits the sha256 over theirs."""
-    if len(datasets) == 1:
-        return datasets[0].fingerprint
-    return hashlib.sha256("\n".join(d.fingerprint for d in datasets).encode()).hexdigest()
+    return joint_fingerprint([dataset.fingerprint for dataset in datasets])
 
 
 def captions_digest(dataset: ReidDataset) -> str:

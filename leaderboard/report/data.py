@@ -19,7 +19,7 @@ from ...datasets.identities import identity_table, outcomes
 from ...datasets.manifest import Manifest
 from ...datasets.own import tracklet_table
 from .. import complexity, cross, pairs_table, tables
-from ..origin import Origin, trained_on
+from ..origin import Origin, training_set
 from ..pairs_table import rate_name
 from ..protocols import PROTOCOLS
 from ..published import Published, published
@@ -329,7 +329,7 @@ def _run(r: Result) -> Run:
 
 def _weights(origin: Origin, several: bool) -> list[tuple[str, str]]:
     split = f"split {origin.split}: " if several else ""
-    lines = [(f"{split}sha256", origin.sha256), (f"{split}trained on", trained_on(origin) or "not known")]
+    lines = [(f"{split}sha256", origin.sha256), (f"{split}trained on", training_set(origin) or "not known")]
     lines += [(f"{split}started from {file.name}", file.sha256) for file in origin.start]
     if chosen := origin.chosen:
         figures = ", ".join(f"{name} {value:.1f}" for name, value in chosen.metrics.items())
