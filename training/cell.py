@@ -117,7 +117,7 @@ def captions_digest(dataset: ReidDataset) -> str:
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
 
 
-def run_facts(cell: Cell, dataset: ReidDataset, processes: int, held: HeldOut | None = None) -> RunFacts:
+def run_facts(cell: Cell, dataset: ReidDataset, processes: int, held: HeldOut | None) -> RunFacts:
     """What run.json says of a cell's run on a dataset (one split of a bench), without what it started from."""
     source = cell.source
     return RunFacts(
