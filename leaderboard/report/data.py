@@ -24,7 +24,7 @@ from ..pairs_table import rate_name
 from ..protocols import PROTOCOLS
 from ..published import Published, published
 from ..results import OpenSetRow, Problem, Result, run_id
-from ..tables import Setting, Table, setting_of
+from ..tables import Setting, Table
 from .crops import Album, Library, open_library
 from .curves import Chart, chart, cmc
 from .lists import MODELS, Block, HardQuery, Lists
@@ -130,13 +130,9 @@ def gather(
     With `blur_faces`, the upper part of every crop shown, where the head is by proportion, has one colour.
     """
     shown, problem_words = _tables(results, problems, root, intervals)
-    settings: dict[Setting, list[Result]] = {}
-    for r in results:
-        settings.setdefault(setting_of(r), []).append(r)
-    order = [*tables.MAIN, *tables.HARD]
-    ordered = sorted(
-        settings, key=lambda s: (order.index(s.bench) if s.bench in order else len(order), s.bench, s.words)
-    )
+    settings = tables.by_setting(results)
+    benches = tables.ordered(s.bench for s in settings)
+    ordered = sorted(settings, key=lambda s: (benches.index(s.bench), s.words))
     album, libraries, sections = Album(cover=cover_by_proportion if blur_faces else None), {}, []
     for number, setting in enumerate(ordered):
         mine = settings[setting]
