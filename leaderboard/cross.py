@@ -54,15 +54,13 @@ def build(results: Sequence[Result], problems: Sequence[Problem] = (), *, interv
         if trained.fingerprint:
             known.setdefault(trained.name, []).append(trained)
     cells: dict[tuple[Trained, Setting], list[Result]] = {}
-    stored: dict[int, Result] = {}  # id of a result as its run would have made it -> as it is stored
     for r in results:
         if setting_of(r) in chosen:
             trained = trained_on(r, benches)
             if not trained.fingerprint and len(same := known.get(trained.name, ())) == 1:
                 trained = same[0]
-            cells.setdefault((trained, setting_of(r)), []).append(_plain(r))
-            stored[id(cells[trained, setting_of(r)][-1])] = r
-    made = [_table(label, runs, stored, intervals) for label, runs in by_label(cells).items()]
+            cells.setdefault((trained, setting_of(r)), []).append(r)
+    made = [_table(label, runs, intervals) for label, runs in by_label(cells, _plain).items()]
     made.sort(key=lambda t: -sum(cell is not None for row in t.rows for cell in row.cells))
     left_out = sum(setting_of(r) not in chosen for r in results)
     notes = ["Rows: trained on. Columns: tested on."]
@@ -99,10 +97,7 @@ def _plain(r: Result) -> Result:
     return replace(r, model=r.model.partition("@")[0], recipe=recipe)
 
 
-def _table(
-    label: str, runs: dict[tuple[Trained, Setting], list[Result]], stored: dict[int, Result], intervals: bool
-) -> Table:
-    runs = {key: [stored[id(r)] for r in found] for key, found in runs.items()}
+def _table(label: str, runs: dict[tuple[Trained, Setting], list[Result]], intervals: bool) -> Table:
     trained = sorted({t for t, _ in runs})
     by_bench = {s.bench: s for _, s in runs}
     benches = ordered(by_bench)

@@ -267,19 +267,23 @@ def _weights(by_bench: Mapping[str, Sequence[Result]]) -> list[Origin]:
 B = TypeVar("B", bound=Hashable)
 
 
-def by_label(by_bench: Mapping[B, Sequence[Result]]) -> dict[str, dict[B, list[Result]]]:
+def by_label(
+    by_bench: Mapping[B, Sequence[Result]], told: Callable[[Result], Result] = lambda r: r
+) -> dict[str, dict[B, list[Result]]]:
     """Label -> bench (or whatever the results are kept by) -> results over seeds.
 
-    A model under several recipes gets a row each, told apart in the label.
+    A model under several recipes gets a row each, told apart in the label. `told` gives of a result the one whose
+    model, size and recipe tell its row.
     """
     variants: dict[tuple[str, str], dict[str, dict]] = {}
     newest: dict[tuple[str, str, str], dict[B, dict[int, Result]]] = {}
     for bench, results in by_bench.items():
         for r in results:
-            recipe = {k: v for k, v in r.recipe.items() if k != "seed"}
+            of = told(r)
+            recipe = {k: v for k, v in of.recipe.items() if k != "seed"}
             key = json.dumps(recipe, sort_keys=True)
-            variants.setdefault((r.model, r.size), {})[key] = recipe
-            newest.setdefault((r.model, r.size, key), {}).setdefault(bench, {})[r.seed] = r  # oldest first
+            variants.setdefault((of.model, of.size), {})[key] = recipe
+            newest.setdefault((of.model, of.size, key), {}).setdefault(bench, {})[r.seed] = r  # oldest first
     rows = {}
     for (model, size, key), benches in newest.items():
         label = model + (f" ({size})" if size != "full" else "")
