@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from .origin import SHOWN, joint_fingerprint, origin_notes
-from .results import Problem, Result
+from .results import Result
 from .tables import (
     NO_RESULTS,
     TITLES,
@@ -39,11 +39,11 @@ class Trained:
     fingerprint: str = ""
 
 
-def build(results: Sequence[Result], problems: Sequence[Problem] = (), *, intervals: bool = False) -> list[Table]:
+def build(results: Sequence[Result], *, intervals: bool = False) -> list[Table]:
     """The tables, those with more cells first.
 
     Args:
-        results, problems: as `load_results` gives them, the oldest first.
+        results: as `load_results` gives them, the oldest first.
         intervals: ± is half the 95 % bootstrap interval over identities, not the standard deviation over seeds.
     """
     settings = by_setting(results)
@@ -70,8 +70,7 @@ def build(results: Sequence[Result], problems: Sequence[Problem] = (), *, interv
         )
     if not made:
         made, notes = [Table("Trained on, tested on", (), ())], [NO_RESULTS]
-    words = tuple(f"Left out: {problem}" for problem in problems)
-    return [replace(made[0], notes=(*notes, *made[0].notes), problems=words), *made[1:]]
+    return [replace(made[0], notes=(*notes, *made[0].notes)), *made[1:]]
 
 
 def trained_on(r: Result, benches: dict[str, str]) -> Trained:
