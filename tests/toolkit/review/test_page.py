@@ -88,6 +88,13 @@ def cards(page):
     return page.locator("#sheet .card").evaluate_all("cards => cards.map(card => card.dataset.tracklet)")
 
 
+def hold(page, address):
+    """A list of the requests to an address that wait for their answer, as they come."""
+    held = []
+    page.route(address, lambda route: held.append(route))
+    return held
+
+
 def has_people(page, *names):
     becomes(page, lambda: people(page), sorted(names))
 
@@ -378,3 +385,40 @@ def test_nothing_is_cut_off_at_any_width_light_and_dark(opened):
         becomes(opened, lambda: opened.evaluate(cut), [])
         red = int(opened.evaluate("getComputedStyle(document.body).backgroundColor").split("(")[1].split(",")[0])
         assert (red > 127) == (scheme == "light")
+
+
+@pytest.mark.parametrize(("click", "asks"), [("#row-4", 4), ("#nearest .near", 2)])
+def test_what_another_decides_is_shown_whatever_is_clicked_meanwhile(opened, window, click, asks):
+    other = window(opened.url, beside=opened)
+    show(opened, 1)
+    see(opened, "#nearest .near")
+    held = hold(opened, "**/api/state")
+    other.keyboard.press("c")
+    becomes(opened, lambda: len(held), 1)
+    with opened.expect_response(f"**/api/identity/{asks}"):
+        opened.click(click)
+    opened.wait_for_timeout(50)
+    held[0].continue_()
+    see(opened, "#row-1 .sure")
+    if asks == 4:
+        reads(opened, "#title h2", "Identity 4")
+    else:
+        see(opened, "#title .badge.sure")
+        reads(opened, "#beside h3.other", "Identity 2")
+
+
+def test_a_connection_lost_while_a_decision_is_on_its_way_comes_back(opened):
+    streams = hold(opened, "**/api/changes*")
+    opened.reload()
+    becomes(opened, lambda: len(streams), 1)
+    decisions = hold(opened, "**/api/decide")
+    opened.wait_for_selector("[data-action=confirm]")
+    opened.keyboard.press("c")
+    becomes(opened, lambda: len(decisions), 1)
+    news = {"revision": 0, "by": "machine", "text": "", "identities": []}
+    streams[0].fulfill(content_type="text/event-stream", body=f"data: {json.dumps(news)}\n\n")
+    expect(opened.locator("#banner")).to_be_visible(timeout=WAIT)
+    opened.unroute("**/api/changes*")
+    decisions[0].fulfill(status=400, json={"error": "Not that."})
+    said(opened, "Not that.")
+    expect(opened.locator("#banner")).to_be_hidden(timeout=WAIT)
