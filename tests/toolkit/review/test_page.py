@@ -422,3 +422,20 @@ def test_a_connection_lost_while_a_decision_is_on_its_way_comes_back(opened):
     decisions[0].fulfill(status=400, json={"error": "Not that."})
     said(opened, "Not that.")
     expect(opened.locator("#banner")).to_be_hidden(timeout=WAIT)
+
+
+def test_a_decision_about_what_has_changed_since_it_was_shown_is_not_taken(opened, window, dataset):
+    other = window(opened.url, beside=opened)
+    with opened.expect_response("**/api/identity/2"):
+        opened.click("#row-1")
+    held = hold(opened, "**/api/identity/1")
+    with opened.expect_response("**/api/state"):
+        other.keyboard.press("y")
+    becomes(opened, lambda: len(held), 1)  # the state is there; the tracklets are still those of before
+    opened.keyboard.press("c")
+    said(opened, "Not saved")
+    assert [line["do"] for line in decided(dataset)] == ["merge"]
+    opened.unroute("**/api/identity/1")  # those that wait go on
+    see(opened, "#sheet .card", count=4)
+    opened.keyboard.press("c")
+    said(opened, "Identity 1 is confirmed.")

@@ -72,13 +72,21 @@ function begin(...places) {
   return begun;
 }
 
+let heard = 0; // the latest revision that was heard of; what is asked for from now on isn't older
+
+/** What the server says of an identity or of nobody, and `seen`: the revision at which it stood so, or a later one did. */
+async function fetched(address) {
+  const seen = heard;
+  return { ...(await api.get(address)), seen };
+}
+
 const addressOf = ({ identity: number, nobody }) => (nobody ? `/api/nobody/${nobody}` : `/api/identity/${number}`);
 
 /** Loads what is to be in the middle and beside it, and shows both at once. */
 async function load(target, other, ticket) {
   const [shown, beside] = await Promise.all([
-    api.get(addressOf(target)),
-    other === undefined ? null : api.get(`/api/identity/${other}`).catch(missing),
+    fetched(addressOf(target)),
+    other === undefined ? null : fetched(`/api/identity/${other}`).catch(missing),
   ]);
   if (ticket !== latest.middle) return;
   const before = model.shown;
@@ -95,7 +103,7 @@ async function load(target, other, ticket) {
   }
   emit("state", "shown", "chosen"); // what stood beside the last one stays until the nearest is there
   const nearest = shown.nearest.find((one) => !one.conflict) ?? shown.nearest[0];
-  const loaded = await api.get(`/api/identity/${nearest.identity}`).catch(missing);
+  const loaded = await fetched(`/api/identity/${nearest.identity}`).catch(missing);
   if (ticket !== latest.beside) return;
   model.other = loaded;
   emit("other");
@@ -116,7 +124,7 @@ export async function show(target, other) {
 export async function compareWith(number) {
   const ticket = begin("beside");
   await guarded(async () => {
-    const other = await api.get(`/api/identity/${number}`);
+    const other = await fetched(`/api/identity/${number}`);
     if (ticket !== latest.beside) return;
     model.other = other;
     emit("other");
@@ -152,6 +160,7 @@ let newest = 0; // which load the state came with
 function take(state, ticket) {
   if (state.revision < revision() || (state.revision === revision() && ticket < newest)) return;
   newest = ticket;
+  heard = Math.max(heard, state.revision);
   model.state = state;
   model.asked = due();
 }
@@ -201,12 +210,15 @@ export async function askSkipped() {
   await follow();
 }
 
+/** The revision that all on show rests on: the state may be there before what it says has changed is. */
+const rested = () => Math.min(revision(), ...[model.shown, model.other].map((one) => one?.seen ?? Infinity));
+
 /**
  * Sends decisions. Only when the server has them on disk, and the page shows what came of them, `said` is said.
  * @returns whether they were taken
  */
 export const decide = (decisions, said) =>
-  send("/api/decide", { revision: model.state.revision, by: model.by, decisions }, said);
+  send("/api/decide", { revision: rested(), by: model.by, decisions }, said);
 
 export const undo = () => send("/api/undo", { by: model.by }, "Undone.");
 export const redo = () => send("/api/redo", { by: model.by }, "Done again.");
@@ -224,6 +236,7 @@ async function send(address, body, said) {
     const taken = await guarded(async () => {
       const answer = await api.post(address, body);
       own.add(answer.revision);
+      heard = Math.max(heard, answer.revision);
       await refresh(answer.changed);
       return true;
     });
@@ -274,6 +287,7 @@ let pause = 0; // milliseconds until the next try
 
 function changed(change) {
   if (change.text) model.changes = [change, ...model.changes].slice(0, 200);
+  heard = Math.max(heard, change.revision);
   waiting.push(change);
   if (!model.busy) catchUp();
 }
