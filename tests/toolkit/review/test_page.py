@@ -424,6 +424,36 @@ def test_a_connection_lost_while_a_decision_is_on_its_way_comes_back(opened):
     expect(opened.locator("#banner")).to_be_hidden(timeout=WAIT)
 
 
+def test_the_timeline_shows_the_event_that_was_chosen_last(opened):
+    see(opened, "#time-tracks", text="7 tracks")
+    held = hold(opened, "**/api/timeline/heat")
+    opened.select_option("#time-tools select", "heat")
+    becomes(opened, lambda: len(held), 1)
+    opened.click("#time-tools [aria-label='Whole event']")  # of what is still drawn
+    with opened.expect_response("**/api/timeline/final"):
+        opened.select_option("#time-tools select", "final")
+    opened.wait_for_timeout(100)
+    with opened.expect_response("**/api/timeline/heat"):
+        held[0].continue_()
+    opened.wait_for_timeout(100)
+    reads(opened, "#time-tracks", "7 tracks")
+    expect(opened.locator("#time-tools select")).to_have_value("final", timeout=WAIT)
+
+
+def test_a_timeline_that_could_not_be_loaded_is_asked_for_again(opened):
+    see(opened, "#time-tracks", text="7 tracks")
+    show(opened, 3)
+    opened.route("**/api/timeline/*", lambda route: route.abort())
+    opened.keyboard.press("r")
+    opened.keyboard.type("7")
+    with opened.expect_event("requestfailed", lambda request: "/api/timeline/" in request.url):
+        opened.keyboard.press("Enter")
+    said(opened, "Identity 3 is 7.")
+    opened.unroute("**/api/timeline/*")
+    with opened.expect_response("**/api/timeline/final"):
+        show(opened, 2)
+
+
 def test_a_decision_about_what_has_changed_since_it_was_shown_is_not_taken(opened, window, dataset):
     other = window(opened.url, beside=opened)
     with opened.expect_response("**/api/identity/2"):
