@@ -454,6 +454,19 @@ def test_a_timeline_that_could_not_be_loaded_is_asked_for_again(opened):
         show(opened, 2)
 
 
+def test_a_screen_reader_hears_100_only_of_what_is_certain(opened):
+    def nearly(route):
+        state = route.fetch().json()
+        state["identities"] = [one | {"pure": 0.996, "whole": 1} for one in state["identities"]]
+        route.fulfill(json=state)
+
+    opened.route("**/api/state", nearly)
+    opened.reload()
+    expect(opened.locator("#row-1")).to_have_attribute(
+        "aria-label", re.compile("pure 99, whole 100 percent"), timeout=WAIT
+    )
+
+
 def test_a_decision_about_what_has_changed_since_it_was_shown_is_not_taken(opened, window, dataset):
     other = window(opened.url, beside=opened)
     with opened.expect_response("**/api/identity/2"):
