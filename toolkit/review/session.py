@@ -291,7 +291,7 @@ class Session:
         self._changed.update(dict.fromkeys(changed, self.revision))
         self._moved.update(dict.fromkeys(moved, self.revision))
         identities = tuple(sorted(changed))
-        self.announce(Change(self.revision, by, text, identities))
+        self.announce(Change(self.revision, next((one.by for one in made), by), text, identities))
         return identities
 
 
