@@ -212,7 +212,8 @@ class Session:
         target = self.decisions[number - 1]
         while target.decision is not None:
             target = self.decisions[target.decision - 1]
-        return self._write([draft], after, by, word + told(self.review, [target]), about=[target])
+        before = after if target.number == number else self.review  # the state that the decision was taken in
+        return self._write([draft], after, by, word + told(before, [target]), about=[target])
 
     def _require_fresh(self, revision: int, draft: Draft) -> None:
         pieces = [self.review.pieces[id_] for id_ in draft.tracklets if id_ in self.review.pieces]

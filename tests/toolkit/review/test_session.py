@@ -220,3 +220,14 @@ def test_many_at_once_lose_nothing(session, root):
     for thread in threads:
         thread.join()
     assert sorted(d.by for d in read_decisions(root)) == list("abcdefghi")
+
+
+@pytest.mark.parametrize(
+    ("draft", "said"),
+    [(MERGE, "Identities 5 and 6 are one person."), (Draft("split", ("d",)), "1 tracklet left identity 5.")],
+)
+def test_an_undo_says_what_was_decided(session, draft, said):
+    session.decide(0, "anna", [draft])
+    session.undo("anna")
+    session.redo("anna")
+    assert [change.text for change in session.changes] == [said, f"Undone: {said}", f"Done again: {said}"]
