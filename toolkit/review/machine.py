@@ -49,7 +49,7 @@ class Machine:
         self._session.watchers.remove(self._hear)
 
     def _hear(self, change: Change) -> None:
-        if change.by == MACHINE:
+        if threading.current_thread() is self._thread:
             return
         with self._news:
             if not self._stopping:

@@ -90,6 +90,8 @@ class Session:
             for draft in drafts:
                 if draft.do == "undo":
                     raise UsageError("A decision is undone by `undo`, not by deciding.")
+                if draft.do == "forgotten":
+                    raise UsageError("People are forgotten by `reidkit forget`, not by deciding.")
                 self._require_fresh(revision, draft)
             made = numbered(drafts, self.revision + 1)
             after = self._tried(made)
@@ -163,10 +165,10 @@ class Session:
                 return True
         return bool(self.conflict(review, one, other))
 
-    def stacks(self) -> tuple[bool, bool]:
-        """Whether there is something to undo, and something to redo."""
+    def stacks(self) -> tuple[int, int]:
+        """How many decisions of people count, which can be undone, and how many undos can be taken back."""
         done, redo = self._stacks()
-        return bool(done), bool(redo)
+        return len(done), len(redo)
 
     def announce(self, change: Change) -> None:
         """Tells all windows."""
@@ -191,7 +193,7 @@ class Session:
         undone: dict[int, int] = {}  # number of the undo -> of the decision
         for decision in self.decisions:
             target = decision.decision
-            if decision.after is not None:
+            if decision.after is not None or decision.do == "forgotten":
                 continue
             if target is None:
                 done.append(decision.number)
