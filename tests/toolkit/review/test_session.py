@@ -227,7 +227,10 @@ def test_many_at_once_lose_nothing(session, root):
 
 @pytest.mark.parametrize(
     ("draft", "said"),
-    [(MERGE, "Identities 5 and 6 are one person."), (Draft("split", ("d",)), "1 tracklet left identity 5.")],
+    [
+        (Draft("merge", ("c", "d")), "Identities 5 and 8 are one person."),
+        (Draft("split", ("d",)), "1 tracklet left identity 5."),
+    ],
 )
 def test_an_undo_says_what_was_decided(session, draft, said):
     session.decide(0, "anna", [draft])
