@@ -172,9 +172,10 @@ class Session:
 
     def announce(self, change: Change) -> None:
         """Tells all windows."""
-        self.changes.append(change)
-        for watcher in list(self.watchers):
-            watcher(change)
+        with self.lock:
+            self.changes.append(change)
+            for watcher in list(self.watchers):
+                watcher(change)
 
     def missed(self, since: int | None) -> list[Change]:
         """What a window that knows revision `since` hasn't heard of; None: it is new, and knows all.
