@@ -262,3 +262,12 @@ def test_many_parts_of_one_tracklet(write_own, tmp_path):
     assert parts["tracklet"].to_list() == names
     assert tracklets.filter(pl.col("id").str.starts_with("e"))["id"].to_list() == names
     assert set(tracklets.filter(pl.col("id").str.starts_with("e"))["frames"]) == {1}
+
+
+@pytest.mark.parametrize("name", ["a" * 201, "\x1b" * 100, "a\nb"])
+def test_the_log_can_be_read_whoever_decided(root, name):
+    with open_decisions(root) as log:
+        (made,) = log.append(Draft("junk", ("c",)), by=name)
+    assert read_decisions(root) == (made,)
+    assert made.by.isprintable()
+    assert made.by[:1] == name[:1].replace("\x1b", "\\")

@@ -26,7 +26,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from ...datasets.decisions import Draft
+from ...datasets.decisions import LONGEST, Draft
 from ...datasets.errors import ReidkitError, UsageError
 from ...datasets.text import printable
 from .guard import Guard, PatientProtocol
@@ -46,7 +46,7 @@ TYPES = {
 }
 ALIVE = 15.0  # seconds between two signs of life of a stream of changes
 
-Name = Annotated[str, Meta(max_length=80)]
+Name = Annotated[str, Meta(max_length=LONGEST)]
 
 
 class Deciding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -126,17 +126,17 @@ class Pages:
 
     async def decide(self, request: Request) -> Response:
         asked = _read(await request.body(), Deciding)
-        by = printable(asked.by) or self.by
+        by = asked.by or self.by
         changed = await run_in_threadpool(self.session.decide, asked.revision, by, asked.decisions)
         return _json({"revision": self.session.revision, "changed": changed})
 
     async def undo(self, request: Request) -> Response:
-        by = printable(_read(await request.body(), By).by) or self.by
+        by = _read(await request.body(), By).by or self.by
         changed = await run_in_threadpool(self.session.undo, by)
         return _json({"revision": self.session.revision, "changed": changed})
 
     async def redo(self, request: Request) -> Response:
-        by = printable(_read(await request.body(), By).by) or self.by
+        by = _read(await request.body(), By).by or self.by
         changed = await run_in_threadpool(self.session.redo, by)
         return _json({"revision": self.session.revision, "changed": changed})
 

@@ -90,6 +90,8 @@ class Session:
             for draft in drafts:
                 if draft.do == "undo":
                     raise UsageError("A decision is undone by `undo`, not by deciding.")
+                if draft.do == "forgotten":
+                    raise UsageError("People are forgotten by `reidkit forget`, not by deciding.")
                 self._require_fresh(revision, draft)
             made = numbered(drafts, self.revision + 1)
             after = self._tried(made)
@@ -163,16 +165,17 @@ class Session:
                 return True
         return bool(self.conflict(review, one, other))
 
-    def stacks(self) -> tuple[bool, bool]:
-        """Whether there is something to undo, and something to redo."""
+    def stacks(self) -> tuple[int, int]:
+        """How many decisions of people count, which can be undone, and how many undos can be taken back."""
         done, redo = self._stacks()
-        return bool(done), bool(redo)
+        return len(done), len(redo)
 
     def announce(self, change: Change) -> None:
         """Tells all windows."""
-        self.changes.append(change)
-        for watcher in list(self.watchers):
-            watcher(change)
+        with self.lock:
+            self.changes.append(change)
+            for watcher in list(self.watchers):
+                watcher(change)
 
     def missed(self, since: int | None) -> list[Change]:
         """What a window that knows revision `since` hasn't heard of; None: it is new, and knows all.
@@ -191,7 +194,7 @@ class Session:
         undone: dict[int, int] = {}  # number of the undo -> of the decision
         for decision in self.decisions:
             target = decision.decision
-            if decision.after is not None:
+            if decision.after is not None or decision.do == "forgotten":
                 continue
             if target is None:
                 done.append(decision.number)
@@ -212,7 +215,8 @@ class Session:
         target = self.decisions[number - 1]
         while target.decision is not None:
             target = self.decisions[target.decision - 1]
-        return self._write([draft], after, by, word + told(self.review, [target]), about=[target])
+        before = after if target.number == number else self.review  # the state that the decision was taken in
+        return self._write([draft], after, by, word + told(before, [target]), about=[target])
 
     def _require_fresh(self, revision: int, draft: Draft) -> None:
         pieces = [self.review.pieces[id_] for id_ in draft.tracklets if id_ in self.review.pieces]
@@ -291,7 +295,7 @@ class Session:
         self._changed.update(dict.fromkeys(changed, self.revision))
         self._moved.update(dict.fromkeys(moved, self.revision))
         identities = tuple(sorted(changed))
-        self.announce(Change(self.revision, by, text, identities))
+        self.announce(Change(self.revision, next((one.by for one in made), by), text, identities))
         return identities
 
 

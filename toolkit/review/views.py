@@ -9,11 +9,10 @@ from collections.abc import Iterable
 from functools import partial
 
 from ...datasets.captions import Caption
-from ...datasets.decisions import in_force
 from ...datasets.replay import Piece, with_texts
 from .judgement import UNKNOWN, Judged
 from .questions import Question, questions
-from .session import MACHINE, Session
+from .session import Session
 
 NEAREST = 12
 PAUSE = 120.0  # seconds; who decides nothing for longer has paused
@@ -207,18 +206,18 @@ class Views:
     def _progress(self, identities: list[dict]) -> dict:
         doubt = sum(one["doubt"] for one in identities)
         confirmed = sum(one["confirmed"] for one in identities)
-        undo, redo = self.session.stacks()
+        done, redo = self.session.stacks()
         pace = _pace(self.session.times)
         left = len(identities) - confirmed + doubt  # each is confirmed, and what is wrong is mended first
         return {
             "doubt": round(doubt, 2),
-            "decisions": sum(d.by != MACHINE for d in in_force(self.session.decisions)),
+            "decisions": done,
             "per_minute": None if pace is None else round(pace, 1),
             "seconds_left": None if pace is None else round(60 * left / pace),
             "confirmed": confirmed,
             "identities": len(identities),
-            "can_undo": undo,
-            "can_redo": redo,
+            "can_undo": done > 0,
+            "can_redo": redo > 0,
             "thinking": self.thinking,
         }
 

@@ -202,6 +202,7 @@ def test_without_embeddings_the_review_goes_on(session, monkeypatch, capsys):
         wait(views)
         session.decide(0, "", [Draft("junk", ("t000",))])
         assert not views.thinking
+    assert "" in [change.text for change in session.changes]  # an open page learns that nobody thinks any more
     assert "only what you decide counts" in capsys.readouterr().err
 
 
