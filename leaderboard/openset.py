@@ -147,15 +147,7 @@ def _keys(
         q1 = min(q0 + block_queries, queries)
         for g0 in range(0, width, block_columns):
             g1 = min(g0 + block_columns, width)
-            yield _key(source.block(q0, q1, g0, g1)), _inside(matches, q0, q1, g0, g1), _inside(removed, q0, q1, g0, g1)
-
-
-def _inside(columns: Ragged, q0: int, q1: int, g0: int, g1: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns of a block at which `columns` lie."""
-    owner = np.repeat(np.arange(q1 - q0), columns.counts[q0:q1])
-    own = columns.columns[columns.start[q0] : columns.start[q1]]
-    chosen = (own >= g0) & (own < g1)
-    return owner[chosen], own[chosen] - g0
+            yield _key(source.block(q0, q1, g0, g1)), matches.inside(q0, q1, g0, g1), removed.inside(q0, q1, g0, g1)
 
 
 def _key(distances: np.ndarray) -> np.ndarray:
