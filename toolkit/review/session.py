@@ -76,8 +76,8 @@ class Session:
         """The number of lines in the log."""
         return len(self.decisions)
 
-    def decide(self, revision: int, by: str, drafts: Sequence[Draft]) -> tuple[int, ...]:
-        """Takes decisions that rest on what a window saw at `revision`; all or none. Returns the changed identities.
+    def decide(self, revision: int, by: str, drafts: Sequence[Draft]) -> Change:
+        """Takes decisions that rest on what a window saw at `revision`; all or none. Returns what changed.
 
         Raises:
             Refused: somebody changed since what they are about, or a person would be in two places at once.
@@ -123,8 +123,8 @@ class Session:
                 self._write(taken, after, MACHINE, text(taken), cause=done[-1])
             return bool(taken)
 
-    def undo(self, by: str) -> tuple[int, ...]:
-        """Takes back the last decision of a person, and what the machine made of it. Returns the changed identities.
+    def undo(self, by: str) -> Change:
+        """Takes back the last decision of a person, and what the machine made of it. Returns what changed.
 
         Raises:
             Refused: there is nothing to undo.
@@ -135,7 +135,7 @@ class Session:
                 raise Refused("There is nothing to undo.")
             return self._revoke(done[-1], by, "Undone: ")
 
-    def redo(self, by: str) -> tuple[int, ...]:
+    def redo(self, by: str) -> Change:
         """Takes the last undone decision again.
 
         Raises:
@@ -206,7 +206,7 @@ class Session:
                 undone[decision.number] = target
         return done, list(undone)
 
-    def _revoke(self, number: int, by: str, word: str) -> tuple[int, ...]:
+    def _revoke(self, number: int, by: str, word: str) -> Change:
         draft = Draft("undo", decision=number)
         (made,) = numbered([draft], self.revision + 1)
         after, faults = follow(self.material.tracklets, self.material.frames, [*self.decisions, made])
@@ -281,7 +281,7 @@ class Session:
         *,
         about: Sequence[Draft] = (),
         cause: int | None = None,
-    ) -> tuple[int, ...]:
+    ) -> Change:
         """Writes the drafts, and makes `after` the state. about: what they are about, where that isn't they."""
         made = self._log.append(*drafts, by=by, after=cause)
         changed, moved = differences(self.review, after)
@@ -294,9 +294,10 @@ class Session:
         self.review = after
         self._changed.update(dict.fromkeys(changed, self.revision))
         self._moved.update(dict.fromkeys(moved, self.revision))
-        identities = tuple(sorted(changed))
-        self.announce(Change(self.revision, next((one.by for one in made), by), text, identities))
-        return identities
+        who = next((one.by for one in made), by)
+        change = Change(self.revision, who, text, tuple(sorted(changed)))
+        self.announce(change)
+        return change
 
 
 def differences(before: Review, after: Review) -> tuple[set[int], set[str]]:
