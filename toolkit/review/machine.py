@@ -90,9 +90,10 @@ class Machine:
             self._judge(events, review, embeddings)
             if self._relink:
                 drafts = consequences(review, self._views.judged, changed, partial(self._session.differ, review))
-                if self._session.append_consequences(revision, drafts, summary):
-                    _, review = self._snapshot()
-                    self._judge(events, review, embeddings)
+                moved = self._session.append_consequences(revision, drafts, summary)
+                if moved:
+                    former, (_, review) = review, self._snapshot()
+                    self._judge(self._events({*changed, *moved}, former, review), review, embeddings)
             before = review
 
     def _say_so(self) -> None:

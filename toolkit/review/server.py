@@ -12,7 +12,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 from urllib.parse import unquote
 
 import msgspec
@@ -61,6 +61,9 @@ class By(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The body of `POST /api/undo` and `/api/redo`."""
 
     by: Name = ""
+
+
+Asked = TypeVar("Asked", Deciding, By)
 
 
 class Pages:
@@ -125,20 +128,18 @@ class Pages:
         raise HTTPException(404, "There is no such page.")
 
     async def decide(self, request: Request) -> Response:
-        asked = _read(await request.body(), Deciding)
-        by = asked.by or self.by
-        changed = await run_in_threadpool(self.session.decide, asked.revision, by, asked.decisions)
-        return _json({"revision": self.session.revision, "changed": changed})
+        return await self._answered(request, Deciding, lambda a, by: self.session.decide(a.revision, by, a.decisions))
 
     async def undo(self, request: Request) -> Response:
-        by = _read(await request.body(), By).by or self.by
-        changed = await run_in_threadpool(self.session.undo, by)
-        return _json({"revision": self.session.revision, "changed": changed})
+        return await self._answered(request, By, lambda _, by: self.session.undo(by))
 
     async def redo(self, request: Request) -> Response:
-        by = _read(await request.body(), By).by or self.by
-        changed = await run_in_threadpool(self.session.redo, by)
-        return _json({"revision": self.session.revision, "changed": changed})
+        return await self._answered(request, By, lambda _, by: self.session.redo(by))
+
+    async def _answered(self, request: Request, schema: type[Asked], take: Callable[[Asked, str], Change]) -> Response:
+        asked = _read(await request.body(), schema)
+        change = await run_in_threadpool(take, asked, asked.by or self.by)
+        return _json({"revision": change.revision, "changed": change.identities})
 
     async def changes(self, request: Request) -> Response:
         since = request.query_params.get("since", "")
@@ -250,7 +251,7 @@ async def _run(session: Session, views: Views, by: str, listener: socket.socket,
     await running
 
 
-def _read(body: bytes, schema: type):
+def _read(body: bytes, schema: type[Asked]) -> Asked:
     try:
         return msgspec.json.decode(body, type=schema)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:

@@ -76,8 +76,8 @@ class Session:
         """The number of lines in the log."""
         return len(self.decisions)
 
-    def decide(self, revision: int, by: str, drafts: Sequence[Draft]) -> tuple[int, ...]:
-        """Takes decisions that rest on what a window saw at `revision`; all or none. Returns the changed identities.
+    def decide(self, revision: int, by: str, drafts: Sequence[Draft]) -> Change:
+        """Takes decisions that rest on what a window saw at `revision`; all or none. Returns what changed.
 
         Raises:
             Refused: somebody changed since what they are about, or a person would be in two places at once.
@@ -94,14 +94,14 @@ class Session:
                     raise UsageError("People are forgotten by `reidkit forget`, not by deciding.")
                 self._require_fresh(revision, draft)
             made = numbered(drafts, self.revision + 1)
-            after = self._tried(made)
+            after = self._tried(made, self.review)
             self.times.append(time.monotonic())
             return self._write(drafts, after, by, told(self.review, drafts))
 
     def append_consequences(
         self, revision: int, drafts: Sequence[Draft], text: Callable[[Sequence[Draft]], str]
-    ) -> bool:
-        """Takes what the machine made of the last decision, but for what doesn't fit; False where that is nothing.
+    ) -> tuple[int, ...]:
+        """Takes what the machine made of the last decision, but for what doesn't fit. Returns the changed identities.
 
         Nothing is taken where somebody decided since `revision`, or where there is something to redo: an undo brings
         back what was before, and what follows would stand in the way of redoing.
@@ -112,19 +112,18 @@ class Session:
         with self.lock:
             done, redo = self._stacks()
             if revision != self.revision or not done or redo:
-                return False
+                return ()
             taken: list[Draft] = []
             after = self.review
             for draft in drafts:
                 with suppress(Refused, UsageError):
-                    after = self._tried(numbered([*taken, draft], self.revision + 1, after=done[-1]))
+                    made = numbered([draft], self.revision + len(taken) + 1, after=done[-1])
+                    after = self._tried(made, after)
                     taken.append(draft)
-            if taken:
-                self._write(taken, after, MACHINE, text(taken), cause=done[-1])
-            return bool(taken)
+            return self._write(taken, after, MACHINE, text(taken), cause=done[-1]).identities if taken else ()
 
-    def undo(self, by: str) -> tuple[int, ...]:
-        """Takes back the last decision of a person, and what the machine made of it. Returns the changed identities.
+    def undo(self, by: str) -> Change:
+        """Takes back the last decision of a person, and what the machine made of it. Returns what changed.
 
         Raises:
             Refused: there is nothing to undo.
@@ -135,7 +134,7 @@ class Session:
                 raise Refused("There is nothing to undo.")
             return self._revoke(done[-1], by, "Undone: ")
 
-    def redo(self, by: str) -> tuple[int, ...]:
+    def redo(self, by: str) -> Change:
         """Takes the last undone decision again.
 
         Raises:
@@ -206,7 +205,7 @@ class Session:
                 undone[decision.number] = target
         return done, list(undone)
 
-    def _revoke(self, number: int, by: str, word: str) -> tuple[int, ...]:
+    def _revoke(self, number: int, by: str, word: str) -> Change:
         draft = Draft("undo", decision=number)
         (made,) = numbered([draft], self.revision + 1)
         after, faults = follow(self.material.tracklets, self.material.frames, [*self.decisions, made])
@@ -229,14 +228,14 @@ class Session:
         if max(seen, default=0) > revision:
             raise Refused("Somebody changed since what this is about. Look again.", stale=True)
 
-    def _tried(self, made: Sequence[Decision]) -> Review:
-        """The review after the decisions."""
-        after = self.review.copy()
+    def _tried(self, made: Sequence[Decision], base: Review) -> Review:
+        """The review `base` after the decisions."""
+        after = base.copy()
         for decision in made:
             fault = after.apply(decision)
             if fault:
                 raise UsageError(f"That can't be decided: {fault}.")
-        clash = self._clash(after)
+        clash = self._clash(base, after)
         if clash:
             origin = self.material.origins[after.pieces[clash[0]].origin]
             raise Refused(
@@ -246,9 +245,9 @@ class Session:
             )
         return after
 
-    def _clash(self, after: Review) -> tuple[str, str] | None:
+    def _clash(self, base: Review, after: Review) -> tuple[str, str] | None:
         """Two tracklets that would become one person, and are seen at one time in one camera; None: there are none."""
-        before = self.review.pieces
+        before = base.pieces
         joined = {p.identity for p in after.pieces.values() if p.kind == "person" and before.get(p.id) is not p}
         for identity in sorted(joined):
             for one, other in self.together([after.pieces[id_] for id_ in after.members[identity]]):
@@ -281,7 +280,7 @@ class Session:
         *,
         about: Sequence[Draft] = (),
         cause: int | None = None,
-    ) -> tuple[int, ...]:
+    ) -> Change:
         """Writes the drafts, and makes `after` the state. about: what they are about, where that isn't they."""
         made = self._log.append(*drafts, by=by, after=cause)
         changed, moved = differences(self.review, after)
@@ -294,9 +293,10 @@ class Session:
         self.review = after
         self._changed.update(dict.fromkeys(changed, self.revision))
         self._moved.update(dict.fromkeys(moved, self.revision))
-        identities = tuple(sorted(changed))
-        self.announce(Change(self.revision, next((one.by for one in made), by), text, identities))
-        return identities
+        who = next((one.by for one in made), by)
+        change = Change(self.revision, who, text, tuple(sorted(changed)))
+        self.announce(change)
+        return change
 
 
 def differences(before: Review, after: Review) -> tuple[set[int], set[str]]:

@@ -29,7 +29,7 @@ def state(session):
 
 
 def test_a_decision_is_on_disk_when_it_returns(session, root):
-    assert session.decide(0, "anna", [Draft("junk", ("c",))]) == (8,)
+    assert session.decide(0, "anna", [Draft("junk", ("c",))]).identities == (8,)
     assert [(d.do, d.by) for d in read_decisions(root)] == [("junk", "anna")]
     assert session.revision == 1
 
@@ -114,7 +114,7 @@ def test_undo_takes_what_the_machine_made_of_it(session):
     assert session.append_consequences(1, [MERGE], str)
     assert identities(session)["g"] == 5
     assert [(d.by, d.after) for d in session.decisions] == [("anna", None), ("machine", 1)]
-    assert session.undo("anna") == (5, 6)
+    assert session.undo("anna").identities == (5, 6)
     assert identities(session) == {"a": 3, "b": 3, "c": 8, "d": 5, "e": 5, "f": 6, "g": 6, "h": -1, "i": 0}
     session.redo("anna")
     assert identities(session)["g"] == 5
