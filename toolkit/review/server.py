@@ -42,7 +42,6 @@ TYPES = {
     ".css": "text/css",
     ".svg": "image/svg+xml",
     ".html": "text/html; charset=utf-8",
-    ".png": "image/png",
 }
 ALIVE = 15.0  # seconds between two signs of life of a stream of changes
 

@@ -19,9 +19,9 @@ from pathlib import Path
 from ...datasets.decisions import Decision, DecisionLog, Draft, numbered, open_decisions, read_decisions
 from ...datasets.errors import ReidkitError, UsageError
 from ...datasets.replay import Piece, Review, follow
+from ..linking.constraints import HANDOVER
 from .material import Material, read_material
 
-OVERLAP = 0.5  # seconds; two tracklets of a camera seen together for longer, or for half of the shorter, are two people
 KEPT = 1_000  # changes that a window which was away can catch up on
 MACHINE = "machine"
 
@@ -268,7 +268,7 @@ class Session:
                 for later, until, other in here[k + 1 :]:
                     if later >= end:
                         break
-                    if min(end, until) - later > min(OVERLAP, (end - start) / 2, (until - later) / 2):
+                    if min(end, until) - later > min(HANDOVER, (end - start) / 2, (until - later) / 2):
                         yield one, other
 
     def _write(
