@@ -1,7 +1,9 @@
 """What the ranking and the scoring benchmark share: other libraries' average precision, and a process for every way.
 
-ap = by_sklearn(distances, pids, cams, query_rows, gallery_rows)        # [Q'], those queries that have a match
-found = in_a_process(__file__, "--one", size, way)                      # the JSON that it prints
+    ap = by_sklearn(distances, pids, cams, query_rows, gallery_rows)    # [Q'], those queries that have a match
+    found = in_a_process(__file__, "--one", size, way)                  # the JSON that it prints
+
+A way that is measured in a process of its own has a peak of memory of its own.
 """
 
 import json

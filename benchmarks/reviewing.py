@@ -20,11 +20,11 @@ import numpy as np
 import polars as pl
 
 from reidkit.datasets.own import tracklet_table
+from reidkit.toolkit.linking.constraints import HANDOVER
 from reidkit.toolkit.review.server import serve
 from reidkit.toolkit.review.session import open_session
 from reidkit.toolkit.truth import score_links
 
-OVERLAP = 0.5  # seconds
 # A process forked from one that has imported the server already starts at once, and can be killed.
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["reidkit.toolkit.review.server"])
@@ -101,7 +101,7 @@ class Truth:
             start, end = row["start"], row["end"]
             here = taken[row["event"], row["camera"], row["truth"]]
             short = (end - start) / 2
-            if all(min(end, b) - max(start, a) <= min(OVERLAP, short, (b - a) / 2) for a, b in here):
+            if all(min(end, b) - max(start, a) <= min(HANDOVER, short, (b - a) / 2) for a, b in here):
                 here.append((start, end))
                 self.person[row["id"]] = (row["event"], row["truth"])
         self.starts = dict(self.table.select("id", "start").iter_rows())

@@ -169,8 +169,8 @@ def main() -> None:
     folders = [make_set(arguments.work, name) for name in SETS]
     seeds = [int(seed) for seed in arguments.seeds.split(",")]
     train(arguments.work, folders, arguments.models.split(","), seeds, arguments.jobs, extra)
-    results, problems = load_results(arguments.work / "results")
-    (table,) = [t for t in tables.build("hard", results, problems, intervals=True) if "ours" in t.title]
+    results, _ = load_results(arguments.work / "results")
+    (table,) = [t for t in tables.build("hard", results, intervals=True) if "ours" in t.title]
     took = f"{len(results)} runs took {sum(r.seconds for r in results) / 3600:.1f} hours of a thread each"
     footage = f"{EVENTS} events, {PEOPLE} people each, {CAMERAS} cameras, {SECONDS} s; {', '.join(EPOCHS)}"
     lines = [

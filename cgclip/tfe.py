@@ -74,9 +74,7 @@ class TokenExtraction(nn.Module):
         hold_bias(self.norm)  # it would move the features of all clips alike
 
     def _context(self, patches: Tensor) -> Tensor:
-        temporal = self.temporal
-        if patches.shape[1] != len(temporal) or torch.jit.is_tracing():  # a traced model takes clips of any length
-            temporal = stretched(temporal, patches.shape[1])
+        temporal = stretched(self.temporal, patches.shape[1])
         return (self.context_norm(patches) + temporal[:, None]).flatten(1, 2)
 
     def forward(self, patches: Tensor) -> Tensor:

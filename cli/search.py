@@ -104,5 +104,7 @@ def search(
         tell(measured.words)
         if gallery.dataset is None or gallery.dataset.fingerprint != measured.fingerprint:
             tell("This gallery is of other footage: the rates are guesses here.")
+    elif stored:
+        say("By stored features, who is likely the same person isn't said without --result.")
     else:
         say(f"No result of these weights with thresholds in {results}/: who is likely the same person isn't said.")

@@ -12,7 +12,7 @@ from .terminal import print_json, tell
 
 @click.command()
 @click.argument("dataset", type=click.Path(path_type=Path))
-@click.option("--by", type=click.Choice(SPLITS), help="What train and test divide.")
+@click.option("--by", "--split", "by", type=click.Choice(SPLITS), help="What train and test divide.")
 @click.option("--test-share", type=float, help="Share of the identities that test.")
 @click.option("--folds", type=int, help="So many parts, each the test set once; `reidkit run` tests all.")
 @click.option("--validation", type=float, help="Share of the training identities that validate.")

@@ -36,8 +36,10 @@ from .files import append_durably
 from .format import DECISIONS
 from .locks import exclusive
 from .schema import decode_json, read_bytes
+from .text import printable
 
 LOCK = ".decisions.lock"
+LONGEST = 200  # characters of a name
 FIX = "Mend that line by hand, or take the file away: the identities are then those that the build proposed."
 
 Do = Literal["merge", "split", "junk", "distractor", "identity", "different", "confirm", "caption", "undo", "forgotten"]
@@ -61,7 +63,7 @@ class Draft(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fiel
     tracklets: tuple[Annotated[str, Meta(min_length=1)], ...] = ()
     frame: Annotated[int, Meta(ge=0, le=1 << 53)] | None = None
     identity: Annotated[int, Meta(ge=0, le=1 << 53)] | None = None
-    name: Annotated[str, Meta(max_length=200)] = ""
+    name: Annotated[str, Meta(max_length=LONGEST)] = ""
     text: Annotated[str, Meta(max_length=10_000)] = ""
     decision: Number | None = None
 
@@ -96,7 +98,7 @@ class Decision(Draft, frozen=True, omit_defaults=True, forbid_unknown_fields=Tru
 
     number: Number
     after: Number | None = None
-    by: Annotated[str, Meta(max_length=200)] = ""
+    by: Annotated[str, Meta(max_length=LONGEST)] = ""
     at: Annotated[str, Meta(max_length=40)] = ""
 
 
@@ -172,6 +174,7 @@ class DecisionLog:
         """Writes the drafts as lines, all in one go, and returns when they are durable.
 
         Args:
+            by: who decides; it is written in one line, and cut where it is longer than a line of the log may say.
             at: the time to be written; None: now.
             after: the decision that the machine made these of; None: a person decides.
 
@@ -180,7 +183,7 @@ class DecisionLog:
             ReidkitError: they can't be written.
         """
         at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if at is None else at
-        made = numbered(drafts, self._count + 1, by=by, at=at, after=after)
+        made = numbered(drafts, self._count + 1, by=printable(by)[:LONGEST], at=at, after=after)
         if not made:
             return []
         data = b"".join(msgspec.json.encode(decision) + b"\n" for decision in made)

@@ -233,11 +233,6 @@ def broken(tracklets: pl.DataFrame, frames: pl.DataFrame, decisions: Sequence[De
     return follow(tracklets, frames, decisions)[1]
 
 
-def names_of(tracklets: pl.DataFrame, frames: pl.DataFrame, decisions: Sequence[Decision]) -> dict[int, str]:
-    """Identity -> the name that was given to it last."""
-    return follow(tracklets, frames, decisions)[0].names
-
-
 def replay_captions(captions: Iterable[Caption], decisions: Sequence[Decision]) -> list[Caption]:
     """The captions after the decisions, in their order, those that a reviewer wrote at the end."""
     return with_texts(captions, {d.tracklets[0]: d.text for d in in_force(decisions) if d.do == "caption"})

@@ -45,10 +45,8 @@ def _count_tile(part, rows: slice, x, y, groups: np.ndarray, g0: int) -> None:
     keys = functools.reduce(torch.add, products) + y["offset"].float()
     slack = x["size"][:, None] * y["size"] + y["extra"]
     lower, upper = keys - slack, keys + slack
-    start, end = part.removed.start[rows.start], part.removed.start[rows.stop]
-    owner, columns = part.removed.owners[start:end] - rows.start, part.removed.columns[start:end] - g0
-    inside = (columns >= 0) & (columns < keys.shape[1])
-    gone = here(owner[inside]), here(columns[inside])
+    owner, columns = part.removed.inside(rows.start, rows.stop, g0, g0 + keys.shape[1])
+    gone = here(owner), here(columns)
     lower[gone], upper[gone] = float("inf"), float("inf")
     if part.best.shape[1]:
         _keep_nearest(part, rows, lower, upper, x, y)

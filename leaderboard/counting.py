@@ -80,6 +80,17 @@ class Ragged:
         """The query of each column."""
         return np.repeat(np.arange(len(self.start) - 1), self.counts)
 
+    def rows(self, q0: int, q1: int) -> "Ragged":
+        """The columns of the queries from q0 to q1."""
+        start = self.start[q0 : q1 + 1]
+        return Ragged(start - start[0], self.columns[start[0] : start[-1]])
+
+    def inside(self, q0: int, q1: int, g0: int, g1: int) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and columns of the block from (q0, g0) to (q1, g1) at which these lie."""
+        some = self.rows(q0, q1)
+        chosen = (some.columns >= g0) & (some.columns < g1)
+        return some.owners[chosen], some.columns[chosen] - g0
+
 
 @dataclass(frozen=True)
 class Found:
@@ -168,27 +179,27 @@ def rank_matches(
 def _part(source, asked, whole, q0, matches, groups, removed, nearest) -> tuple[Part, np.ndarray]:
     """The queries from q0 on, and which of `matches` each of theirs is."""
     q1 = q0 + len(asked)
-    start, gone = matches.start[q0 : q1 + 1], removed.start[q0 : q1 + 1]
-    columns, owner = matches.columns[start[0] : start[-1]], np.repeat(np.arange(q1 - q0), np.diff(start))
+    mine = matches.rows(q0, q1)
+    columns, owner = mine.columns, mine.owners
     limits = _limits(source, asked, whole, owner, columns)
     order = np.lexsort((columns, limits, owner))
     columns, limits = columns[order], limits[order]
-    bounds = limits.astype(np.float64), np.repeat(asked.offset, np.diff(start))
+    bounds = limits.astype(np.float64), asked.offset[owner]
     part = Part(
         asked,
-        start - start[0],
+        mine.start,
         limits,
         above(*bounds).astype(np.float32),
         below(*bounds).astype(np.float32),
         columns,
         groups[columns],
-        Ragged(gone - gone[0], removed.columns[gone[0] : gone[-1]]),
+        removed.rows(q0, q1),
         np.zeros(len(columns), np.int64),
         np.zeros(len(columns), np.int64),
         np.full((q1 - q0, nearest.shape[1]), np.inf, np.float32),
         nearest[q0:q1],
     )
-    return part, order + start[0]
+    return part, order + matches.start[q0]
 
 
 def _limits(source: Source, asked: Side, whole: Side | None, owner: np.ndarray, columns: np.ndarray) -> np.ndarray:

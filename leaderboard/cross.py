@@ -7,12 +7,11 @@ Rows are what a model was trained on, columns what it was tested on. A cell with
 mean over a row or a column: means over other cells don't compare.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from .origin import SHOWN, origin_notes
-from .results import Problem, Result
+from .origin import SHOWN, joint_fingerprint, origin_notes
+from .results import Result
 from .tables import (
     NO_RESULTS,
     TITLES,
@@ -40,11 +39,11 @@ class Trained:
     fingerprint: str = ""
 
 
-def build(results: Sequence[Result], problems: Sequence[Problem] = (), *, intervals: bool = False) -> list[Table]:
+def build(results: Sequence[Result], *, intervals: bool = False) -> list[Table]:
     """The tables, those with more cells first.
 
     Args:
-        results, problems: as `load_results` gives them, the oldest first.
+        results: as `load_results` gives them, the oldest first.
         intervals: ± is half the 95 % bootstrap interval over identities, not the standard deviation over seeds.
     """
     settings = by_setting(results)
@@ -55,15 +54,13 @@ def build(results: Sequence[Result], problems: Sequence[Problem] = (), *, interv
         if trained.fingerprint:
             known.setdefault(trained.name, []).append(trained)
     cells: dict[tuple[Trained, Setting], list[Result]] = {}
-    stored: dict[int, Result] = {}  # id of a result as its run would have made it -> as it is stored
     for r in results:
         if setting_of(r) in chosen:
             trained = trained_on(r, benches)
             if not trained.fingerprint and len(same := known.get(trained.name, ())) == 1:
                 trained = same[0]
-            cells.setdefault((trained, setting_of(r)), []).append(_plain(r))
-            stored[id(cells[trained, setting_of(r)][-1])] = r
-    made = [_table(label, runs, stored, intervals) for label, runs in by_label(cells).items()]
+            cells.setdefault((trained, setting_of(r)), []).append(r)
+    made = [_table(label, runs, intervals) for label, runs in by_label(cells, _plain).items()]
     made.sort(key=lambda t: -sum(cell is not None for row in t.rows for cell in row.cells))
     left_out = sum(setting_of(r) not in chosen for r in results)
     notes = ["Rows: trained on. Columns: tested on."]
@@ -73,8 +70,7 @@ def build(results: Sequence[Result], problems: Sequence[Problem] = (), *, interv
         )
     if not made:
         made, notes = [Table("Trained on, tested on", (), ())], [NO_RESULTS]
-    words = tuple(f"Left out: {problem}" for problem in problems)
-    return [replace(made[0], notes=(*notes, *made[0].notes), problems=words), *made[1:]]
+    return [replace(made[0], notes=(*notes, *made[0].notes)), *made[1:]]
 
 
 def trained_on(r: Result, benches: dict[str, str]) -> Trained:
@@ -89,9 +85,7 @@ def trained_on(r: Result, benches: dict[str, str]) -> Trained:
     mark = r.model.partition("@")[2]
     origins = [origin for origin in r.weights if origin.fingerprint]
     if origins:
-        prints = [origin.fingerprint for origin in origins]
-        # of several splits as `training.cell.fingerprint` has it
-        one = prints[0] if len(prints) == 1 else hashlib.sha256("\n".join(prints).encode()).hexdigest()
+        one = joint_fingerprint([origin.fingerprint for origin in origins])
         return Trained(benches.get(one, origins[0].dataset), one)
     return Trained(mark) if mark else Trained(r.bench, r.fingerprint)
 
@@ -102,10 +96,7 @@ def _plain(r: Result) -> Result:
     return replace(r, model=r.model.partition("@")[0], recipe=recipe)
 
 
-def _table(
-    label: str, runs: dict[tuple[Trained, Setting], list[Result]], stored: dict[int, Result], intervals: bool
-) -> Table:
-    runs = {key: [stored[id(r)] for r in found] for key, found in runs.items()}
+def _table(label: str, runs: dict[tuple[Trained, Setting], list[Result]], intervals: bool) -> Table:
     trained = sorted({t for t, _ in runs})
     by_bench = {s.bench: s for _, s in runs}
     benches = ordered(by_bench)

@@ -78,14 +78,16 @@ class Measured:
 
 
 def measured_on(found: Summary, split: int = 0) -> Measured | None:
-    """The figures of a result, of one of its splits where it has several; None where it has no threshold."""
+    """The figures of a result, of one of its splits where it has several; None where it has no threshold.
+
+    Their fingerprint is then that of the split's own dataset, on which its weights were trained, too.
+    """
     row = _row(found, split)
     points = sorted((p for p in row.points if p.threshold is not None), key=lambda p: p.fpr) if row else ()
     if row is None or not points:
         return None
-    return Measured(
-        found.bench, found.fingerprint, found.protocol, found.created, row.positives, row.negatives, tuple(points)
-    )
+    own = next((o.fingerprint for o in found.weights if found.splits and o.split == split), "") or found.fingerprint
+    return Measured(found.bench, own, found.protocol, found.created, row.positives, row.negatives, tuple(points))
 
 
 def measured_by(result: Result, path: Path, metric: str, sha256: str = "", split: int = 0) -> Measured:

@@ -5,10 +5,13 @@
 
 Over all pairs of a query and a gallery entry that the protocol ranks, those of queries without a match among them: a
 pair of one person is positive, any other negative, a distractor's too. At a threshold every pair at that distance or
-nearer counts as the same person. The pairs are never held at once: their distances are counted by their bits, the upper
-sixteen in one pass over the blocks, the lower sixteen of the few ranges that matter in another. So figures are exact.
+nearer counts as the same person. Distances are counted by their bits, the upper sixteen in one pass over the blocks,
+the lower sixteen of the few ranges that matter in another, so figures are exact and pairs needn't be held at once. Up
+to `HELD` of them are, for the second pass; beyond, their distances are taken again. They are exact float64 products,
+taken on the processor whatever the device.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -18,6 +21,7 @@ from .counting import BLOCK_COLUMNS, BLOCK_QUERIES, Ragged, Source
 
 FALSE_POSITIVE_RATES = (1e-2, 1e-3, 1e-4)
 NEGATIVES_A_RATE = 10  # false positives that a rate must stand for
+HELD = 1 << 27  # pairs whose distances are kept from the first pass to the second: 512 MiB
 _HALF = 1 << 16
 
 
@@ -63,9 +67,12 @@ def open_set(
         removed: columns that don't take part for that query.
         block_queries, block_columns: the distances held at once. The figures don't depend on them.
     """
-    blocks = block_queries, block_columns
+    few = math.prod(source.shape) <= HELD
+    kept: list[tuple[np.ndarray, tuple, tuple]] = []
     coarse, positives = np.zeros(_HALF, np.int64), []
-    for keys, matched, left_out in _keys(source, matches, removed, *blocks):
+    for block in _keys(source, matches, removed, block_queries, block_columns):
+        kept += [block] if few else []
+        keys, matched, left_out = block
         upper = keys >> 16
         coarse += np.bincount(upper.ravel(), minlength=_HALF)
         coarse -= np.bincount(upper[left_out], minlength=_HALF) + np.bincount(upper[matched], minlength=_HALF)
@@ -82,7 +89,7 @@ def open_set(
     if ranges:
         place = np.full(_HALF, -1)
         place[ranges] = np.arange(len(ranges))
-        for keys, matched, left_out in _keys(source, matches, removed, *blocks):
+        for keys, matched, left_out in kept or _keys(source, matches, removed, block_queries, block_columns):
             for part, sign in ((keys.ravel(), 1), (keys[left_out], -1), (keys[matched], -1)):
                 at = place[part >> 16]
                 inside = at >= 0
@@ -140,15 +147,7 @@ def _keys(
         q1 = min(q0 + block_queries, queries)
         for g0 in range(0, width, block_columns):
             g1 = min(g0 + block_columns, width)
-            yield _key(source.block(q0, q1, g0, g1)), _inside(matches, q0, q1, g0, g1), _inside(removed, q0, q1, g0, g1)
-
-
-def _inside(columns: Ragged, q0: int, q1: int, g0: int, g1: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns of a block at which `columns` lie."""
-    owner = np.repeat(np.arange(q1 - q0), columns.counts[q0:q1])
-    own = columns.columns[columns.start[q0] : columns.start[q1]]
-    chosen = (own >= g0) & (own < g1)
-    return owner[chosen], own[chosen] - g0
+            yield _key(source.block(q0, q1, g0, g1)), matches.inside(q0, q1, g0, g1), removed.inside(q0, q1, g0, g1)
 
 
 def _key(distances: np.ndarray) -> np.ndarray:

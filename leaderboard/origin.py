@@ -6,6 +6,7 @@
 Of a protocol with several splits a result holds one for each.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
@@ -83,13 +84,18 @@ def origin_notes(by_label: Mapping[str, Sequence[Origin]]) -> list[str]:
     return lines
 
 
-def trained_on(origin: Origin) -> str:
+def joint_fingerprint(prints: Sequence[str]) -> str:
+    """One dataset's fingerprint as it is; of several splits the sha256 over theirs."""
+    return prints[0] if len(prints) == 1 else hashlib.sha256("\n".join(prints).encode()).hexdigest()
+
+
+def training_set(origin: Origin) -> str:
     """The dataset's name and the start of its fingerprint; "" where nobody knows."""
     return f"{origin.dataset} {origin.fingerprint[:SHOWN]}".strip()
 
 
 def _trained_on(origins: Sequence[Origin]) -> str:
-    names = dict.fromkeys(filter(None, map(trained_on, origins)))
+    names = dict.fromkeys(filter(None, map(training_set, origins)))
     if len(names) > MOST_CHECKPOINTS:
         names = dict.fromkeys(origin.dataset for origin in origins)
     return f"trained on {_and(list(names))}" if names else "trained elsewhere"

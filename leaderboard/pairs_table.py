@@ -6,11 +6,10 @@ TPR at a bounded FPR, as `openset` takes it: of several splits the mean, blank w
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from .openset import FALSE_POSITIVE_RATES
 from .origin import MOST_CHECKPOINTS, origin_notes
-from .results import Problem, Result
+from .results import Result
 from .tables import (
     NO_RESULTS,
     TITLES,
@@ -29,22 +28,21 @@ from .tables import (
 TITLE = "Open set: TPR at a bounded FPR"
 
 
-def build(results: Sequence[Result], problems: Sequence[Problem] = ()) -> list[Table]:
+def build(results: Sequence[Result]) -> list[Table]:
     """The tables: first the settings that papers print, then a table for each other.
 
     Args:
-        results, problems: as `load_results` gives them, the oldest first.
+        results: as `load_results` gives them, the oldest first.
     """
     settings = by_setting([r for r in results if r.open_set])
     benches = ordered(s.bench for s in settings)
     chosen = [s for bench in benches if (s := main_setting(bench, settings))]
-    made = [_table(TITLE, chosen, settings)]
+    tables = [_table(TITLE, chosen, settings)]
     for setting in settings:
         if setting not in chosen:
             title = f"{TITLE}, {TITLES.get(setting.bench, setting.bench)}, {setting.words}"
-            made.append(_table(title, [setting], settings))
-    words = tuple(f"Left out: {problem}" for problem in problems)
-    return [replace(made[0], problems=words), *made[1:]]
+            tables.append(_table(title, [setting], settings))
+    return tables
 
 
 def rate_name(rate: float) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from ..datasets import UsageError
 from ..datasets.devices import pick_device
 from . import protocols
-from .counting import TOP, Found, Ragged, Source, rank_matches
+from .counting import BLOCK_COLUMNS, BLOCK_QUERIES, TOP, Found, Ragged, Source, rank_matches
 from .distances import FeatureDistances, GivenDistances
 from .inputs import checked, people
 from .openset import OpenSet, open_set
@@ -85,8 +85,8 @@ def score(
     camera_pairs: bool = True,
     pairs: bool = False,
     top: int = TOP,
-    block_queries: int = 1024,
-    block_columns: int = 12288,
+    block_queries: int = BLOCK_QUERIES,
+    block_columns: int = BLOCK_COLUMNS,
 ) -> Scores:
     """Scores the features of all test tracklets, each of them one row.
 

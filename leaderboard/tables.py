@@ -15,7 +15,7 @@ from ..datasets import UsageError
 from .origin import Origin, origin_notes
 from .protocols import PROTOCOLS
 from .published import Published, published
-from .results import Problem, Result
+from .results import Result
 from .significance import LEVEL, interval, paired_test
 
 NAMES = ("main", "hard", "ablation", "complexity", "cross", "open-set")
@@ -132,15 +132,13 @@ def by_setting(results: Sequence[Result]) -> dict[Setting, list[Result]]:
     return found
 
 
-def build(
-    name: str, results: Sequence[Result], problems: Sequence[Problem] = (), *, intervals: bool = False
-) -> list[Table]:
+def build(name: str, results: Sequence[Result], *, intervals: bool = False) -> list[Table]:
     """The tables "main", "hard" or "ablation"; `complexity`, `cross` and `pairs_table` make the others.
 
     The first is the one a paper prints, the others hold what must not share its columns.
 
     Args:
-        results, problems: as `load_results` gives them, the oldest first.
+        results: as `load_results` gives them, the oldest first.
         intervals: ± is half the 95 % bootstrap interval over identities, not the standard deviation over seeds.
     """
     if name == "ablation":
@@ -178,7 +176,6 @@ def build(
             title = f"{TITLES.get(setting.bench, setting.bench)}, {setting.words}"
             note = "Apart from the table above: another protocol, sampling, metric, re-ranking or dataset."
             tables.append(_table(title, columns, [], {setting.bench: setting}, settings, intervals, [note]))
-    tables[0] = replace(tables[0], problems=tuple(f"Left out: {problem}" for problem in problems))
     return tables
 
 
@@ -267,19 +264,23 @@ def _weights(by_bench: Mapping[str, Sequence[Result]]) -> list[Origin]:
 B = TypeVar("B", bound=Hashable)
 
 
-def by_label(by_bench: Mapping[B, Sequence[Result]]) -> dict[str, dict[B, list[Result]]]:
+def by_label(
+    by_bench: Mapping[B, Sequence[Result]], told: Callable[[Result], Result] = lambda r: r
+) -> dict[str, dict[B, list[Result]]]:
     """Label -> bench (or whatever the results are kept by) -> results over seeds.
 
-    A model under several recipes gets a row each, told apart in the label.
+    A model under several recipes gets a row each, told apart in the label. `told` gives of a result the one whose
+    model, size and recipe tell its row.
     """
     variants: dict[tuple[str, str], dict[str, dict]] = {}
     newest: dict[tuple[str, str, str], dict[B, dict[int, Result]]] = {}
     for bench, results in by_bench.items():
         for r in results:
-            recipe = {k: v for k, v in r.recipe.items() if k != "seed"}
+            of = told(r)
+            recipe = {k: v for k, v in of.recipe.items() if k != "seed"}
             key = json.dumps(recipe, sort_keys=True)
-            variants.setdefault((r.model, r.size), {})[key] = recipe
-            newest.setdefault((r.model, r.size, key), {}).setdefault(bench, {})[r.seed] = r  # oldest first
+            variants.setdefault((of.model, of.size), {})[key] = recipe
+            newest.setdefault((of.model, of.size, key), {}).setdefault(bench, {})[r.seed] = r  # oldest first
     rows = {}
     for (model, size, key), benches in newest.items():
         label = model + (f" ({size})" if size != "full" else "")

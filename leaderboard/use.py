@@ -5,6 +5,7 @@
 `tables.py` makes them, `formats.py` writes them.
 """
 
+import dataclasses
 from pathlib import Path
 
 from ..datasets import UsageError
@@ -41,7 +42,10 @@ def tables_of(name: str, results: Path | str, *, intervals: bool = False) -> lis
         return complexity.table(Path(results))
     found, problems = load_results(results)
     if name == "cross":
-        return cross.build(found, problems, intervals=intervals)
-    if name == "open-set":
-        return pairs_table.build(found, problems)
-    return tables.build(name, found, problems, intervals=intervals)
+        made = cross.build(found, intervals=intervals)
+    elif name == "open-set":
+        made = pairs_table.build(found)
+    else:
+        made = tables.build(name, found, intervals=intervals)
+    words = tuple(f"Left out: {problem}" for problem in problems)
+    return [dataclasses.replace(made[0], problems=words), *made[1:]]

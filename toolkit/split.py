@@ -69,8 +69,9 @@ class SplitSettings:
         ('event', 'test')
         """
         if self.by in ("auto", "event") and self.folds is not None and len(events) < self.folds:
+            found = "is 1 event" if len(events) == 1 else f"are {len(events)} events"
             raise UsageError(
-                f"There are {len(events)} events, which can't make {self.folds} folds. Give fewer --folds, or use "
+                f"There {found}, which can't make {self.folds} folds. Give fewer --folds, or use "
                 "--split identity (train and test then share source videos)."
             )
         if self.by == "auto":

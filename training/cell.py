@@ -17,6 +17,7 @@ from types import ModuleType
 from ..datasets import ReidDataset, UsageError
 from ..datasets.benches import BENCHES, VARIANTS, bench_splits, load_bench
 from ..leaderboard import protocols
+from ..leaderboard.origin import joint_fingerprint
 from ..leaderboard.results import check_names
 from .recipe import Recipe, to_dict
 from .run_folder import RunFacts, TrainedOn, read_facts
@@ -105,9 +106,7 @@ def bench_name(cell: Cell, dataset: ReidDataset) -> str:
 
 def fingerprint(datasets: Sequence[ReidDataset]) -> str:
     """The dataset's own; of several splits the sha256 over theirs."""
-    if len(datasets) == 1:
-        return datasets[0].fingerprint
-    return hashlib.sha256("\n".join(d.fingerprint for d in datasets).encode()).hexdigest()
+    return joint_fingerprint([dataset.fingerprint for dataset in datasets])
 
 
 def captions_digest(dataset: ReidDataset) -> str:
@@ -118,7 +117,7 @@ def captions_digest(dataset: ReidDataset) -> str:
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
 
 
-def run_facts(cell: Cell, dataset: ReidDataset, processes: int, held: HeldOut | None = None) -> RunFacts:
+def run_facts(cell: Cell, dataset: ReidDataset, processes: int, held: HeldOut | None) -> RunFacts:
     """What run.json says of a cell's run on a dataset (one split of a bench), without what it started from."""
     source = cell.source
     return RunFacts(

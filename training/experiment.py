@@ -109,23 +109,22 @@ def train_cell(
             if again:
                 for name in (run_folder.MANIFEST, run_folder.LOG):
                     (folder / name).unlink(missing_ok=True)
-            before = run_folder.read_facts(folder)
-            if before and before.key == facts.key:
-                facts = dataclasses.replace(facts, start=before.start)
-            run_folder.write_facts(folder, facts)
         here.barrier()
-        done = run_folder.manifest(folder)
+        before, done = run_folder.read_facts(folder), run_folder.manifest(folder)
         loop.seed_everything(recipe.seed, 0, 0)
         # with weights of its own in the folder, a run needs no pretrained ones
         source = dataclasses.replace(recipe, pretrained="") if done else recipe
         with checkpoint.files_read() as files:
             model = build(cell.module, source, len(training.identities), cameras)
+        if here.first:
+            if done and before and before.key == facts.key:
+                start = before.start
+            else:
+                start = tuple(WeightsFile(file.name, sha256_file(file)) for file in files)
+            run_folder.write_facts(folder, dataclasses.replace(facts, start=start))
         with user_faults(model):
             model.to(here.device)
             if done is None:
-                if here.first:
-                    start = tuple(WeightsFile(file.name, sha256_file(file)) for file in files)
-                    run_folder.write_facts(folder, dataclasses.replace(facts, start=start))
                 with arithmetic(here.device):
                     prepare(model, training, frame_extractor(recipe, here.device, workers=workers))
                 model.to(here.device)  # what it computed, too

@@ -61,10 +61,10 @@ def hold_out(dataset: ReidDataset, recipe: Recipe) -> HeldOut | None:
     chosen = validation_identities(dataset.train, share, seed)
     held = tuple(t for t in dataset.train if t.identity in chosen)
     rest = tuple(t for t in dataset.train if t.identity not in chosen)
-    matched = len({t.identity for t in held if t.id in _matched(held)})
+    matched = _seen_twice(held)
     left = len(dataset.identities) - len(chosen)
     if matched < FEWEST or left < FEWEST:
-        possible = len({t.identity for t in dataset.train if t.id in _matched(dataset.train)})
+        possible = _seen_twice(dataset.train)
         raise UsageError(
             f"A share of {share:g} of the {len(dataset.identities)} training identities of '{dataset.name}' holds out "
             f"{len(chosen)}, {matched} of them seen by two cameras, and leaves {left}; at least {FEWEST} of both are "
@@ -120,6 +120,12 @@ def _matched(tracklets: tuple[Tracklet, ...]) -> set[str]:
     for t in tracklets:
         cameras[t.identity, t.event].add(t.camera)
     return {t.id for t in tracklets if len(cameras[t.identity, t.event]) > 1}
+
+
+def _seen_twice(tracklets: tuple[Tracklet, ...]) -> int:
+    """How many identities were seen by two cameras in one event."""
+    matched = _matched(tracklets)
+    return len({t.identity for t in tracklets if t.id in matched})
 
 
 def every(recipe: Recipe) -> int:

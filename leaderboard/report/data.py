@@ -19,12 +19,12 @@ from ...datasets.identities import identity_table, outcomes
 from ...datasets.manifest import Manifest
 from ...datasets.own import tracklet_table
 from .. import complexity, cross, pairs_table, tables
-from ..origin import Origin, trained_on
+from ..origin import Origin, training_set
 from ..pairs_table import rate_name
 from ..protocols import PROTOCOLS
 from ..published import Published, published
 from ..results import OpenSetRow, Problem, Result, run_id
-from ..tables import Setting, Table, setting_of
+from ..tables import Setting, Table
 from .crops import Album, Library, open_library
 from .curves import Chart, chart, cmc
 from .lists import MODELS, Block, HardQuery, Lists
@@ -130,13 +130,9 @@ def gather(
     With `blur_faces`, the upper part of every crop shown, where the head is by proportion, has one colour.
     """
     shown, problem_words = _tables(results, problems, root, intervals)
-    settings: dict[Setting, list[Result]] = {}
-    for r in results:
-        settings.setdefault(setting_of(r), []).append(r)
-    order = [*tables.MAIN, *tables.HARD]
-    ordered = sorted(
-        settings, key=lambda s: (order.index(s.bench) if s.bench in order else len(order), s.bench, s.words)
-    )
+    settings = tables.by_setting(results)
+    benches = tables.ordered(s.bench for s in settings)
+    ordered = sorted(settings, key=lambda s: (benches.index(s.bench), s.words))
     album, libraries, sections = Album(cover=cover_by_proportion if blur_faces else None), {}, []
     for number, setting in enumerate(ordered):
         mine = settings[setting]
@@ -329,7 +325,7 @@ def _run(r: Result) -> Run:
 
 def _weights(origin: Origin, several: bool) -> list[tuple[str, str]]:
     split = f"split {origin.split}: " if several else ""
-    lines = [(f"{split}sha256", origin.sha256), (f"{split}trained on", trained_on(origin) or "not known")]
+    lines = [(f"{split}sha256", origin.sha256), (f"{split}trained on", training_set(origin) or "not known")]
     lines += [(f"{split}started from {file.name}", file.sha256) for file in origin.start]
     if chosen := origin.chosen:
         figures = ", ".join(f"{name} {value:.1f}" for name, value in chosen.metrics.items())

@@ -94,6 +94,9 @@ def test_stored_features_give_the_same_list_without_a_model(trained, here, capsy
     _, by_weights, _ = ask(capsys, trained[1], trained[0], *query)
     code, by_features, err = call(capsys, "search", "resnet50", "--features", file, trained[0], *query)
     assert code == 0, err
+    told = call(capsys, "search", "resnet50", "--features", file, trained[0], *query[:-1])[2]
+    assert "isn't said without --result" in " ".join(told.split())
+    assert "these weights" not in told  # none were given
     first, second = json.loads(by_weights)["top"], json.loads(by_features)["top"]
     assert [s["tracklet"] for s in second] == [s["tracklet"] for s in first]
     assert [s["distance"] for s in second] == pytest.approx([s["distance"] for s in first], abs=1e-6)

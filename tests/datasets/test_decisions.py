@@ -11,7 +11,7 @@ from reidkit.datasets import UsageError
 from reidkit.datasets.captions import Caption
 from reidkit.datasets.decisions import Draft, in_force, numbered, open_decisions, read_decisions
 from reidkit.datasets.own import frame_table, reviewed_tables, tracklet_table
-from reidkit.datasets.replay import broken, follow, names_of, replay, replay_captions
+from reidkit.datasets.replay import broken, follow, replay, replay_captions
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_undo_and_redo_without_limit(root):
 
 def test_the_last_name_counts(root):
     decide(root, *(Draft("identity", ("a",), identity=3, name=name) for name in ("Anna", "Berta")))
-    assert names_of(tracklet_table(root), frame_table(root), read_decisions(root)) == {3: "Berta"}
+    assert follow(tracklet_table(root), frame_table(root), read_decisions(root))[0].names == {3: "Berta"}
 
 
 def test_replay_gives_the_same_bytes_and_no_steps_in_between(root, tmp_path):
@@ -262,3 +262,12 @@ def test_many_parts_of_one_tracklet(write_own, tmp_path):
     assert parts["tracklet"].to_list() == names
     assert tracklets.filter(pl.col("id").str.starts_with("e"))["id"].to_list() == names
     assert set(tracklets.filter(pl.col("id").str.starts_with("e"))["frames"]) == {1}
+
+
+@pytest.mark.parametrize("name", ["a" * 201, "\x1b" * 100, "a\nb"])
+def test_the_log_can_be_read_whoever_decided(root, name):
+    with open_decisions(root) as log:
+        (made,) = log.append(Draft("junk", ("c",)), by=name)
+    assert read_decisions(root) == (made,)
+    assert made.by.isprintable()
+    assert made.by[:1] == name[:1].replace("\x1b", "\\")

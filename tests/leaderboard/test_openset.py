@@ -138,7 +138,21 @@ def test_euclidean_thresholds_are_plain_distances():
     assert 100 < points[0].threshold < 5000
 
 
-def test_memory_does_not_grow_with_the_pairs():
+@pytest.mark.parametrize(("held", "passes"), [(60 * 80, 1), (60 * 80 - 1, 2)])
+def test_distances_of_few_pairs_are_taken_once(monkeypatch, held, passes):
+    monkeypatch.setattr(openset, "NEGATIVES_A_RATE", 0.1)
+    source, matches, removed, _ = given(np.random.default_rng(0))
+    expected, asked = openset.open_set(source, matches, removed), []
+    block = source.block
+    monkeypatch.setattr(source, "block", lambda *at: asked.append(at) or block(*at))
+    monkeypatch.setattr(openset, "HELD", held)
+    assert openset.open_set(source, matches, removed, block_queries=30, block_columns=40) == expected
+    assert len(asked) == passes * 2 * 2
+
+
+def test_memory_does_not_grow_with_the_pairs(monkeypatch):
+    monkeypatch.setattr(openset, "HELD", 0)
+
     def peak(entries):
         rng = np.random.default_rng(0)
         features = rng.normal(size=(200 + entries, 2)).astype(np.float32)

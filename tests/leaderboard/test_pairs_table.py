@@ -75,6 +75,25 @@ def test_of_several_splits_the_one_that_is_searched():
     assert likeness.measured_on(result, split=1).points[0].tpr == 2.0
 
 
+def test_a_splits_figures_are_of_its_own_dataset(tmp_path):
+    rows = [row(1.0, 1.0, 1.0), row(2.0, 2.0, 2.0, split=1)]
+    weights = [Origin(c * 64, fingerprint=c * 64, split=k) for k, c in enumerate("ab")]
+    result = make_result("resnet50", "ilids-vid", open_set=rows, weights=weights, splits=[{"mAP": 50.0}] * 2)
+    save_result(tmp_path, result)
+    later = "2026-11-24T10:00:00+00:00"
+    elsewhere = make_result("resnet50@x", "dance", fingerprint="c" * 64, open_set=rows[:1], created=later)
+    save_result(tmp_path, replace(elsewhere, weights=weights[1:]))
+
+    def found(fingerprint):
+        names = ("resnet50", "resnet50@x")
+        return likeness.find_measured(tmp_path, names, "b" * 64, "cosine", "dense", fingerprint).fingerprint
+
+    assert likeness.measured_on(result, split=1).fingerprint == "b" * 64
+    assert (found("b" * 64), found("c" * 64)) == ("b" * 64, "c" * 64)
+    one = replace(result, splits=[], open_set=rows[:1], weights=weights[:1])  # tested elsewhere than trained
+    assert likeness.measured_on(one).fingerprint == "f" * 64
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

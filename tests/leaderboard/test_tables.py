@@ -12,7 +12,9 @@ import pytest
 
 from reidkit.leaderboard import formats
 from reidkit.leaderboard.published import published
+from reidkit.leaderboard.results import save_result
 from reidkit.leaderboard.tables import Cell, Row, Table, build
+from reidkit.leaderboard.use import tables_of
 
 
 def row_of(made, label):
@@ -238,3 +240,13 @@ def test_html_is_well_formed():
     assert not open_tags
     assert "<i>" not in text
     assert "<strong>1.0 ± 0.5</strong>" in text
+
+
+@pytest.mark.parametrize("name", ["main", "hard", "ablation", "cross", "open-set"])
+def test_what_was_left_out_stands_once_in_the_first_table(make_result, tmp_path, name):
+    save_result(tmp_path, make_result())
+    bad = tmp_path / "mars" / "resnet50" / "half.json"
+    bad.write_text("{")
+    first, *others = tables_of(name, tmp_path)
+    assert [words.startswith("Left out: ") and bad.name in words for words in first.problems] == [True]
+    assert not any(table.problems for table in others)

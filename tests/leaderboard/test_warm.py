@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reidkit.leaderboard import count_loops, grid_loops
+from reidkit.leaderboard import bounds, count_loops, grid_loops
 from reidkit.leaderboard.distances import GivenDistances
 from reidkit.leaderboard.protocols import protocol
 from reidkit.leaderboard.ranking import score, score_distances
@@ -29,3 +29,20 @@ def test_no_input_compiles_anything_again(tmp_path, dtype):
     for lay in (matrix, matrix.T, np.broadcast_to(matrix[:1], (60, 60))):
         score_distances(GivenDistances(lay), pids, cams, rows, rows, protocol("video-reid"))
     assert [len(loop.signatures) for loop in loops] == before
+
+
+@pytest.mark.parametrize("module", [count_loops, grid_loops])
+def test_loops_call_what_stands_in_their_own_file(module):
+    """Machine code is kept until that file changes."""
+    called = [value.py_func for value in vars(module).values() if hasattr(value, "py_func")]
+    assert called
+    assert {function.__code__.co_filename for function in called} == {module.__file__}
+
+
+def test_the_loops_bound_is_that_of_the_proof():
+    rng = np.random.default_rng(0)
+    limits = rng.normal(size=2000) * 10.0 ** rng.integers(-40, 38, 2000)
+    offsets = np.abs(rng.normal(size=2000)) * 10.0 ** rng.integers(-40, 38, 2000)
+    limits[:3], offsets[1:4] = (0.0, -0.0, 1.0), 0.0
+    found = np.array([count_loops._above(*pair) for pair in zip(limits, offsets, strict=True)])
+    assert found.tobytes() == bounds.above(limits, offsets).tobytes()

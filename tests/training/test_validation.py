@@ -68,6 +68,14 @@ def test_too_few_are_refused(tracklets, share, words):
         validation.hold_out(made_of(*tracklets), Recipe(validate=share))
 
 
+def test_holding_out_takes_a_few_passes_however_many_tracklets_there_are(monkeypatch):
+    passes, matched = [], validation._matched
+    monkeypatch.setattr(validation, "_matched", lambda tracklets: passes.append(1) or matched(tracklets))
+    for people in (10, 40):
+        validation.hold_out(made_of(*everybody(people)), SHARE)
+    assert len(passes) == 2 * 2
+
+
 def ids(tracklets):
     return [t.id for t in tracklets]
 

@@ -17,6 +17,7 @@ import numpy as np
 from ...datasets import UsageError
 from .observations import Observations
 
+HANDOVER = 0.5  # seconds that two tracklets of one person in one camera may be seen together at the most
 BLOCK = 4_000_000  # candidate pairs that are looked at in one step
 
 

@@ -22,7 +22,7 @@ from ...datasets.fields import check_fields
 from .calibration import Calibration, calibrate
 from .clusters import TOLERATED, UNDECIDED, Clusters, attach, refine
 from .confidence import judge
-from .constraints import Conflicts, unit_conflicts, units_of
+from .constraints import HANDOVER, Conflicts, unit_conflicts, units_of
 from .evidence import Grouping
 from .linkage import Nodes, merge_alike, merge_in_windows
 from .observations import Evidence, Observations, camera_centred, people_at_once
@@ -52,7 +52,7 @@ class LinkSettings:
     """
 
     people: Annotated[int, Meta(ge=1)] | None = None
-    overlap: Annotated[float, Meta(ge=0, le=86_400)] = 0.5
+    overlap: Annotated[float, Meta(ge=0, le=86_400)] = HANDOVER
     anchor_seconds: Annotated[float, Meta(ge=0, le=86_400)] = 0.5
     attach_margin: Annotated[float, Meta(ge=0, le=100)] = 0.15
 

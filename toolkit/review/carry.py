@@ -52,7 +52,8 @@ def carry(reviewed: Reviewed, tracklets: pl.DataFrame, frames: pl.DataFrame, sho
             if isinstance(draft, str):
                 faults.append(draft)
                 continue
-            if any((draft.do, draft.tracklets, draft.name) == (one.do, one.tracklets, one.name) for one in made):
+            said = draft.do, draft.tracklets, draft.name, draft.text
+            if any(said == (one.do, one.tracklets, one.name, one.text) for one in made):
                 continue
             (line,) = numbered([draft], len(made) + 1, by=decision.by, at=decision.at)
             fault = review.apply(line)
@@ -87,6 +88,8 @@ def _drafts(
         return [Draft(decision.do, ids)] if ids else []
     if decision.do == "caption":
         (id_,) = decision.tracklets
+        if former.review.texts.get(id_) != decision.text:  # a later caption took its place
+            return []
         best = max(where.get(id_, ()), key=lambda one: (shown[one][id_], one), default=None)
         return [Draft("caption", (best,), text=decision.text)] if best else []
     for group in former.together[decision.number]:

@@ -81,7 +81,7 @@ def import_corrections(
         return _decide(proposed, crops, read_decisions(root), path, place, same_ids)
     with open_decisions(root) as log:
         found = _decide(proposed, crops, read_decisions(root), path, place, same_ids)
-        written = log.append(*found.decisions, by=f"import {printable(path.name)[:150]}")
+        written = log.append(*found.decisions, by=f"import {path.name}")
     return Imported(written, found.tracklets, found.moved)
 
 

@@ -9,7 +9,7 @@ and nobody is here. Decisions that later ones overruled say nothing, and what th
 
 import itertools
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
@@ -122,10 +122,7 @@ def _standing(found: Former) -> Former:
     for number, pairs in found.apart.items():
         people = ((pair, {person(id_) for id_ in pair}) for pair in pairs)
         apart[number] = [pair for pair, who in people if len(who) == 2 and None not in who]
-    return Former(
-        found.manifest, found.tracklets, found.frames, found.decisions, found.broken, found.review, found.settled,
-        together, apart,
-    )  # fmt: skip
+    return replace(found, together=together, apart=apart)
 
 
 def crops_of(former: Former, place: tuple[str, str]) -> pl.DataFrame:

@@ -46,8 +46,6 @@ class Guard:
         self._cookie = f"reidkit_review_{port}"  # the browser doesn't keep the cookies of two ports apart
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
         if scope["type"] != "http":
             return
         answer = self._refusal(scope) or self._greeting(scope)

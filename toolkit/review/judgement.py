@@ -87,8 +87,7 @@ def judge(scene: Scene) -> Judged:
     table, target = unit_evidence(g, scene.crowd)
     right = models.unit.probability(table)
     right[~scene.free & (scene.label >= 0)] = 1.0
-    barred = g.forbidden(scene.label, g.count, g.size).toarray() > 0
-    barred |= barred.T
+    barred = g.apart.toarray() > 0
     one, other, table = pair_evidence(g)
     same = models.pair.probability(table) if len(one) else np.zeros(0)
     same = np.where(barred[one, other], 0.0, same)

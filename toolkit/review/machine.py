@@ -49,7 +49,7 @@ class Machine:
         self._session.watchers.remove(self._hear)
 
     def _hear(self, change: Change) -> None:
-        if change.by == MACHINE:
+        if threading.current_thread() is self._thread:
             return
         with self._news:
             if not self._stopping:
@@ -66,6 +66,7 @@ class Machine:
         finally:
             with self._news:
                 self._stopping, self._views.thinking = True, False
+            self._say_so()
 
     def _think(self) -> None:
         embeddings = embeddings_of(self._session.material)
@@ -75,10 +76,11 @@ class Machine:
         self._judge({origin.event for origin in self._session.material.origins.values()}, before, embeddings)
         while True:
             with self._news:
-                if not self._waiting and not self._stopping:
-                    self._views.thinking = False
-                    self._session.announce(Change(self._session.revision, MACHINE, "", ()))
-                    self._news.wait_for(lambda: self._waiting or self._stopping)
+                self._views.thinking = bool(self._waiting)
+            if not self._views.thinking:
+                self._say_so()
+            with self._news:
+                self._news.wait_for(lambda: self._waiting or self._stopping)
                 if self._stopping:
                     return
                 changes, self._waiting = self._waiting, []
@@ -88,10 +90,16 @@ class Machine:
             self._judge(events, review, embeddings)
             if self._relink:
                 drafts = consequences(review, self._views.judged, changed, partial(self._session.differ, review))
-                if self._session.append_consequences(revision, drafts, summary):
-                    _, review = self._snapshot()
-                    self._judge(events, review, embeddings)
+                moved = self._session.append_consequences(revision, drafts, summary)
+                if moved:
+                    former, (_, review) = review, self._snapshot()
+                    self._judge(self._events({*changed, *moved}, former, review), review, embeddings)
             before = review
+
+    def _say_so(self) -> None:
+        """Tells all windows to look again. Never within `_news`, which `_hear` waits for with the session's lock."""
+        with self._session.lock:
+            self._session.announce(Change(self._session.revision, MACHINE, "", ()))
 
     def _snapshot(self) -> tuple[int, Review]:
         with self._session.lock:

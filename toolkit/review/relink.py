@@ -2,8 +2,9 @@
 
 A decision changes what identities look like. A tracklet that was nobody's, or a small identity, may now clearly belong
 to one that the decision changed; or it was itself changed, as by a split, and clearly belongs elsewhere. The machine
-then puts it there. It touches nothing that the decision leaves as it was, nothing that a person settled and no
-confirmed identity, and takes nothing apart.
+then puts it there. It touches nothing that the decision leaves as it was, no confirmed identity and no tracklet that a
+person made nobody's, and takes nothing apart. An identity that a person split off may join another, though none that it
+left; two that were given names stay two.
 """
 
 from collections import defaultdict
@@ -33,6 +34,8 @@ def consequences(
     for part, (identity, likely) in judged.parts.items():
         if likely < SURE or not {part, identity} & set(changed) or {part, identity} & review.confirmed:
             continue
+        if part in review.names and identity in review.names:
+            continue  # one of the names would be lost
         if part in review.members and identity in review.members and not differ(part, identity):
             drafts.append(Draft("merge", (min(review.members[identity]), min(review.members[part]))))
     return drafts

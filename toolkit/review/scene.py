@@ -12,13 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...datasets.replay import Piece, Review
-from ..linking.constraints import Conflicts, seen_together
+from ..linking.constraints import HANDOVER, Conflicts, seen_together
 from ..linking.linkage import Nodes
 from ..linking.observations import Observations, camera_centred, people_at_once
 from .embeddings import Embeddings
 from .material import Material
-
-OVERLAP = 0.5  # seconds, see `linking.LinkSettings`
 
 
 @dataclass(frozen=True)
@@ -96,7 +94,7 @@ def _observed(material: Material, pieces: list[Piece], features: np.ndarray) -> 
 def _conflicts(
     pieces: list[Piece], label: np.ndarray, closed: np.ndarray, seen: Observations, review: Review
 ) -> Conflicts:
-    pairs = [np.stack(seen_together(seen, OVERLAP), 1)]
+    pairs = [np.stack(seen_together(seen, HANDOVER), 1)]
     place = {piece.id: k for k, piece in enumerate(pieces)}
     for groups in review.apart:
         rows = [[place[id_] for id_ in group if id_ in place] for group in groups]

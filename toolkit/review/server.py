@@ -12,7 +12,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 from urllib.parse import unquote
 
 import msgspec
@@ -26,7 +26,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from ...datasets.decisions import Draft
+from ...datasets.decisions import LONGEST, Draft
 from ...datasets.errors import ReidkitError, UsageError
 from ...datasets.text import printable
 from .guard import Guard, PatientProtocol
@@ -42,11 +42,10 @@ TYPES = {
     ".css": "text/css",
     ".svg": "image/svg+xml",
     ".html": "text/html; charset=utf-8",
-    ".png": "image/png",
 }
 ALIVE = 15.0  # seconds between two signs of life of a stream of changes
 
-Name = Annotated[str, Meta(max_length=80)]
+Name = Annotated[str, Meta(max_length=LONGEST)]
 
 
 class Deciding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -61,6 +60,9 @@ class By(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The body of `POST /api/undo` and `/api/redo`."""
 
     by: Name = ""
+
+
+Asked = TypeVar("Asked", Deciding, By)
 
 
 class Pages:
@@ -125,20 +127,18 @@ class Pages:
         raise HTTPException(404, "There is no such page.")
 
     async def decide(self, request: Request) -> Response:
-        asked = _read(await request.body(), Deciding)
-        by = printable(asked.by) or self.by
-        changed = await run_in_threadpool(self.session.decide, asked.revision, by, asked.decisions)
-        return _json({"revision": self.session.revision, "changed": changed})
+        return await self._answered(request, Deciding, lambda a, by: self.session.decide(a.revision, by, a.decisions))
 
     async def undo(self, request: Request) -> Response:
-        by = printable(_read(await request.body(), By).by) or self.by
-        changed = await run_in_threadpool(self.session.undo, by)
-        return _json({"revision": self.session.revision, "changed": changed})
+        return await self._answered(request, By, lambda _, by: self.session.undo(by))
 
     async def redo(self, request: Request) -> Response:
-        by = printable(_read(await request.body(), By).by) or self.by
-        changed = await run_in_threadpool(self.session.redo, by)
-        return _json({"revision": self.session.revision, "changed": changed})
+        return await self._answered(request, By, lambda _, by: self.session.redo(by))
+
+    async def _answered(self, request: Request, schema: type[Asked], take: Callable[[Asked, str], Change]) -> Response:
+        asked = _read(await request.body(), schema)
+        change = await run_in_threadpool(take, asked, asked.by or self.by)
+        return _json({"revision": change.revision, "changed": change.identities})
 
     async def changes(self, request: Request) -> Response:
         since = request.query_params.get("since", "")
@@ -250,7 +250,7 @@ async def _run(session: Session, views: Views, by: str, listener: socket.socket,
     await running
 
 
-def _read(body: bytes, schema: type):
+def _read(body: bytes, schema: type[Asked]) -> Asked:
     try:
         return msgspec.json.decode(body, type=schema)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:

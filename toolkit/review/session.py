@@ -19,9 +19,9 @@ from pathlib import Path
 from ...datasets.decisions import Decision, DecisionLog, Draft, numbered, open_decisions, read_decisions
 from ...datasets.errors import ReidkitError, UsageError
 from ...datasets.replay import Piece, Review, follow
+from ..linking.constraints import HANDOVER
 from .material import Material, read_material
 
-OVERLAP = 0.5  # seconds; two tracklets of a camera seen together for longer, or for half of the shorter, are two people
 KEPT = 1_000  # changes that a window which was away can catch up on
 MACHINE = "machine"
 
@@ -76,8 +76,8 @@ class Session:
         """The number of lines in the log."""
         return len(self.decisions)
 
-    def decide(self, revision: int, by: str, drafts: Sequence[Draft]) -> tuple[int, ...]:
-        """Takes decisions that rest on what a window saw at `revision`; all or none. Returns the changed identities.
+    def decide(self, revision: int, by: str, drafts: Sequence[Draft]) -> Change:
+        """Takes decisions that rest on what a window saw at `revision`; all or none. Returns what changed.
 
         Raises:
             Refused: somebody changed since what they are about, or a person would be in two places at once.
@@ -90,16 +90,18 @@ class Session:
             for draft in drafts:
                 if draft.do == "undo":
                     raise UsageError("A decision is undone by `undo`, not by deciding.")
+                if draft.do == "forgotten":
+                    raise UsageError("People are forgotten by `reidkit forget`, not by deciding.")
                 self._require_fresh(revision, draft)
             made = numbered(drafts, self.revision + 1)
-            after = self._tried(made)
+            after = self._tried(made, self.review)
             self.times.append(time.monotonic())
             return self._write(drafts, after, by, told(self.review, drafts))
 
     def append_consequences(
         self, revision: int, drafts: Sequence[Draft], text: Callable[[Sequence[Draft]], str]
-    ) -> bool:
-        """Takes what the machine made of the last decision, but for what doesn't fit; False where that is nothing.
+    ) -> tuple[int, ...]:
+        """Takes what the machine made of the last decision, but for what doesn't fit. Returns the changed identities.
 
         Nothing is taken where somebody decided since `revision`, or where there is something to redo: an undo brings
         back what was before, and what follows would stand in the way of redoing.
@@ -110,19 +112,18 @@ class Session:
         with self.lock:
             done, redo = self._stacks()
             if revision != self.revision or not done or redo:
-                return False
+                return ()
             taken: list[Draft] = []
             after = self.review
             for draft in drafts:
                 with suppress(Refused, UsageError):
-                    after = self._tried(numbered([*taken, draft], self.revision + 1, after=done[-1]))
+                    made = numbered([draft], self.revision + len(taken) + 1, after=done[-1])
+                    after = self._tried(made, after)
                     taken.append(draft)
-            if taken:
-                self._write(taken, after, MACHINE, text(taken), cause=done[-1])
-            return bool(taken)
+            return self._write(taken, after, MACHINE, text(taken), cause=done[-1]).identities if taken else ()
 
-    def undo(self, by: str) -> tuple[int, ...]:
-        """Takes back the last decision of a person, and what the machine made of it. Returns the changed identities.
+    def undo(self, by: str) -> Change:
+        """Takes back the last decision of a person, and what the machine made of it. Returns what changed.
 
         Raises:
             Refused: there is nothing to undo.
@@ -133,7 +134,7 @@ class Session:
                 raise Refused("There is nothing to undo.")
             return self._revoke(done[-1], by, "Undone: ")
 
-    def redo(self, by: str) -> tuple[int, ...]:
+    def redo(self, by: str) -> Change:
         """Takes the last undone decision again.
 
         Raises:
@@ -163,16 +164,17 @@ class Session:
                 return True
         return bool(self.conflict(review, one, other))
 
-    def stacks(self) -> tuple[bool, bool]:
-        """Whether there is something to undo, and something to redo."""
+    def stacks(self) -> tuple[int, int]:
+        """How many decisions of people count, which can be undone, and how many undos can be taken back."""
         done, redo = self._stacks()
-        return bool(done), bool(redo)
+        return len(done), len(redo)
 
     def announce(self, change: Change) -> None:
         """Tells all windows."""
-        self.changes.append(change)
-        for watcher in list(self.watchers):
-            watcher(change)
+        with self.lock:
+            self.changes.append(change)
+            for watcher in list(self.watchers):
+                watcher(change)
 
     def missed(self, since: int | None) -> list[Change]:
         """What a window that knows revision `since` hasn't heard of; None: it is new, and knows all.
@@ -191,7 +193,7 @@ class Session:
         undone: dict[int, int] = {}  # number of the undo -> of the decision
         for decision in self.decisions:
             target = decision.decision
-            if decision.after is not None:
+            if decision.after is not None or decision.do == "forgotten":
                 continue
             if target is None:
                 done.append(decision.number)
@@ -203,7 +205,7 @@ class Session:
                 undone[decision.number] = target
         return done, list(undone)
 
-    def _revoke(self, number: int, by: str, word: str) -> tuple[int, ...]:
+    def _revoke(self, number: int, by: str, word: str) -> Change:
         draft = Draft("undo", decision=number)
         (made,) = numbered([draft], self.revision + 1)
         after, faults = follow(self.material.tracklets, self.material.frames, [*self.decisions, made])
@@ -212,7 +214,8 @@ class Session:
         target = self.decisions[number - 1]
         while target.decision is not None:
             target = self.decisions[target.decision - 1]
-        return self._write([draft], after, by, word + told(self.review, [target]), about=[target])
+        before = after if target.number == number else self.review  # the state that the decision was taken in
+        return self._write([draft], after, by, word + told(before, [target]), about=[target])
 
     def _require_fresh(self, revision: int, draft: Draft) -> None:
         pieces = [self.review.pieces[id_] for id_ in draft.tracklets if id_ in self.review.pieces]
@@ -225,14 +228,14 @@ class Session:
         if max(seen, default=0) > revision:
             raise Refused("Somebody changed since what this is about. Look again.", stale=True)
 
-    def _tried(self, made: Sequence[Decision]) -> Review:
-        """The review after the decisions."""
-        after = self.review.copy()
+    def _tried(self, made: Sequence[Decision], base: Review) -> Review:
+        """The review `base` after the decisions."""
+        after = base.copy()
         for decision in made:
             fault = after.apply(decision)
             if fault:
                 raise UsageError(f"That can't be decided: {fault}.")
-        clash = self._clash(after)
+        clash = self._clash(base, after)
         if clash:
             origin = self.material.origins[after.pieces[clash[0]].origin]
             raise Refused(
@@ -242,9 +245,9 @@ class Session:
             )
         return after
 
-    def _clash(self, after: Review) -> tuple[str, str] | None:
+    def _clash(self, base: Review, after: Review) -> tuple[str, str] | None:
         """Two tracklets that would become one person, and are seen at one time in one camera; None: there are none."""
-        before = self.review.pieces
+        before = base.pieces
         joined = {p.identity for p in after.pieces.values() if p.kind == "person" and before.get(p.id) is not p}
         for identity in sorted(joined):
             for one, other in self.together([after.pieces[id_] for id_ in after.members[identity]]):
@@ -265,7 +268,7 @@ class Session:
                 for later, until, other in here[k + 1 :]:
                     if later >= end:
                         break
-                    if min(end, until) - later > min(OVERLAP, (end - start) / 2, (until - later) / 2):
+                    if min(end, until) - later > min(HANDOVER, (end - start) / 2, (until - later) / 2):
                         yield one, other
 
     def _write(
@@ -277,7 +280,7 @@ class Session:
         *,
         about: Sequence[Draft] = (),
         cause: int | None = None,
-    ) -> tuple[int, ...]:
+    ) -> Change:
         """Writes the drafts, and makes `after` the state. about: what they are about, where that isn't they."""
         made = self._log.append(*drafts, by=by, after=cause)
         changed, moved = differences(self.review, after)
@@ -290,9 +293,10 @@ class Session:
         self.review = after
         self._changed.update(dict.fromkeys(changed, self.revision))
         self._moved.update(dict.fromkeys(moved, self.revision))
-        identities = tuple(sorted(changed))
-        self.announce(Change(self.revision, by, text, identities))
-        return identities
+        who = next((one.by for one in made), by)
+        change = Change(self.revision, who, text, tuple(sorted(changed)))
+        self.announce(change)
+        return change
 
 
 def differences(before: Review, after: Review) -> tuple[set[int], set[str]]:

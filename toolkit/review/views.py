@@ -9,13 +9,12 @@ from collections.abc import Iterable
 from functools import partial
 
 from ...datasets.captions import Caption
-from ...datasets.decisions import in_force
 from ...datasets.replay import Piece, with_texts
-from .judgement import UNKNOWN, Judged
+from .judgement import NEAREST, UNKNOWN, Judged
+from .material import Material
 from .questions import Question, questions
-from .session import MACHINE, Session
+from .session import Session
 
-NEAREST = 12
 PAUSE = 120.0  # seconds; who decides nothing for longer has paused
 RECENT = 30  # decisions whose pace counts
 
@@ -31,6 +30,7 @@ class Views:
     def __init__(self, session: Session, judged: Judged) -> None:
         self.session, self.judged = session, judged
         self.thinking = False
+        self._events = _events(session.material)
 
     def state(self) -> dict:
         """`GET /api/state`."""
@@ -43,7 +43,7 @@ class Views:
             return {
                 "dataset": material.manifest.name,
                 "revision": self.session.revision,
-                "events": self._events(),
+                "events": self._events,
                 "progress": self._progress(identities),
                 "identities": identities,
                 "nobody": {"junk": kinds["junk"], "distractor": kinds["distractor"]},
@@ -60,18 +60,19 @@ class Views:
             review = self.session.review
             if number not in review.members:
                 raise KeyError(number)
+            judged = self.judged.nearest.get(number, ())
+            there = [(other, likely) for other, likely in judged if other in review.members and other != number]
             nearest = [
                 {
                     "identity": other,
                     "probability": round(likely, 4),
                     "conflict": self.session.conflict(review, number, other),
-                    **{k: v for k, v in self._identity(other).items() if k in ("cover", "cameras", "name", "events")},
+                    **{k: v for k, v in self._identity(other).items() if k in ("cover", "name", "events")},
                 }
-                for other, likely in self.judged.nearest.get(number, ())
-                if other in review.members and other != number
+                for other, likely in there[:NEAREST]
             ]
             tracklets = self._tracklets(review.pieces[id_] for id_ in review.members[number])
-            return self._identity(number) | {"tracklets": tracklets, "nearest": nearest[:NEAREST]}
+            return self._identity(number) | {"tracklets": tracklets, "nearest": nearest}
 
     def nobody(self, kind: str) -> dict:
         """`GET /api/nobody/junk`."""
@@ -187,7 +188,6 @@ class Views:
             "crops": rows.stop - rows.start,
             "frames": [int(origin.frames[rows.start]), int(origin.frames[rows.stop - 1])],
             "confidence": None if sure is None else round(sure, 4),
-            "quality": None if origin.quality is None else round(origin.quality, 4),
             "kind": piece.kind,
             "captions": [
                 {"text": c.text, "captioner": c.captioner, "model": c.model, "doubts": list(c.doubts)}
@@ -195,42 +195,45 @@ class Views:
             ],
         }
 
-    def _events(self) -> list[dict]:
-        found: dict[str, dict] = {}
-        for origin in self.session.material.origins.values():
-            start, end = origin.start + origin.offset, origin.end + origin.offset
-            one = found.setdefault(origin.event, {"start": start, "end": end, "cameras": set()})
-            one["start"], one["end"] = min(one["start"], start), max(one["end"], end)
-            one["cameras"].add(origin.camera)
-        return [{"name": name, **one, "cameras": sorted(one["cameras"])} for name, one in sorted(found.items())]
-
     def _progress(self, identities: list[dict]) -> dict:
         doubt = sum(one["doubt"] for one in identities)
         confirmed = sum(one["confirmed"] for one in identities)
-        undo, redo = self.session.stacks()
+        done, redo = self.session.stacks()
         pace = _pace(self.session.times)
         left = len(identities) - confirmed + doubt  # each is confirmed, and what is wrong is mended first
         return {
             "doubt": round(doubt, 2),
-            "decisions": sum(d.by != MACHINE for d in in_force(self.session.decisions)),
+            "decisions": done,
             "per_minute": None if pace is None else round(pace, 1),
             "seconds_left": None if pace is None else round(60 * left / pace),
             "confirmed": confirmed,
             "identities": len(identities),
-            "can_undo": undo,
-            "can_redo": redo,
+            "can_undo": done > 0,
+            "can_redo": redo > 0,
             "thinking": self.thinking,
         }
 
     def _question(self, one: Question) -> dict:
+        review = self.session.review
         return {
             "kind": one.kind,
             "identities": list(one.identities),
             "tracklets": list(one.tracklets),
-            "about": self._tracklets(self.session.review.pieces[id_] for id_ in one.tracklets),
+            # Those of an identity come with it; strays are in none.
+            "about": self._tracklets(review.pieces[id_] for id_ in one.tracklets) if one.kind == "stray" else [],
             "probability": round(one.probability, 4),
             "text": one.text,
         }
+
+
+def _events(material: Material) -> list[dict]:
+    found: dict[str, dict] = {}
+    for origin in material.origins.values():
+        start, end = origin.start + origin.offset, origin.end + origin.offset
+        one = found.setdefault(origin.event, {"start": start, "end": end, "cameras": set()})
+        one["start"], one["end"] = min(one["start"], start), max(one["end"], end)
+        one["cameras"].add(origin.camera)
+    return [{"name": name, **one, "cameras": sorted(one["cameras"])} for name, one in sorted(found.items())]
 
 
 def _pace(times: list[float]) -> float | None:

@@ -11,7 +11,7 @@ from reidkit.datasets import UsageError
 from reidkit.datasets.decisions import read_decisions
 from reidkit.datasets.mot import Line, read_lines, write_lines
 from reidkit.datasets.own import frame_table, reviewed_tables, tracklet_table
-from reidkit.datasets.replay import names_of
+from reidkit.datasets.replay import follow
 from reidkit.toolkit.export.export import export
 from reidkit.toolkit.review.corrections import import_corrections
 
@@ -140,7 +140,7 @@ def test_tracks_corrected_in_cvat(root, tmp_path):
     found = import_corrections(root, tmp_path / "out")
     assert who(root) == {"a": 3, "b": 3, "d": 5, "e": 5, "x": 5, "f": 6, "g": 6, "k": -1, "h": -1}
     assert found.moved == []
-    assert names_of(tracklet_table(root), frame_table(root), read_decisions(root)) == {6: "Anna"}
+    assert follow(tracklet_table(root), frame_table(root), read_decisions(root))[0].names == {6: "Anna"}
 
 
 def test_a_table_of_identities(root, tmp_path):

@@ -15,6 +15,7 @@ from reidkit.toolkit.review.embeddings import Embeddings
 from reidkit.toolkit.review.judgement import Judged, as_built, judge
 from reidkit.toolkit.review.machine import Machine
 from reidkit.toolkit.review.questions import questions
+from reidkit.toolkit.review.relink import consequences
 from reidkit.toolkit.review.scene import scene_of
 from reidkit.toolkit.review.views import Views
 
@@ -202,6 +203,7 @@ def test_without_embeddings_the_review_goes_on(session, monkeypatch, capsys):
         wait(views)
         session.decide(0, "", [Draft("junk", ("t000",))])
         assert not views.thinking
+    assert "" in [change.text for change in session.changes]  # an open page learns that nobody thinks any more
     assert "only what you decide counts" in capsys.readouterr().err
 
 
@@ -218,3 +220,12 @@ def test_the_answer_that_settles_most_is_asked_first(session):
     assert not any(q.kind == "stray" for q in asked)  # t000 is somebody's
     none = questions(session.review, judged, lambda *_: True)
     assert {q.kind for q in none} == {"pure"}
+
+
+def test_two_names_stay_two(session):
+    judged = Judged(parts={7: (4, 0.99)})
+    for identity, name, count in ((4, "Anna", 1), (7, "Berta", 0)):
+        session.decide(
+            session.revision, "", [Draft("identity", tuple(members(session, identity)), identity=identity, name=name)]
+        )
+        assert len(consequences(session.review, judged, {4, 7}, lambda *_: False)) == count

@@ -1,6 +1,8 @@
 """The review page in a real browser, with its server."""
 
 import json
+import re
+import time
 
 import numpy as np
 import pytest
@@ -60,13 +62,22 @@ def see(page, selector, count=None, text=None):
         expect(found).to_have_count(count, timeout=WAIT)
 
 
+def reads(page, selector, text):
+    """Waits until what the selector finds has that text, and no other."""
+    expect(page.locator(selector)).to_have_text(text, timeout=WAIT)
+
+
 def said(page, text):
     """Waits until the page says so."""
     see(page, "#said .line", text=text)
 
 
-def shown(page):
-    return page.locator("#title h2").inner_text()
+def becomes(page, read, wanted):
+    """Waits until `read()` gives what is wanted."""
+    end = time.monotonic() + WAIT / 1000
+    while read() != wanted and time.monotonic() < end:
+        page.wait_for_timeout(20)
+    assert read() == wanted
 
 
 def people(page):
@@ -77,25 +88,41 @@ def cards(page):
     return page.locator("#sheet .card").evaluate_all("cards => cards.map(card => card.dataset.tracklet)")
 
 
+def hold(page, address):
+    """A list of the requests to an address that wait for their answer, as they come."""
+    held = []
+    page.route(address, lambda route: held.append(route))
+    return held
+
+
+def has_people(page, *names):
+    becomes(page, lambda: people(page), sorted(names))
+
+
+def has_cards(page, *ids):
+    """Waits until the sheet shows these, in this order."""
+    becomes(page, lambda: cards(page), list(ids))
+
+
 def show(page, identity):
     page.click(f"#row-{identity}")
     see(page, "#title h2", text=f"Identity {identity}")
 
 
 def test_a_merge_is_on_disk_when_the_page_says_so_and_can_be_undone(opened, dataset):
-    assert opened.locator(".wording").inner_text() == "Are identities 1 and 2 one person?"
-    assert cards(opened) == ["b", "a"]
+    reads(opened, ".wording", "Are identities 1 and 2 one person?")
+    has_cards(opened, "b", "a")
     opened.keyboard.press("y")
     said(opened, "Identity 1 and Identity 2 are one person.")
     (line,) = decided(dataset)
     assert (line["do"], {TRACKLETS[id_][0] for id_ in line["tracklets"]}) == ("merge", {1, 2})
-    assert people(opened) == ["Identity 1", "Identity 3", "Identity 4"]
+    has_people(opened, "Identity 1", "Identity 3", "Identity 4")
     opened.keyboard.press("Control+z")
     said(opened, "Undone.")
-    assert len(people(opened)) == 4
+    see(opened, "#list .row .name", count=4)
     opened.keyboard.press("Control+Shift+Z")
     said(opened, "Done again.")
-    assert len(people(opened)) == 3
+    see(opened, "#list .row .name", count=3)
 
 
 def test_no_means_different_people_and_skip_asks_the_next(opened, dataset):
@@ -122,7 +149,7 @@ def test_a_stray_is_shown_and_taken_in(opened, dataset):
     see(opened, ".card")
     opened.keyboard.press("q")
     see(opened, ".stray .card.doubtful", count=1)
-    assert sorted(cards(opened)) == ["e", "f", "g"]
+    becomes(opened, lambda: sorted(cards(opened)), ["e", "f", "g"])
     opened.unroute("**/api/state")
     opened.keyboard.press("y")
     said(opened, "1 tracklet went to Identity 3.")
@@ -135,16 +162,16 @@ def test_chosen_tracklets_split_off_and_go_to_junk(opened, dataset):
     opened.keyboard.press("x")
     said(opened, "1 tracklet split off.")
     assert decided(dataset) == [{"do": "split", "tracklets": ["i"]}]
-    assert cards(opened) == ["h"]
+    has_cards(opened, "h")
     show(opened, 3)
     opened.click("#sheet .card >> nth=0")
     opened.click("#sheet .card >> nth=1", modifiers=["Shift"])
-    assert opened.locator(".chosen-count").inner_text() == "2 chosen"
+    reads(opened, ".chosen-count", "2 chosen")
     opened.keyboard.press("j")
     said(opened, "2 tracklets put to junk.")
     opened.click("#nobody-junk")
     see(opened, "#sheet .card", count=3)
-    assert sorted(cards(opened)) == ["e", "f", "g"]
+    becomes(opened, lambda: sorted(cards(opened)), ["e", "f", "g"])
 
 
 def test_a_frame_drawn_around_cards_chooses_them(opened):
@@ -153,9 +180,9 @@ def test_a_frame_drawn_around_cards_chooses_them(opened):
     opened.mouse.down()
     opened.mouse.move(first["x"] + 5, first["y"] + 5, steps=4)
     opened.mouse.up()
-    assert opened.locator(".card[aria-selected=true]").count() == 2
+    see(opened, ".card[aria-selected=true]", count=2)
     opened.keyboard.press("Escape")
-    assert opened.locator(".card[aria-selected=true]").count() == 0
+    see(opened, ".card[aria-selected=true]", count=0)
 
 
 def test_a_tracklet_is_cut_at_a_frame(opened, dataset):
@@ -164,7 +191,7 @@ def test_a_tracklet_is_cut_at_a_frame(opened, dataset):
     opened.keyboard.press("f")
     opened.wait_for_selector("dialog .after img")
     opened.keyboard.press("ArrowRight")
-    assert opened.locator(".split-words").inner_text().startswith("Frame 80: 4 crops stay, 2 crops leave")
+    reads(opened, ".split-words", re.compile("^Frame 80: 4 crops stay, 2 crops leave"))
     opened.keyboard.press("Enter")
     said(opened, "Split at frame 80.")
     assert decided(dataset) == [{"do": "split", "tracklets": ["h"], "frame": 80}]
@@ -173,16 +200,16 @@ def test_a_tracklet_is_cut_at_a_frame(opened, dataset):
 def test_a_conflict_names_its_reason_and_shows_both(opened, dataset):
     show(opened, 3)
     opened.wait_for_selector("#beside .pair-head")
-    assert "north" in opened.locator("#beside .why").inner_text()
+    reads(opened, "#beside .why", re.compile("north"))
     opened.keyboard.press("m")
     opened.wait_for_selector("dialog figure >> nth=1")
-    assert "north" in opened.locator("dialog .why").inner_text()
-    figures = opened.locator("dialog figcaption").all_inner_texts()
-    assert {text.split("\n")[0] for text in figures} == {"Identity 1", "Identity 3"}
+    reads(opened, "dialog .why", re.compile("north"))
+    captions = opened.locator("dialog figcaption")
+    becomes(opened, lambda: {text.split("\n")[0] for text in captions.all_inner_texts()}, {"Identity 1", "Identity 3"})
     opened.keyboard.press("Escape")
-    expect(opened.locator("dialog")).to_have_count(0, timeout=WAIT)
+    see(opened, "dialog", count=0)
     assert decided(dataset) == []
-    assert len(people(opened)) == 4
+    see(opened, "#list .row .name", count=4)
 
 
 def test_two_windows_see_each_other_and_overwrite_nothing(opened, window, dataset):
@@ -212,7 +239,8 @@ def test_a_reload_shows_the_same(opened):
     said(opened, "Identity 4 is 17.")
     opened.reload()
     opened.wait_for_selector(".card")
-    assert (shown(opened), cards(opened)) == ("17", ["h", "i"])
+    reads(opened, "#title h2", "17")
+    has_cards(opened, "h", "i")
 
 
 def test_when_the_server_is_killed_nothing_is_said_to_be_saved(dataset, window):
@@ -222,7 +250,7 @@ def test_when_the_server_is_killed_nothing_is_said_to_be_saved(dataset, window):
         said(page, "are one person.")
         process.kill()
         page.wait_for_selector("#banner:not([hidden])")
-        assert "No connection" in page.locator("#banner").inner_text()
+        reads(page, "#banner", re.compile("No connection"))
         page.keyboard.press("c")
         said(page, "Not saved")
         port = int(address.split(":")[2].split("/")[0])
@@ -230,8 +258,8 @@ def test_when_the_server_is_killed_nothing_is_said_to_be_saved(dataset, window):
         see(page, "#banner", text="Open the address")
         page.goto(again)
         page.wait_for_selector(".card")
-        assert page.locator("#banner").is_hidden()
-        assert len(people(page)) == 3
+        expect(page.locator("#banner")).to_be_hidden(timeout=WAIT)
+        see(page, "#list .row .name", count=3)
     assert [line["do"] for line in decided(dataset)] == ["merge"]
 
 
@@ -241,31 +269,34 @@ def test_script_in_names_and_captions_is_text(opened):
     opened.keyboard.type(SCRIPT)
     opened.keyboard.press("Enter")
     said(opened, f"Identity 1 is {SCRIPT}.")
-    assert shown(opened) == SCRIPT
+    reads(opened, "#title h2", SCRIPT)
     opened.wait_for_selector("#beside .caption")
-    assert SCRIPT in opened.locator("#beside .caption").all_text_contents()
+    becomes(opened, lambda: SCRIPT in opened.locator("#beside .caption").all_text_contents(), True)
     opened.keyboard.press("t")
-    assert opened.locator("dialog textarea").first.input_value() == SCRIPT
+    expect(opened.locator("dialog textarea").first).to_have_value(SCRIPT, timeout=WAIT)
     assert opened.evaluate("document.querySelectorAll('main script, dialog script, img[onerror], [src=x]').length") == 0
 
 
 def test_keyboard_alone(opened, dataset):
-    def focus():
-        return opened.evaluate("document.activeElement.dataset.tracklet ?? document.activeElement.id")
+    def focus(on):
+        becomes(
+            opened, lambda: opened.evaluate("document.activeElement.dataset.tracklet ?? document.activeElement.id"), on
+        )
 
     opened.keyboard.press("/")
     opened.keyboard.type("heat")
     opened.keyboard.press("Enter")
     see(opened, "#title h2", text="Identity 4")
-    assert focus() == "list"
+    focus("list")
     opened.keyboard.press("g")
-    assert focus() == "h"
+    focus("h")
     opened.keyboard.press("ArrowRight")
     opened.keyboard.press(" ")
-    assert (focus(), opened.locator(".card[aria-selected=true]").count()) == ("i", 1)
+    focus("i")
+    see(opened, ".card[aria-selected=true]", count=1)
     opened.keyboard.press("o")
     said(opened, "1 tracklet put to distractors.")
-    assert focus() == "h"  # where it was is gone; not at the page's start
+    focus("h")  # where it was is gone; not at the page's start
     opened.keyboard.press("c")
     said(opened, "Identity 4 is confirmed.")
     opened.keyboard.press("/")
@@ -281,7 +312,7 @@ def test_keyboard_alone(opened, dataset):
     see(opened, ".card:focus")
     opened.keyboard.press("?")
     opened.wait_for_selector("dialog .keys")
-    assert "Undo" in opened.locator("dialog").inner_text()
+    reads(opened, "dialog", re.compile("Undo"))
     opened.keyboard.press("Escape")
     assert [line["do"] for line in decided(dataset)] == ["distractor", "confirm"]
     announced = opened.evaluate("[...document.querySelectorAll('[aria-live], [role=status], [role=alert]')].length")
@@ -295,10 +326,10 @@ def test_keyboard_alone(opened, dataset):
 def test_a_caption_in_doubt_is_accepted(opened, dataset):
     show(opened, 1)
     opened.select_option("#which", "captions")
-    assert people(opened) == ["Identity 1"]
+    has_people(opened, "Identity 1")
     opened.keyboard.press("Escape")
     opened.keyboard.press("t")
-    assert "too short" in opened.locator("dialog .why").inner_text()
+    reads(opened, "dialog .why", re.compile("too short"))
     opened.keyboard.press("Control+Enter")
     said(opened, "The caption is accepted.")
     assert decided(dataset) == [{"do": "caption", "tracklets": ["a"], "text": SCRIPT}]
@@ -310,7 +341,7 @@ def test_the_same_person_in_another_event(opened, dataset):
     opened.keyboard.press("e")
     opened.wait_for_selector("dialog .pick")
     opened.keyboard.type("2")
-    assert opened.locator("dialog .pick").count() == 1
+    see(opened, "dialog .pick", count=1)
     opened.keyboard.press("Tab")
     opened.keyboard.press("Enter")
     said(opened, "are one person.")
@@ -341,17 +372,113 @@ def test_a_tracklet_plays_under_the_pointer_unless_less_motion_is_wanted(opened)
 
 
 def test_nothing_is_cut_off_at_any_width_light_and_dark(opened):
+    cut = """[...document.querySelectorAll('#top button, #actions button, .wording, #filters *, .doubt, .row .bars')]
+        .filter(e => {
+            const [b, o] = [e, e.closest('header > *, nav, section')].map(e => e.getBoundingClientRect());
+            return b.width && (b.left < o.left - 1 || b.right > o.right + 1 || b.bottom > innerHeight);
+        }).map(e => e.outerHTML)"""
     for width, scheme in ((1440, "light"), (1440, "dark"), (1024, "light"), (1024, "dark")):
         opened.set_viewport_size({"width": width, "height": 768})
         opened.emulate_media(color_scheme=scheme)
-        assert opened.evaluate("document.documentElement.scrollWidth") <= width
-        cut = opened.evaluate(
-            """[...document.querySelectorAll('#top button, #actions button, .wording, #filters *, .doubt, .row .bars')]
-            .filter(e => {
-                const [b, o] = [e, e.closest('header > *, nav, section')].map(e => e.getBoundingClientRect());
-                return b.width && (b.left < o.left - 1 || b.right > o.right + 1 || b.bottom > innerHeight);
-            }).map(e => e.outerHTML)"""
-        )
-        assert cut == []
+        overflows = f"document.documentElement.scrollWidth > {width}"
+        becomes(opened, lambda overflows=overflows: opened.evaluate(overflows), False)
+        becomes(opened, lambda: opened.evaluate(cut), [])
         red = int(opened.evaluate("getComputedStyle(document.body).backgroundColor").split("(")[1].split(",")[0])
         assert (red > 127) == (scheme == "light")
+
+
+@pytest.mark.parametrize(("click", "asks"), [("#row-4", 4), ("#nearest .near", 2)])
+def test_what_another_decides_is_shown_whatever_is_clicked_meanwhile(opened, window, click, asks):
+    other = window(opened.url, beside=opened)
+    show(opened, 1)
+    see(opened, "#nearest .near")
+    held = hold(opened, "**/api/state")
+    other.keyboard.press("c")
+    becomes(opened, lambda: len(held), 1)
+    with opened.expect_response(f"**/api/identity/{asks}"):
+        opened.click(click)
+    opened.wait_for_timeout(50)
+    held[0].continue_()
+    see(opened, "#row-1 .sure")
+    if asks == 4:
+        reads(opened, "#title h2", "Identity 4")
+    else:
+        see(opened, "#title .badge.sure")
+        reads(opened, "#beside h3.other", "Identity 2")
+
+
+def test_a_connection_lost_while_a_decision_is_on_its_way_comes_back(opened):
+    streams = hold(opened, "**/api/changes*")
+    opened.reload()
+    becomes(opened, lambda: len(streams), 1)
+    decisions = hold(opened, "**/api/decide")
+    opened.wait_for_selector("[data-action=confirm]")
+    opened.keyboard.press("c")
+    becomes(opened, lambda: len(decisions), 1)
+    news = {"revision": 0, "by": "machine", "text": "", "identities": []}
+    streams[0].fulfill(content_type="text/event-stream", body=f"data: {json.dumps(news)}\n\n")
+    expect(opened.locator("#banner")).to_be_visible(timeout=WAIT)
+    opened.unroute("**/api/changes*")
+    decisions[0].fulfill(status=400, json={"error": "Not that."})
+    said(opened, "Not that.")
+    expect(opened.locator("#banner")).to_be_hidden(timeout=WAIT)
+
+
+def test_the_timeline_shows_the_event_that_was_chosen_last(opened):
+    see(opened, "#time-tracks", text="7 tracks")
+    held = hold(opened, "**/api/timeline/heat")
+    opened.select_option("#time-tools select", "heat")
+    becomes(opened, lambda: len(held), 1)
+    opened.click("#time-tools [aria-label='Whole event']")  # of what is still drawn
+    with opened.expect_response("**/api/timeline/final"):
+        opened.select_option("#time-tools select", "final")
+    opened.wait_for_timeout(100)
+    with opened.expect_response("**/api/timeline/heat"):
+        held[0].continue_()
+    opened.wait_for_timeout(100)
+    reads(opened, "#time-tracks", "7 tracks")
+    expect(opened.locator("#time-tools select")).to_have_value("final", timeout=WAIT)
+
+
+def test_a_timeline_that_could_not_be_loaded_is_asked_for_again(opened):
+    see(opened, "#time-tracks", text="7 tracks")
+    show(opened, 3)
+    opened.route("**/api/timeline/*", lambda route: route.abort())
+    opened.keyboard.press("r")
+    opened.keyboard.type("7")
+    with opened.expect_event("requestfailed", lambda request: "/api/timeline/" in request.url):
+        opened.keyboard.press("Enter")
+    said(opened, "Identity 3 is 7.")
+    opened.unroute("**/api/timeline/*")
+    with opened.expect_response("**/api/timeline/final"):
+        show(opened, 2)
+
+
+def test_a_screen_reader_hears_100_only_of_what_is_certain(opened):
+    def nearly(route):
+        state = route.fetch().json()
+        state["identities"] = [one | {"pure": 0.996, "whole": 1} for one in state["identities"]]
+        route.fulfill(json=state)
+
+    opened.route("**/api/state", nearly)
+    opened.reload()
+    expect(opened.locator("#row-1")).to_have_attribute(
+        "aria-label", re.compile("pure 99, whole 100 percent"), timeout=WAIT
+    )
+
+
+def test_a_decision_about_what_has_changed_since_it_was_shown_is_not_taken(opened, window, dataset):
+    other = window(opened.url, beside=opened)
+    with opened.expect_response("**/api/identity/2"):
+        opened.click("#row-1")
+    held = hold(opened, "**/api/identity/1")
+    with opened.expect_response("**/api/state"):
+        other.keyboard.press("y")
+    becomes(opened, lambda: len(held), 1)  # the state is there; the tracklets are still those of before
+    opened.keyboard.press("c")
+    said(opened, "Not saved")
+    assert [line["do"] for line in decided(dataset)] == ["merge"]
+    opened.unroute("**/api/identity/1")  # those that wait go on
+    see(opened, "#sheet .card", count=4)
+    opened.keyboard.press("c")
+    said(opened, "Identity 1 is confirmed.")

@@ -333,3 +333,16 @@ def test_changes_are_streamed(address, session):
             data += connection.recv(65536)
     line = data[data.index(b"data: ") :].split(b"\n")[0]
     assert json.loads(line[6:]) == {"revision": 1, "by": "anna", "text": "1 tracklet went to junk.", "identities": [8]}
+
+
+def test_the_answer_is_of_the_revision_that_the_decision_made(client, session, monkeypatch):
+    take = session.decide
+
+    def overtaken(*asked):
+        change = take(*asked)
+        take(change.revision, "berta", [server.Draft("junk", ("a",))])
+        return change
+
+    monkeypatch.setattr(session, "decide", overtaken)
+    answer = decide(client, {"do": "junk", "tracklets": ["c"]})
+    assert answer.json() == {"revision": 1, "changed": [8]}

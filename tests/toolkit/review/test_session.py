@@ -4,12 +4,15 @@ import random
 import threading
 
 import pytest
+from decided import decide
 
 from reidkit.datasets import UsageError
 from reidkit.datasets.decisions import Draft, read_decisions
 from reidkit.datasets.own import reviewed_tables
 from reidkit.datasets.replay import follow
+from reidkit.toolkit.review.judgement import as_built
 from reidkit.toolkit.review.session import Refused, open_session
+from reidkit.toolkit.review.views import Views
 
 MERGE = Draft("merge", ("d", "g"))
 
@@ -26,7 +29,7 @@ def state(session):
 
 
 def test_a_decision_is_on_disk_when_it_returns(session, root):
-    assert session.decide(0, "anna", [Draft("junk", ("c",))]) == (8,)
+    assert session.decide(0, "anna", [Draft("junk", ("c",))]).identities == (8,)
     assert [(d.do, d.by) for d in read_decisions(root)] == [("junk", "anna")]
     assert session.revision == 1
 
@@ -111,7 +114,7 @@ def test_undo_takes_what_the_machine_made_of_it(session):
     assert session.append_consequences(1, [MERGE], str)
     assert identities(session)["g"] == 5
     assert [(d.by, d.after) for d in session.decisions] == [("anna", None), ("machine", 1)]
-    assert session.undo("anna") == (5, 6)
+    assert session.undo("anna").identities == (5, 6)
     assert identities(session) == {"a": 3, "b": 3, "c": 8, "d": 5, "e": 5, "f": 6, "g": 6, "h": -1, "i": 0}
     session.redo("anna")
     assert identities(session)["g"] == 5
@@ -220,3 +223,35 @@ def test_many_at_once_lose_nothing(session, root):
     for thread in threads:
         thread.join()
     assert sorted(d.by for d in read_decisions(root)) == list("abcdefghi")
+
+
+@pytest.mark.parametrize(
+    ("draft", "said"),
+    [
+        (Draft("merge", ("c", "d")), "Identities 5 and 8 are one person."),
+        (Draft("split", ("d",)), "1 tracklet left identity 5."),
+    ],
+)
+def test_an_undo_says_what_was_decided(session, draft, said):
+    session.decide(0, "anna", [draft])
+    session.undo("anna")
+    session.redo("anna")
+    assert [change.text for change in session.changes] == [said, f"Undone: {said}", f"Done again: {said}"]
+
+
+def test_what_was_forgotten_cannot_be_undone_nor_decided(root):
+    decide(root, Draft("junk", ("c",)), Draft("forgotten"))
+    with open_session(root) as session:
+        assert session.stacks() == (1, 0)
+        with pytest.raises(UsageError, match="reidkit forget"):
+            session.decide(2, "anna", [Draft("forgotten")])
+        session.undo("anna")
+        assert session.decisions[-1].decision == 1
+        with pytest.raises(Refused, match="nothing to undo"):
+            session.undo("anna")
+
+
+def test_a_person_may_be_called_machine(session):
+    session.decide(0, "machine", [Draft("junk", ("c",))])
+    progress = Views(session, as_built(session.material)).state()["progress"]
+    assert (progress["decisions"], progress["can_undo"]) == (1, True)

@@ -66,7 +66,7 @@ const goTo = (step) => {
  * id -> key (as `KeyboardEvent.key`, "mod+" for Ctrl or ⌘), label, what it does in words, whether it can be done now,
  * and what does it.
  */
-export const ACTIONS = {
+const ACTIONS = {
   yes: { group: "The question", key: "y", label: "Yes", hint: "Yes: they are one person, it is one person and complete, or it belongs to it", can: asked, run: () => answer(true) },
   no: { group: "The question", key: "n", label: "No", hint: "No: they are never linked, those marked ? are taken out, or it is left out", can: asked, run: () => answer(false) },
   skip: { group: "The question", key: "s", label: "Skip", hint: "Ask the next one", can: () => Boolean(model.asked), run: skip },
@@ -111,7 +111,7 @@ const MAC = /Mac|iPhone|iPad/.test(navigator.platform);
 const KEYS = { Escape: "Esc", "mod+z": MAC ? "⌘Z" : "Ctrl+Z", "mod+shift+z": MAC ? "⇧⌘Z" : "Ctrl+Shift+Z", "mod+a": MAC ? "⌘A" : "Ctrl+A" };
 
 /** A key as one says it. */
-export const keyInWords = (key) => KEYS[key] ?? key.toUpperCase();
+const keyInWords = (key) => KEYS[key] ?? key.toUpperCase();
 
 /** A new button of an action; `bare`: its icon alone. */
 export function buttonOf(id, bare = false) {

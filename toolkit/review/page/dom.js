@@ -63,8 +63,11 @@ export function clock(seconds, tenths = false) {
   return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${last}` : `${minutes}:${last}`;
 }
 
-/** A probability as `97 %`; never 100 where it isn't 1. */
-export const percent = (share) => `${share === 1 ? 100 : Math.min(99, Math.round(share * 100))} %`;
+/** A share in whole hundredths; never 100 where it isn't 1. */
+export const hundredths = (share) => (share === 1 ? 100 : Math.min(99, Math.round(share * 100)));
+
+/** A probability as `97 %`. */
+export const percent = (share) => `${hundredths(share)} %`;
 
 /** `1 tracklet`, `2 tracklets`, `3 identities`. */
 export const count = (n, one, many = `${one}s`) => `${n} ${n === 1 ? one : many}`;
@@ -96,7 +99,7 @@ export function bar(label, share, title) {
   const low = share < 0.8 ? "low" : "";
   return h("span", { class: `bar ${low}`, title: `${title}: ${percent(share)}` },
     h("span", { class: "bar-label" }, label), h("span", { class: "bar-line" }, fill),
-    h("span", { class: "bar-figure" }, String(Math.min(share === 1 ? 100 : 99, Math.round(share * 100)))));
+    h("span", { class: "bar-figure" }, String(hundredths(share))));
 }
 
 /** Both bars of an identity. */

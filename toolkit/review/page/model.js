@@ -45,6 +45,9 @@ export const conflictsBy = (how) => (showConflict = how);
 
 export const identity = (number) => model.state?.identities.find((one) => one.identity === number) ?? null;
 
+/** The revision of the state. */
+const revision = () => model.state?.revision ?? 0;
+
 /** The tracklets in the middle, in the sheet's order. */
 export const tracklets = () => model.shown?.tracklets ?? [];
 
@@ -58,32 +61,50 @@ export const askedIsShown = () =>
   model.asked !== null && model.shown !== null && model.following &&
   model.asked.identities.includes(model.shown.identity);
 
-let latest = 0; // only the latest of several loads is shown
+// Of several loads under way only the latest that is about a place is shown there. The state is no such place: whatever
+// is clicked meanwhile, one that isn't older than what the page knows is taken.
+let begun = 0;
+const latest = { middle: 0, beside: 0 };
+
+function begin(...places) {
+  begun += 1;
+  for (const where of places) latest[where] = begun;
+  return begun;
+}
+
+let heard = 0; // the latest revision that was heard of; what is asked for from now on isn't older
+
+/** What the server says of an identity or of nobody, and `seen`: the revision at which it stood so, or a later one did. */
+async function fetched(address) {
+  const seen = heard;
+  return { ...(await api.get(address)), seen };
+}
 
 const addressOf = ({ identity: number, nobody }) => (nobody ? `/api/nobody/${nobody}` : `/api/identity/${number}`);
 
 /** Loads what is to be in the middle and beside it, and shows both at once. */
 async function load(target, other, ticket) {
   const [shown, beside] = await Promise.all([
-    api.get(addressOf(target)),
-    other === undefined ? null : api.get(`/api/identity/${other}`).catch(missing),
+    fetched(addressOf(target)),
+    other === undefined ? null : fetched(`/api/identity/${other}`).catch(missing),
   ]);
-  if (ticket !== latest) return;
+  if (ticket !== latest.middle) return;
   const before = model.shown;
   model.shown = { ...target, ...shown };
   const same = before && before.identity === model.shown.identity && before.nobody === model.shown.nobody;
   const there = new Set(model.shown.tracklets.map((tracklet) => tracklet.id));
   model.chosen = new Set(same ? [...model.chosen].filter((id) => there.has(id)) : []);
   if (!same) model.anchor = null;
-  if (!target.nobody || beside) model.other = beside;
-  if (beside || target.nobody || !shown.nearest.length) {
+  const overtaken = ticket !== latest.beside;
+  if (!overtaken && (!target.nobody || beside)) model.other = beside;
+  if (overtaken || beside || target.nobody || !shown.nearest.length) {
     emit("state", "shown", "chosen", "other");
     return;
   }
   emit("state", "shown", "chosen"); // what stood beside the last one stays until the nearest is there
   const nearest = shown.nearest.find((one) => !one.conflict) ?? shown.nearest[0];
-  const loaded = await api.get(`/api/identity/${nearest.identity}`).catch(missing);
-  if (ticket !== latest) return;
+  const loaded = await fetched(`/api/identity/${nearest.identity}`).catch(missing);
+  if (ticket !== latest.beside) return;
   model.other = loaded;
   emit("other");
 }
@@ -96,15 +117,15 @@ function missing(error) {
 /** Shows an identity, or junk. */
 export async function show(target, other) {
   model.following = false;
-  await guarded(() => load(target, other, ++latest), () => refresh());
+  await guarded(() => load(target, other, begin("middle", "beside")), () => refresh());
 }
 
 /** Compares the shown identity with another. */
 export async function compareWith(number) {
-  const ticket = ++latest;
+  const ticket = begin("beside");
   await guarded(async () => {
-    const other = await api.get(`/api/identity/${number}`);
-    if (ticket !== latest) return;
+    const other = await fetched(`/api/identity/${number}`);
+    if (ticket !== latest.beside) return;
     model.other = other;
     emit("other");
   }, () => refresh());
@@ -133,14 +154,23 @@ function due() {
 export const nextQuestion = () =>
   model.state.questions.find((question) => question !== model.asked && !model.skipped.has(keyOf(question))) ?? null;
 
+let newest = 0; // which load the state came with
+
+/** Takes a state, unless the page knows a later one: two of one revision differ by what the machine has judged. */
+function take(state, ticket) {
+  if (state.revision < revision() || (state.revision === revision() && ticket < newest)) return;
+  newest = ticket;
+  heard = Math.max(heard, state.revision);
+  model.state = state;
+  model.asked = due();
+}
+
 /** Fetches everything anew, and shows what is left of what was shown; `near`: where it may have gone. */
-export async function refresh(near = []) {
-  const ticket = ++latest;
+async function refresh(near = []) {
+  const ticket = begin("middle", "beside");
   await guarded(async () => {
-    const state = await api.get("/api/state");
-    if (ticket !== latest) return;
-    model.state = state;
-    model.asked = due();
+    take(await api.get("/api/state"), ticket);
+    if (ticket !== latest.middle) return emit("state");
     await load(...place(near), ticket);
   }, () => refresh());
 }
@@ -180,12 +210,15 @@ export async function askSkipped() {
   await follow();
 }
 
+/** The revision that all on show rests on: the state may be there before what it says has changed is. */
+const rested = () => Math.min(revision(), ...[model.shown, model.other].map((one) => one?.seen ?? Infinity));
+
 /**
  * Sends decisions. Only when the server has them on disk, and the page shows what came of them, `said` is said.
  * @returns whether they were taken
  */
 export const decide = (decisions, said) =>
-  send("/api/decide", { revision: model.state.revision, by: model.by, decisions }, said);
+  send("/api/decide", { revision: rested(), by: model.by, decisions }, said);
 
 export const undo = () => send("/api/undo", { by: model.by }, "Undone.");
 export const redo = () => send("/api/redo", { by: model.by }, "Done again.");
@@ -201,9 +234,10 @@ async function send(address, body, said) {
   emit("busy");
   try {
     const taken = await guarded(async () => {
-      const { revision, changed } = await api.post(address, body);
-      own.add(revision);
-      await refresh(changed);
+      const answer = await api.post(address, body);
+      own.add(answer.revision);
+      heard = Math.max(heard, answer.revision);
+      await refresh(answer.changed);
       return true;
     });
     if (taken) {
@@ -246,12 +280,14 @@ function refused(error) {
 const STRANGER = "The server doesn't know this window any more. Open the address that `reidkit review` printed last.";
 const own = new Set(); // revisions of what this window decided
 let waiting = []; // changes that came while a decision was on its way
-let timer = null;
+let catching = null; // the timer of the refresh that shows them
+let retrying = null; // the timer of the next try to connect
 let stop = () => {};
 let pause = 0; // milliseconds until the next try
 
 function changed(change) {
   if (change.text) model.changes = [change, ...model.changes].slice(0, 200);
+  heard = Math.max(heard, change.revision);
   waiting.push(change);
   if (!model.busy) catchUp();
 }
@@ -259,17 +295,17 @@ function changed(change) {
 function catchUp() {
   const others = waiting.filter((change) => !own.has(change.revision) || !change.text);
   // Without words: the machine has judged anew, or this window was away for long.
-  const behind = waiting.some((change) => !change.text || change.revision > model.state.revision);
+  const behind = waiting.some((change) => !change.text || change.revision > revision());
   waiting = [];
   for (const { by, text } of others) if (text) say(by && by !== "machine" ? `${by}: ${text}` : text);
   if (!behind) return;
-  clearTimeout(timer);
-  timer = setTimeout(() => refresh(others.flatMap((change) => change.identities)), 20);
+  clearTimeout(catching);
+  catching = setTimeout(() => refresh(others.flatMap((change) => change.identities)), 20);
 }
 
 function connect() {
   stop();
-  stop = api.listen(model.state?.revision ?? 0, {
+  stop = api.listen(revision(), {
     onChange: changed,
     onOpen: found,
     onLost: () => lost(),
@@ -292,9 +328,9 @@ function lost(fault = "") {
   model.fault = fault;
   emit("online");
   if (document.hidden) return;
-  clearTimeout(timer);
+  clearTimeout(retrying);
   pause = Math.min(5000, pause * 2 || 250);
-  timer = setTimeout(retry, pause);
+  retrying = setTimeout(retry, pause);
 }
 
 async function retry() {
@@ -310,9 +346,8 @@ async function retry() {
 /** Loads the first sheet and listens from then on. `at`: what the address asks for. */
 export async function start(at) {
   await guarded(async () => {
-    const ticket = ++latest;
-    model.state = await api.get("/api/state");
-    model.asked = due();
+    const ticket = begin("middle", "beside");
+    take(await api.get("/api/state"), ticket);
     if (at && (at.nobody || identity(at.identity))) {
       model.following = model.asked?.identities[0] === at.identity;
       model.shown = at;

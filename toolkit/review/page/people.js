@@ -1,5 +1,5 @@
 // The identities at the left: filtered, sorted, and only the rows in view are in the document.
-import { $, bars, called, count, cover, fill, h, icon, picture, set } from "./dom.js";
+import { $, bars, called, count, cover, fill, h, hundredths, icon, picture, set } from "./dom.js";
 import { identity, model, on, show } from "./model.js";
 
 const ROW = 68; // pixels, as in review.css
@@ -88,7 +88,7 @@ function draw() {
       "aria-selected": model.shown?.identity === one.identity ? "true" : "false",
       "aria-setsize": found.length,
       "aria-posinset": at + 1,
-      "aria-label": `${called(one)}, ${one.events.join(", ")}, pure ${Math.round(one.pure * 100)}, whole ${Math.round(one.whole * 100)} percent, ${count(one.tracklets, "tracklet")} in ${count(one.cameras.length, "camera")}${one.confirmed ? ", confirmed" : ""}`,
+      "aria-label": `${called(one)}, ${one.events.join(", ")}, pure ${hundredths(one.pure)}, whole ${hundredths(one.whole)} percent, ${count(one.tracklets, "tracklet")} in ${count(one.cameras.length, "camera")}${one.confirmed ? ", confirmed" : ""}`,
       class: `row${other ? " other" : ""}${cursor === one.identity ? " cursor" : ""}`,
     });
   }

@@ -17,6 +17,7 @@ let hovered = null;
 let cursor = null; // id of the track that keys are at
 let playhead = null;
 let due = null;
+let loaded = null; // the revision at which the event on show was asked for, once its answer is there
 
 /** Puts tracks that overlap in time below each other. */
 function packed({ name, tracks }) {
@@ -31,15 +32,18 @@ function packed({ name, tracks }) {
 }
 
 async function load(name) {
-  let loaded;
+  const { revision } = model.state;
+  let answer;
   try {
-    loaded = await get(`/api/timeline/${encodeURIComponent(name)}`);
+    answer = await get(`/api/timeline/${encodeURIComponent(name)}`);
   } catch (error) {
     if (!(error instanceof Lost)) say(error.message, true);
-    return; // it is loaded anew when the server is back
+    return; // it is loaded anew with the next state
   }
-  const fresh = data?.event !== loaded.event;
-  data = loaded;
+  if (name !== event || revision < loaded) return;
+  loaded = revision;
+  const fresh = data?.event !== answer.event;
+  data = answer;
   lanes = data.cameras.map(packed);
   if (fresh) view = { from: data.start, to: Math.max(data.end, data.start + 0.1) };
   tools();
@@ -58,7 +62,7 @@ function tools() {
 
 function pick(name) {
   event = name;
-  data = null;
+  loaded = null;
   load(name);
 }
 
@@ -341,7 +345,6 @@ export function startTimeline() {
       if (who.has(track.id)) Object.assign(track, { identity: who.get(track.id), kind: "person" });
     }
   };
-  let loaded = null; // the revision that was drawn
   let timer = null;
   on("state shown", () => {
     if (!model.state?.events.length) return;
@@ -349,10 +352,9 @@ export function startTimeline() {
     if (!here.includes(event)) pick(here[0] ?? model.state.events[0].name);
     else if (loaded !== model.state.revision) {
       clearTimeout(timer);
-      timer = setTimeout(() => load(event), 400);
+      timer = setTimeout(() => loaded !== model.state.revision && load(event), 400);
       patch();
     }
-    loaded = model.state.revision;
     draw();
   });
   on("chosen other", draw);
