@@ -11,6 +11,8 @@ Files:
     forgotten.jsonl    one line each time that people were taken out: when, how many, why
 """
 
+from collections.abc import Container
+
 import polars as pl
 
 from .schema import Column
@@ -92,3 +94,14 @@ IDENTITY_SCHEMA: dict[str, Column] = {
 TRACKLET_COLUMNS = {name: column.dtype for name, column in TRACKLET_SCHEMA.items()}
 IDENTITY_COLUMNS = {name: column.dtype for name, column in IDENTITY_SCHEMA.items()}
 FRAME_COLUMNS = {name: column.dtype for name, column in FRAME_SCHEMA.items()}
+
+
+def origin_of(id_: str, known: Container[str]) -> str:
+    """The tracklet among the `known` ones that a part `<id>~<frame>` comes from; the part itself where none is.
+
+    >>> origin_of("a~120~140", {"a", "a~120"}), origin_of("a~120", {"a"}), origin_of("b", {"a"})
+    ('a~120', 'a', 'b')
+    """
+    while id_ not in known and "~" in id_:
+        id_ = id_.rpartition("~")[0]
+    return id_

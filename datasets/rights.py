@@ -23,6 +23,7 @@ import polars as pl
 from msgspec import Meta
 
 from .errors import UsageError
+from .format import origin_of
 from .schema import read_toml
 from .text import printable
 
@@ -87,7 +88,7 @@ class Rights:
         before = {id_: number for id_, number, kind in _people(proposed) if kind == "person"}
         numbers: dict[tuple[str, int], set[int]] = {}
         for id_, event, identity in reviewed.filter(kind="person").select("id", "event", "identity").iter_rows():
-            origin = id_ if id_ in before else _origin(id_, before)
+            origin = origin_of(id_, before)
             numbers.setdefault((event, identity), set()).update({before[origin]} if origin in before else ())
         made = {identity for _, identity in numbers} - set(before.values())
         return {
@@ -161,10 +162,3 @@ def _strictest(consents: Iterable[Consent]) -> Consent:
 
 def _people(table: pl.DataFrame) -> Iterable[tuple[str, int, str]]:
     return table.select("id", "identity", "kind").iter_rows()
-
-
-def _origin(id_: str, known: Mapping[str, int]) -> str:
-    """The proposed tracklet that a part `<id>~<frame>` comes from."""
-    while id_ not in known and "~" in id_:
-        id_ = id_.rpartition("~")[0]
-    return id_

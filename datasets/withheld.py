@@ -254,4 +254,4 @@ def _bridge(lost: str, own: str) -> str:
         who = re.match(r"\s+(?:who|which|that)\b", lost, re.IGNORECASE)
         finite = re.match(r"\s+(?:wears|has|is|are|have)\b", bare, re.IGNORECASE)
         return f"{who[0]}{bare}" if who and finite else bare if lost.strip() not in (",", ";") else own
-    return lost if _says_verb(lost) and lost.strip() else own
+    return lost if _says_verb(lost) else own

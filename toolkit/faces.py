@@ -55,13 +55,21 @@ class Bystanders:
         for (event, camera, id_), path in rows.group_by(["event", "camera", "tracklet"], maintain_order=True):
             entry = id_, path["time"].to_numpy(), path.select(BOX).to_numpy()
             self._paths.setdefault((event, camera), []).append(entry)
+        # First and last time of each: of a long take's tracklets few are near a crop's time.
+        self._spans = {
+            place: np.array([(times[0], times[-1]) for _, times, _ in paths]) for place, paths in self._paths.items()
+        }
 
     def near(self, row: Mapping[str, Any]) -> list[Region]:
         """Boxes of others that meet the crop's box, at its time."""
-        at = np.array([row["time"]])
+        place, at = (row["event"], row["camera"]), np.array([row["time"]])
+        if place not in self._paths:
+            return []
+        first, last = self._spans[place].T
         found = []
-        for id_, times, boxes in self._paths.get((row["event"], row["camera"]), ()):
-            if id_ == row["tracklet"] or not times[0] - 1 <= at[0] <= times[-1] + 1:
+        for k in np.flatnonzero((first - 1 <= at) & (at <= last + 1)):
+            id_, times, boxes = self._paths[place][k]
+            if id_ == row["tracklet"]:
                 continue
             (box,), (known,) = between(times, boxes, at)
             apart = box[0] > row["x2"] or box[2] < row["x1"] or box[1] > row["y2"] or box[3] < row["y1"]

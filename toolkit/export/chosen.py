@@ -44,7 +44,7 @@ def by_consent(content: Content, wanted: Wanted) -> tuple[Content, dict[str, int
 def without_topics(content: Content, topics: Iterable[Topic]) -> tuple[Content, int]:
     """The content with captions that don't speak of these topics, and how many phrases were taken out of them."""
     topics = tuple(topics)
-    told = {item.captions: without_all(item.captions, topics) for item in content.items}
+    told = {texts: without_all(texts, topics) for texts in {item.captions for item in content.items}}
     removed = {item.identity: told[item.captions][1] for item in content.items if item.person}
     items = tuple(replace(item, captions=told[item.captions][0]) for item in content.items)
     return replace(content, items=items), sum(removed.values())

@@ -26,12 +26,13 @@ def items(content: Content, *roles: str) -> tuple[Item, ...]:
 
 def fault(content: Content) -> str:
     """Why MEVID's names can't hold the dataset; "" where they can."""
-    what_is_worn = ("outfits", content.outfits) if content.outfits else ("events", content.events)
+    worn = content.outfits
+    what_is_worn = ("outfits", worn) if worn else ("events", content.events)
     for what, names, most in (("cameras", content.cameras, CAMERAS), (*what_is_worn, OUTFITS)):
         if len(names) > most:
             return f"there are {len(names)} {what}, and a name of MEVID holds {most}"
     every = items(content, "train", "query", "gallery")
-    bare = next((item for item in every if content.outfits and item.person and not item.outfit), None)
+    bare = next((item for item in every if worn and item.person and not item.outfit), None)
     if bare is not None:
         return f"tracklet '{bare.id}' has no outfit where others have one, and MEVID has one for each"
     return over(content, "a name of MEVID", every, people=PEOPLE, tracklets=TRACKLETS, frames=FRAMES)

@@ -42,6 +42,7 @@ from ...datasets.format import (
     IDENTITIES,
     MANIFEST,
     TRACKLETS,
+    origin_of,
 )
 from ...datasets.identities import identity_table
 from ...datasets.locks import exclusive
@@ -176,12 +177,7 @@ def _forget(root: Path, manifest: Manifest, whom: Whom, why: str) -> Forgotten:
 def _origins(tracklets: pl.DataFrame, whom: Whom) -> set[str]:
     """The proposed tracklets of which something goes."""
     known = set(tracklets["id"].to_list())
-    found = set()
-    for id_ in whom.pieces:
-        while id_ not in known and "~" in id_:
-            id_ = id_.rpartition("~")[0]
-        found.add(id_)
-    return found
+    return {origin_of(id_, known) for id_ in whom.pieces}
 
 
 def _numbers(whom: Whom, tracklets: pl.DataFrame, less: Less) -> set[int]:

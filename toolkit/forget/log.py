@@ -17,6 +17,7 @@ import polars as pl
 
 from ...datasets.decisions import Decision, Draft, in_force, numbered
 from ...datasets.errors import UsageError
+from ...datasets.format import origin_of
 from ...datasets.replay import Piece, Review, follow, tables
 
 BY = "forget"
@@ -137,8 +138,7 @@ class _Rewriting:
         return _forgotten(decision) if new.fault() or (changed and decision.do == "caption") else new
 
     def _origin(self, id_: str) -> str:
-        while id_ not in self.full.pieces and "~" in id_:
-            id_ = id_.rpartition("~")[0]
+        id_ = origin_of(id_, self.full.pieces)
         return self.full.pieces[id_].origin if id_ in self.full.pieces else id_
 
     def _left(self, ids: Sequence[str]) -> list[str]:
