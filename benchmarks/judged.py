@@ -43,7 +43,8 @@ def _query_by_query(
         same = pids[gallery_rows] == pids[i]
         kept = ~(same & (cams[gallery_rows] == cams[i]))
         if same[kept].any():
-            found.append(average_precision(same[kept], -row[kept]))
+            # torchmetrics leaves out what is not above 0; in float64 no two distances become one.
+            found.append(average_precision(same[kept], 2 - row[kept].astype(np.float64)))
     return np.array(found)
 
 

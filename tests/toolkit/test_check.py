@@ -181,7 +181,7 @@ def test_flipped_bytes_are_told(copy, seed):
     rng = np.random.default_rng(seed)
     for path in sorted(path for path in copy.rglob("*") if path.is_file() and ".work" not in path.parts):
         data = path.read_bytes()
-        for _ in range(4):
+        for _ in range(4 if data else 0):  # the log's lock is empty
             at = int(rng.integers(len(data)))
             path.write_bytes(data[:at] + bytes([data[at] ^ int(rng.integers(1, 256))]) + data[at + 1 :])
             try:
