@@ -16,8 +16,9 @@ install: $(VENV)/.installed
 demo: install
 	$(BIN)/reidkit demo
 
+# one process a core, each computing on one thread; a file's tests stay together, as they share fixtures
 test: install
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
 slow: install
 	$(BIN)/python -m pytest -m slow
